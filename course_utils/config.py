@@ -1,0 +1,124 @@
+"""Profile, device, data root and seeds: the only place that reads environment variables.
+
+- `COURSE_PROFILE`: the profile of lessons that ask for `"auto"`; else `laptop`.
+- `COURSE_DATA_ROOT`: the folder of the real data sets; else `data` beside the notebooks.
+- `COURSE_DEVICE`: the device to train on, as `cpu` or `cuda:1`; else a GPU where there is one.
+"""
+
+import os
+import random
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import torch
+
+MAX_SEED = 2**32 - 1  # the largest that NumPy's legacy generator takes
+
+
+class Profile(StrEnum):
+    """How much work a lesson does."""
+
+    SMOKE = "smoke"
+    """Everything runs, within 60 seconds on two CPU cores: for tests."""
+    LAPTOP = "laptop"
+    """The effect that a lesson teaches is visible, within 10 minutes on four CPU cores."""
+    FULL = "full"
+    """The papers' settings: wants a GPU."""
+
+
+def get_profile(name: str = "auto") -> Profile:
+    """Return the profile called `name`; `"auto"` asks `COURSE_PROFILE`, else takes `laptop`.
+
+    Raises `ValueError` for any other name.
+
+    >>> get_profile("smoke")
+    <Profile.SMOKE: 'smoke'>
+    """
+    source = f"profile {name!r}"
+    if name == "auto":
+        name = os.environ.get("COURSE_PROFILE") or Profile.LAPTOP
+        source = f"COURSE_PROFILE={name}"
+    try:
+        return Profile(name)
+    except ValueError:
+        known = ", ".join(Profile)
+        raise ValueError(f"{source} is not a profile: choose one of {known}, or auto") from None
+
+
+def data_root(root: str | Path | None = None) -> Path:
+    """Return the folder that holds the real data sets (it need not exist).
+
+    `root` wins over `COURSE_DATA_ROOT`, which wins over the folder `data` beside the course's
+    notebooks, which wins over `data` in the working directory.
+
+    >>> data_root("/srv/images").as_posix()
+    '/srv/images'
+    """
+    chosen = root or os.environ.get("COURSE_DATA_ROOT")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    checkout = Path(__file__).parent.parent
+    return (checkout if (checkout / "notebooks").is_dir() else Path.cwd()) / "data"
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the device called `name`; `"auto"` asks `COURSE_DEVICE`, else takes a GPU if any.
+
+    Raises `ValueError` when the device is unknown to torch or absent from this machine.
+
+    >>> pick_device("cpu")
+    device(type='cpu')
+    """
+    if name == "auto":
+        name = os.environ.get("COURSE_DEVICE") or _best_device()
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {name!r} cannot be used here ({reason}): try 'cpu'") from error
+    return device
+
+
+def pick_precision(device: torch.device) -> str:
+    """Return the fastest safe Fabric precision of `device`: `"bf16-mixed"` or `"32-true"`.
+
+    bf16 keeps float32's range, so losses need no scaling. On CPUs without bf16 instructions it
+    is emulated and slower than float32, hence the look at the processor.
+
+    >>> pick_precision(torch.device("cpu")) in ("bf16-mixed", "32-true")
+    True
+    """
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = device.type == "cpu" and _cpu_has_bf16()
+    return "bf16-mixed" if fast else "32-true"
+
+
+def seed_everything(seed: int) -> np.random.Generator:
+    """Seed Python, NumPy and torch, and return a NumPy generator of the same seed.
+
+    Raises `ValueError` unless `seed` is a whole number in 0 .. 2**32 - 1.
+
+    >>> int(seed_everything(7).integers(100)) == int(seed_everything(7).integers(100))
+    True
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"seed must be a whole number in 0..{MAX_SEED}, got {seed!r}")
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  imgaug and torchvision still ask it
+    torch.manual_seed(seed)
+    return np.random.default_rng(seed)
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _cpu_has_bf16() -> bool:
+    supports = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(supports and supports())

@@ -1,0 +1,23 @@
+"""Losses for rare defects, each as a function and as a module, all from logits."""
+
+from course_utils.losses.focal import (
+    BinaryFocalLoss,
+    SoftmaxFocalLoss,
+    binary_focal_loss,
+    softmax_focal_loss,
+)
+from course_utils.losses.overlap import DiceLoss, TverskyLoss, dice_loss, tversky_loss
+from course_utils.losses.weighted import WeightedCrossEntropy, weighted_cross_entropy
+
+__all__ = [
+    "BinaryFocalLoss",
+    "DiceLoss",
+    "SoftmaxFocalLoss",
+    "TverskyLoss",
+    "WeightedCrossEntropy",
+    "binary_focal_loss",
+    "dice_loss",
+    "softmax_focal_loss",
+    "tversky_loss",
+    "weighted_cross_entropy",
+]

@@ -1,0 +1,136 @@
+"""Dice and Tversky losses: one minus a soft overlap of prediction and truth.
+
+Sources: Milletari et al., "V-Net", 3DV 2016 (Dice, here with plain sums in the denominator);
+Salehi et al., "Tversky loss function for image segmentation", MLMI 2017, equation 3.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from course_utils.losses.inputs import binary_pair, check_parameter, class_pair
+
+
+def tversky_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    alpha: float = 0.3,
+    beta: float = 0.7,
+    smooth: float = 1.0,
+    background: bool = False,
+) -> Tensor:
+    """Return 1 - (TP + s) / (TP + alpha FP + beta FN + s), with soft counts over the batch.
+
+    Args:
+        logits: (N, 1, H, W) for two classes, (N, C, H, W) for more; not probabilities.
+        target: (N, 1, H, W) in [0, 1], or (N, H, W) integer class indices.
+        alpha: price of a false alarm.
+        beta: price of a miss; beta > alpha asks for recall.
+        smooth: pixels added above and below; > 0 keeps the loss of a batch without defect
+            defined, and then pushes its false alarms down.
+        background: with several classes, whether class 0 takes part in the mean over classes.
+
+    Raises `ValueError` for other shapes, dtypes, ranges, and for logits that are not finite.
+
+    >>> import torch
+    >>> target = torch.zeros(1, 1, 4, 4)
+    >>> target[..., :2] = 1
+    >>> print(f"{tversky_loss(100 * (2 * target - 1), target).item():.3f}")
+    0.000
+    """
+    check_parameter("alpha", alpha, 0)
+    check_parameter("beta", beta, 0)
+    check_parameter("smooth", smooth, 0)
+    if alpha + beta == 0 or smooth == 0:
+        raise ValueError(
+            "smooth and alpha + beta must be > 0: the loss of a batch without defect would be 0 / 0"
+        )
+    prediction, truth = _one_map_per_class(logits, target, background)
+    axes = (0, *range(2, prediction.ndim))
+    true_positives = (prediction * truth).sum(axes)
+    false_alarms = (prediction * (1 - truth)).sum(axes)
+    misses = ((1 - prediction) * truth).sum(axes)
+    found = true_positives + smooth
+    return (1 - found / (found + alpha * false_alarms + beta * misses)).mean()
+
+
+def dice_loss(
+    logits: Tensor, target: Tensor, *, smooth: float = 1.0, background: bool = False
+) -> Tensor:
+    """Return 1 - (2 TP + s) / (2 TP + FP + FN + s), with soft counts over the batch.
+
+    Arguments and errors are those of `tversky_loss`, of which this is the case
+    alpha = beta = 1/2 with half the smoothing.
+
+    >>> import torch
+    >>> print(f"{dice_loss(torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)).item():.3f}")
+    0.320
+    """
+    return tversky_loss(
+        logits, target, alpha=0.5, beta=0.5, smooth=smooth / 2, background=background
+    )
+
+
+class TverskyLoss(nn.Module):
+    """`tversky_loss` as a module.
+
+    >>> import torch
+    >>> TverskyLoss()(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)).shape
+    torch.Size([])
+    """
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.3,
+        beta: float = 0.7,
+        smooth: float = 1.0,
+        background: bool = False,
+    ) -> None:
+        super().__init__()
+        self.alpha, self.beta, self.smooth, self.background = alpha, beta, smooth, background
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        return tversky_loss(
+            logits,
+            target,
+            alpha=self.alpha,
+            beta=self.beta,
+            smooth=self.smooth,
+            background=self.background,
+        )
+
+    def extra_repr(self) -> str:
+        return f"alpha={self.alpha}, beta={self.beta}, smooth={self.smooth}"
+
+
+class DiceLoss(nn.Module):
+    """`dice_loss` as a module.
+
+    >>> import torch
+    >>> DiceLoss()(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)).shape
+    torch.Size([])
+    """
+
+    def __init__(self, *, smooth: float = 1.0, background: bool = False) -> None:
+        super().__init__()
+        self.smooth, self.background = smooth, background
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        return dice_loss(logits, target, smooth=self.smooth, background=self.background)
+
+    def extra_repr(self) -> str:
+        return f"smooth={self.smooth}"
+
+
+def _one_map_per_class(logits: Tensor, target: Tensor, background: bool) -> tuple[Tensor, Tensor]:
+    """Return probabilities and truth, both (N, maps, ...)."""
+    if logits.ndim < 2 or logits.shape[1] == 1:
+        logits, target = binary_pair(logits, target)
+        if logits.ndim < 2:
+            raise ValueError(f"logits must be (N, 1, H, W), got {tuple(logits.shape)}")
+        return logits.sigmoid(), target
+    logits, target = class_pair(logits, target)
+    truth = F.one_hot(target, logits.shape[1]).movedim(-1, 1).to(logits)
+    first = 0 if background else 1
+    return logits.softmax(1)[:, first:], truth[:, first:]

@@ -1,0 +1,118 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from course_utils.data import Sample
+from course_utils.losses import binary_focal_loss
+from course_utils.models import SmallSegmenter
+from course_utils.training import fit, predict
+
+
+def squares(count: int = 8) -> SimpleNamespace:
+    """Dark images with one bright square, the defect."""
+    rng = torch.Generator().manual_seed(0)
+    image = 0.1 * torch.rand(count, 1, 32, 32, generator=rng)
+    mask = torch.zeros(count, 32, 32, dtype=torch.long)
+    for i in range(count):
+        top, left = torch.randint(0, 24, (2,), generator=rng).tolist()
+        image[i, 0, top : top + 8, left : left + 8] += 0.5
+        mask[i, top : top + 8, left : left + 8] = 1
+    return SimpleNamespace(image=image, mask=mask)
+
+
+def focal(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return binary_focal_loss(logits, mask.unsqueeze(1), alpha=0.5, gamma=0)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_network_learns_to_find_bright_squares(precision):
+    torch.manual_seed(0)
+    model, batch = SmallSegmenter(1, 1, width=8), squares()
+    history = fit(model, [batch], focal, steps=60, device="cpu", precision=precision)
+    assert history.loss[-1] < 0.2 * history.loss[0]
+    samples = [
+        Sample(i, m, 1, str(n), str(n)) for n, (i, m) in enumerate(zip(*vars(batch).values()))
+    ]
+    found = predict(model, samples)[0] > 0.5
+    agreement = (found & (batch.mask == 1)).sum() / (found | (batch.mask == 1)).sum()
+    assert agreement > 0.7
+
+
+def test_the_same_seed_trains_the_same_weights():
+    def weights():
+        torch.manual_seed(3)
+        model = SmallSegmenter(1, 1, width=4)
+        fit(model, [squares()], focal, steps=3, device="cpu")
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    assert torch.equal(weights(), weights())
+
+
+def test_the_learning_rate_rises_to_the_given_value_and_falls():
+    model = SmallSegmenter(1, 1, width=4)
+    rates = fit(model, [squares(2)], focal, steps=20, learning_rate=0.01, device="cpu")
+    assert max(rates.learning_rate) == pytest.approx(0.01, rel=0.05)
+    assert rates.learning_rate[0] < 0.001
+    assert rates.learning_rate[-1] < 0.001
+
+
+def test_evaluation_runs_on_schedule_and_after_the_last_step():
+    model = SmallSegmenter(1, 1, width=4)
+    modes = []
+
+    def evaluate(m: nn.Module) -> dict[str, float]:
+        modes.append((m.training, torch.is_grad_enabled()))
+        return {"answer": 42.0}
+
+    history = fit(
+        model, [squares(2)], focal, steps=5, evaluate=evaluate, evaluate_every=2, device="cpu"
+    )
+    assert history.metric("answer") == ([2, 4, 5], [42.0] * 3)
+    assert modes == [(False, False)] * 3
+
+
+def test_a_loss_that_is_not_finite_stops_training_and_names_the_step():
+    calls = iter(range(10))
+
+    def turns_bad(logits, mask):
+        return focal(logits, mask) * (float("nan") if next(calls) == 2 else 1)
+
+    with pytest.raises(FloatingPointError, match="nan at step 3 of 5"):
+        fit(SmallSegmenter(1, 1, width=4), [squares(2)], turns_bad, steps=5, device="cpu")
+
+
+def test_an_exhausted_source_is_refused_instead_of_looping_for_ever():
+    with pytest.raises(ValueError, match="no batches"):
+        fit(SmallSegmenter(1, 1, width=4), iter([squares(2)]), focal, steps=5, device="cpu")
+
+
+@pytest.mark.parametrize("settings", [{"steps": 0}, {"steps": 2, "evaluate_every": 1}])
+def test_unusable_settings_are_refused(settings):
+    with pytest.raises(ValueError, match="must be at least 1"):
+        fit(SmallSegmenter(1, 1, width=4), [squares(2)], focal, device="cpu", **settings)
+
+
+def test_predict_keeps_the_order_the_mode_and_gives_probabilities():
+    model = SmallSegmenter(1, 3, width=4).train()
+    batch = squares(5)
+    samples = [Sample(batch.image[i], batch.mask[i], 1, "g", str(i)) for i in range(5)]
+    p, masks = predict(model, samples, batch_size=2)
+    assert model.training
+    assert p.shape == (5, 3, 32, 32)
+    torch.testing.assert_close(p.sum(1), torch.ones(5, 32, 32))
+    assert torch.equal(masks, batch.mask)
+
+
+def test_a_prior_sets_what_the_untrained_network_expects():
+    model = SmallSegmenter(1, 4, prior=0.02)
+    nn.init.zeros_(model.head.weight)
+    p = model(torch.rand(1, 1, 8, 8)).softmax(1)
+    torch.testing.assert_close(p[0, :, 0, 0], torch.tensor([0.98, 0.02 / 3, 0.02 / 3, 0.02 / 3]))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 8, 8), (1, 8, 8), (1, 1, 7, 8)])
+def test_wrong_image_shapes_are_refused(shape):
+    with pytest.raises(ValueError, match="got"):
+        SmallSegmenter(1, 1)(torch.zeros(shape))
