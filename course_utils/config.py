@@ -36,9 +36,10 @@ def get_profile(name: str = "auto") -> Profile:
     <Profile.SMOKE: 'smoke'>
     """
     source = f"profile {name!r}"
+    if name == "auto" and (chosen := os.environ.get("COURSE_PROFILE")):
+        name, source = chosen, f"COURSE_PROFILE={chosen}"
     if name == "auto":
-        name = os.environ.get("COURSE_PROFILE") or Profile.LAPTOP
-        source = f"COURSE_PROFILE={name}"
+        name = Profile.LAPTOP
     try:
         return Profile(name)
     except ValueError:
@@ -70,14 +71,17 @@ def pick_device(name: str = "auto") -> torch.device:
     >>> pick_device("cpu")
     device(type='cpu')
     """
+    source = f"device {name!r}"
+    if name == "auto" and (chosen := os.environ.get("COURSE_DEVICE")):
+        name, source = chosen, f"COURSE_DEVICE={chosen}"
     if name == "auto":
-        name = os.environ.get("COURSE_DEVICE") or _best_device()
+        name = _best_device()
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ModuleNotFoundError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"device {name!r} cannot be used here ({reason}): try 'cpu'") from error
+        raise ValueError(f"{source} cannot be used here ({reason}): try cpu") from error
     return device
 
 
@@ -105,8 +109,13 @@ def seed_everything(seed: int) -> np.random.Generator:
     >>> int(seed_everything(7).integers(100)) == int(seed_everything(7).integers(100))
     True
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+    if (
+        isinstance(seed, bool)
+        or not isinstance(seed, int | np.integer)
+        or not 0 <= seed <= MAX_SEED
+    ):
         raise ValueError(f"seed must be a whole number in 0..{MAX_SEED}, got {seed!r}")
+    seed = int(seed)
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  imgaug and torchvision still ask it
     torch.manual_seed(seed)

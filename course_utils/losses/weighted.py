@@ -44,9 +44,10 @@ def weighted_cross_entropy(
         raise ValueError(f"normalise must be one of {get_args(Normalise)}, got {normalise!r}")
     logits, target = class_pair(logits, target)
     weights = class_weight_vector(class_weights, logits)
-    loss = F.cross_entropy(logits, target, weight=weights, reduction="none")
+    weight = weights[target]
+    loss = weight * F.cross_entropy(logits, target, reduction="none")
     if reduction == "mean" and normalise == "weights":
-        total = weights[target].sum()
+        total = weight.sum()
         if not bool(total > 0):
             raise ValueError(
                 "every pixel of this batch weighs 0, so a mean over weights is undefined: "

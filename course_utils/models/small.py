@@ -35,7 +35,7 @@ class SmallSegmenter(nn.Module):
         in_channels: int = 3,
         num_classes: int = 1,
         *,
-        width: int = 24,
+        width: int = 32,
         prior: float | None = None,
     ) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class SmallSegmenter(nn.Module):
             )
         self.in_channels = in_channels
         self.stem = _conv_block(in_channels, width, stride=2)
-        self.body = nn.Sequential(*(_conv_block(width, width, dilation=d) for d in self.DILATIONS))
+        self.body = nn.ModuleList(_conv_block(width, width, dilation=d) for d in self.DILATIONS)
         self.head = nn.Conv2d(width, num_classes, kernel_size=1)
         self.grow = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
         if prior is not None:
@@ -61,18 +61,26 @@ class SmallSegmenter(nn.Module):
             raise ValueError(
                 f"height and width must be even, got {tuple(image.shape[2:])}: pad or resize first"
             )
-        x = self.stem(image - 0.5)  # (N, width, H/2, W/2)
-        x = self.body(x)  # (N, width, H/2, W/2)
+        x = _standardised(image)  # (N, in_channels, H, W)
+        x = self.stem(x)  # (N, width, H/2, W/2)
+        for block in self.body:
+            x = x + block(x)  # (N, width, H/2, W/2)
         x = self.head(x)  # (N, num_classes, H/2, W/2)
         return self.grow(x)  # (N, num_classes, H, W)
 
     def _start_from(self, prior: float) -> None:
         if not 0 < prior < 1:
             raise ValueError(f"prior must lie strictly between 0 and 1, got {prior!r}")
-        nn.init.zeros_(self.head.bias)
+        bias = torch.zeros(self.head.out_channels)
         defects = self.head.out_channels - 1 or 1
-        with torch.no_grad():
-            self.head.bias[-defects:] = math.log(prior / (1 - prior) / defects)
+        bias[-defects:] = math.log(prior / (1 - prior) / defects)
+        self.head.bias = nn.Parameter(bias)
+
+
+def _standardised(image: Tensor) -> Tensor:
+    # Per image: exposure varies far more between photographs than a defect does within one.
+    spread, mean = torch.std_mean(image, dim=(1, 2, 3), keepdim=True)
+    return (image - mean) / (spread + 0.01)
 
 
 def _conv_block(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:

@@ -1,6 +1,7 @@
 """The one training loop of the course, on Lightning Fabric."""
 
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -96,7 +97,7 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, max_lr=learning_rate, total_steps=steps + 1, pct_start=0.2
     )
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)
     wrapped, optimiser = fabric.setup(model, optimiser)
     history = History()
     bar = tqdm(total=steps, desc=description, disable=not progress, leave=False)
@@ -128,6 +129,8 @@ def fit(
 
 
 def _fabric(device: torch.device, precision: str) -> Fabric:
+    # Fabric logs its precision at every construction; a lesson's header says it once.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     devices = [device.index] if device.index is not None else 1
     return Fabric(accelerator=device.type, devices=devices, precision=precision)  # type: ignore[arg-type]
 

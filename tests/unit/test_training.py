@@ -7,7 +7,7 @@ from torch import nn
 from course_utils.data import Sample
 from course_utils.losses import binary_focal_loss
 from course_utils.models import SmallSegmenter
-from course_utils.training import fit, predict
+from course_utils.training import fit, predict_probabilities
 
 
 def squares(count: int = 8) -> SimpleNamespace:
@@ -35,7 +35,7 @@ def test_a_network_learns_to_find_bright_squares(precision):
     samples = [
         Sample(i, m, 1, str(n), str(n)) for n, (i, m) in enumerate(zip(*vars(batch).values()))
     ]
-    found = predict(model, samples)[0] > 0.5
+    found = predict_probabilities(model, samples)[0] > 0.5
     agreement = (found & (batch.mask == 1)).sum() / (found | (batch.mask == 1)).sum()
     assert agreement > 0.7
 
@@ -98,7 +98,7 @@ def test_predict_keeps_the_order_the_mode_and_gives_probabilities():
     model = SmallSegmenter(1, 3, width=4).train()
     batch = squares(5)
     samples = [Sample(batch.image[i], batch.mask[i], 1, "g", str(i)) for i in range(5)]
-    p, masks = predict(model, samples, batch_size=2)
+    p, masks = predict_probabilities(model, samples, batch_size=2)
     assert model.training
     assert p.shape == (5, 3, 32, 32)
     torch.testing.assert_close(p.sum(1), torch.ones(5, 32, 32))

@@ -6,7 +6,9 @@ from torch.utils.data import DataLoader, Dataset
 
 
 @torch.no_grad()
-def predict(model: nn.Module, dataset: Dataset, *, batch_size: int = 16) -> tuple[Tensor, Tensor]:
+def predict_probabilities(
+    model: nn.Module, dataset: Dataset, *, batch_size: int = 16
+) -> tuple[Tensor, Tensor]:
     """Return the probabilities and the masks of every image of a data set of `Sample`s.
 
     A network with one output channel gives the probability of a defect, (N, H, W); one with more
@@ -16,7 +18,7 @@ def predict(model: nn.Module, dataset: Dataset, *, batch_size: int = 16) -> tupl
     >>> from course_utils.data import Sample
     >>> image, mask = torch.zeros(1, 4, 4), torch.zeros(4, 4, dtype=torch.long)
     >>> samples = [Sample(image, mask, 0, "a", "a"), Sample(image, mask, 0, "b", "b")]
-    >>> probabilities, masks = predict(nn.Conv2d(1, 1, 1), samples)
+    >>> probabilities, masks = predict_probabilities(nn.Conv2d(1, 1, 1), samples)
     >>> probabilities.shape, masks.shape
     (torch.Size([2, 4, 4]), torch.Size([2, 4, 4]))
     """

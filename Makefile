@@ -1,0 +1,95 @@
+# Two commands: `make course` and `make test`. Everything else is for when you need it.
+#   PROFILE=smoke|laptop|full   DATASET=name   SEED=n   LESSON=01   PYTHON=python3.12
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+PROFILE ?= smoke
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+FINGERPRINT := $(BIN)/python -c 'import hashlib; print(hashlib.sha256(open("pyproject.toml", "rb").read()).hexdigest())'
+PIP_NEWS := '^ *((Downloading|Using cached) .*[0-9]{2}\.[0-9] [MG]B|Building wheel|Installing collected|Successfully)'
+CHOICES = --profile $(PROFILE) $(if $(DATASET),--dataset $(DATASET)) $(if $(SEED),--seed $(SEED))
+
+.PHONY: help
+help: ## list the targets
+	@echo "Finding surface defects in images: a course"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "  PROFILE=smoke|laptop|full  DATASET=name  SEED=n  LESSON=01  PYTHON=python3.12"
+
+.PHONY: course
+course: $(READY) ## run the lessons and write their pages to build/course/
+	@$(BIN)/course run $(LESSON) $(CHOICES) --out build/course
+
+.PHONY: lab
+lab: $(READY) ## open the lessons in JupyterLab
+	@$(BIN)/jupyter lab --notebook-dir=notebooks
+
+.PHONY: doctor
+doctor: $(READY) ## check this machine
+	@$(BIN)/course doctor
+
+.PHONY: test
+test: $(READY) ## unit tests, nbval and papermill over every lesson
+	@status=0; \
+	echo "== unit tests"; $(BIN)/pytest -q || status=1; \
+	echo "== lessons"; $(BIN)/pytest -q tests/notebooks || status=1; \
+	exit $$status
+
+.PHONY: test-unit
+test-unit: $(READY) ## the unit tests alone
+	@$(BIN)/pytest -q
+
+.PHONY: notebooks
+notebooks: $(READY) ## execute notebooks/source/*.py into the notebooks (LESSON=01 for one)
+	@$(BIN)/python notebooks/build.py $(LESSON)
+
+.PHONY: bands
+bands: $(READY) ## measure how far a lesson's metrics vary (LESSON=01)
+	@test -n "$(LESSON)" || { echo "make bands LESSON=01: which lesson?" >&2; exit 2; }
+	@$(BIN)/python notebooks/bands.py $(LESSON)
+
+.PHONY: lint
+lint: $(READY) ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+.PHONY: clean
+clean: ## remove build/ and .venv/, unless build/ holds notebooks that you edited
+	@edited=$$(find build -name '*.edited-*.ipynb' 2>/dev/null || true); \
+	if [ -n "$$edited" ]; then \
+	  echo "these were edited by you; move them away first:" >&2; echo "$$edited" >&2; exit 1; \
+	fi
+	rm -rf build $(VENV)
+
+# The environment. It is built again when pyproject.toml changes (in content, not in date).
+# torch and torchvision stand in one command, so that pip resolves them as a pair.
+$(READY): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "$(PYTHON) was not found. Install Python 3.11 or newer, or name one:" >&2; \
+	  echo "  make course PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1)." >&2; \
+	  echo "  make course PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+	  rm -rf $(VENV); echo "The environment could not be made. On Debian or Ubuntu:" >&2; \
+	  echo "  sudo apt-get install python3-venv" >&2; exit 1; }
+	@if [ "$$($(FINGERPRINT))" != "$$(cat $@ 2>/dev/null)" ]; then set -o pipefail; \
+	  echo "Installing into $(VENV): some minutes and up to 6 GB of disk the first time."; \
+	  $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off \
+	    torch torchvision -e '.[dev]' \
+	    | { grep --line-buffered -E $(PIP_NEWS) || true; } | cut -c1-130 || { \
+	    echo "The installation failed; pip says why above." >&2; \
+	    echo "If a compiler or Python.h was missing (package noise), on Debian or Ubuntu:" >&2; \
+	    echo "  sudo apt-get install gcc python3-dev" >&2; exit 1; }; \
+	fi
+	@$(BIN)/python -c 'import cv2' || { \
+	  echo "OpenCV does not load. If a library is missing, on Debian or Ubuntu:" >&2; \
+	  echo "  sudo apt-get install libgl1 libglib2.0-0" >&2; exit 1; }
+	@$(FINGERPRINT) > $@

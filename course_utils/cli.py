@@ -1,0 +1,86 @@
+"""The command `course`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from course_utils import doctor as checks
+from course_utils.batch import failed, find_lessons, notebooks_folder, run_lessons
+
+app = typer.Typer(
+    help="Finding surface defects in images: run the lessons, check the machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+
+
+@app.command()
+def run(
+    lessons: Annotated[
+        list[str] | None, typer.Argument(help="Numbers or names; all lessons if none.")
+    ] = None,
+    profile: Annotated[
+        str, typer.Option(help="smoke, laptop, full, or auto (COURSE_PROFILE, else laptop).")
+    ] = "auto",
+    dataset: Annotated[str | None, typer.Option(help="Name of a data set.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every lesson.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(help="Another parameter, as name=value; repeatable.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for notebooks and pages.")] = Path(
+        "build/course"
+    ),
+    timeout: Annotated[float, typer.Option(help="Seconds that each lesson may take.")] = 3600,
+    notebooks: Annotated[
+        Path | None, typer.Option(help="Folder of the lessons, if not the checkout's.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what failed.")] = False,
+) -> None:
+    """Execute lessons in order, and write a page for each and an index."""
+    console = Console()
+    try:
+        chosen = find_lessons(notebooks or notebooks_folder(), lessons or [])
+        values = _parameters(profile, dataset, seed, param or [])
+        entries = run_lessons(chosen, values, out, timeout=timeout, console=console, quiet=quiet)
+    except (ValueError, FileNotFoundError, FileExistsError) as error:
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False)
+        raise typer.Exit(2) from None
+    if any(entry.outcome == "cancelled" for entry in entries):
+        raise typer.Exit(130)
+    if failed(entries, len(chosen)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder of the real data sets, if not the usual one.")
+    ] = None,
+) -> None:
+    """Check this machine; each problem comes with the command that mends it."""
+    console = Console()
+    found = checks.doctor(data_root=data_root)
+    console.print(checks.Checklist(found))
+    if any(check.status is checks.Status.PROBLEM for check in found):
+        raise typer.Exit(1)
+
+
+def _parameters(
+    profile: str, dataset: str | None, seed: int | None, extra: list[str]
+) -> dict[str, Any]:
+    values: dict[str, Any] = {"profile": profile}
+    if dataset is not None:
+        values["dataset"] = dataset
+    if seed is not None:
+        values["seed"] = seed
+    for text in extra:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"--param must look like name=value, got {text!r}")
+        if name in values:
+            raise ValueError(f"parameter {name!r} was given twice")
+        values[name] = value
+    return values

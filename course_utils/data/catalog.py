@@ -1,0 +1,196 @@
+"""Every data set of the course by its name."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import index as whole_number
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from course_utils.config import data_root
+from course_utils.data.dataset_info import DatasetInfo
+from course_utils.data.image_mask_dataset import Entry, ImageMaskDataset, ImageSet
+from course_utils.data.readers.folder import read_folder
+from course_utils.data.readers.magnetic_tile import (
+    MAGNETIC_TILE,
+    list_magnetic_tile,
+    read_magnetic_tile,
+)
+from course_utils.data.readers.steel import (
+    SD_SALIENCY_900,
+    list_sd_saliency_900,
+    read_sd_saliency_900,
+)
+from course_utils.data.samples import DefectDataset
+from course_utils.data.selection import Selection
+from course_utils.data.splits import SPLIT_NAMES, group_split
+from course_utils.data.synthetic import SyntheticSurfaces
+
+SYNTHETIC = DatasetInfo(
+    name="synthetic",
+    title="Synthetic surfaces",
+    class_names=SyntheticSurfaces.class_names,
+    licence="made by this course, Apache-2.0",
+    page="",
+    layout="",
+)
+DATASETS: dict[str, DatasetInfo] = {
+    info.name: info for info in (SYNTHETIC, MAGNETIC_TILE, SD_SALIENCY_900)
+}
+"""The data sets with a name of their own; `folder:<path>` opens a person's own images."""
+
+_READERS: dict[str, tuple[Callable[[Path], ImageSet], Callable[[Path], list[Entry]]]] = {
+    "magnetic_tile": (read_magnetic_tile, list_magnetic_tile),
+    "sd_saliency_900": (read_sd_saliency_900, list_sd_saliency_900),
+}
+_FOLDER_PREFIX = "folder:"
+
+SplitBy = Literal["group", "image"]
+
+
+def open_dataset(
+    name: str,
+    split: str = "train",
+    *,
+    size: int | tuple[int, int] = 256,
+    seed: int = 0,
+    root: str | Path | None = None,
+    split_by: SplitBy = "group",
+    **options: Any,
+) -> DefectDataset:
+    """Return the part `split` ("train", "val", "test" or "all") of the data set `name`.
+
+    `name` is one of `DATASETS`, or `folder:<path>` for a person's own images (see `read_folder`;
+    a relative path starts at `root` if given, else at the working directory). Images come at
+    `size`, one side or (height, width). Which image goes where depends on `seed` alone; images
+    that show the same thing stay together. `split_by="image"` deals images out one by one, as is
+    often done and **leaks**: it is here to measure what that pretends. `split_note` says which of
+    the two it is.
+
+    Options: `cache=True` keeps images on disk in memory once they were read; those of the
+    synthetic set are the arguments of `SyntheticSurfaces`.
+
+    Raises `ValueError` for an unknown name, split or option and for files that do not fit the
+    layout, `FileNotFoundError` with the way to get it for a set that is not on disk.
+
+    >>> open_dataset("synthetic", "val", size=64)[3].image.shape
+    torch.Size([3, 64, 64])
+    """
+    if split not in (*SPLIT_NAMES, "all"):
+        raise ValueError(f"split {split!r} is unknown: choose train, val, test or all")
+    if split_by not in ("group", "image"):
+        raise ValueError(f'split_by must be "group" or "image", got {split_by!r}')
+    height_width = _checked_size(size)
+    if name == SYNTHETIC.name:
+        return _open_synthetic(split, split_by, size=height_width, seed=seed, **options)
+    unknown = set(options) - {"cache"}
+    if unknown:
+        raise ValueError(f"{name} has no option {sorted(unknown)[0]!r}: it has cache")
+    image_set = _read(name, root)
+    indices, note = _choose(image_set, split, seed, split_by)
+    return ImageMaskDataset(image_set, indices, size=height_width, split_note=note, **options)
+
+
+@dataclass(frozen=True)
+class FoundDataset:
+    """What lies in the folder of one data set."""
+
+    info: DatasetInfo
+    folder: Path
+    images: int
+    """0 if the set is not there or not complete."""
+    problem: str
+    """Why the set cannot be opened; empty if it can."""
+
+
+def find_datasets(root: str | Path | None = None) -> dict[str, FoundDataset]:
+    """Look for each data set that lives on disk, opening no image. By default in `data_root()`.
+
+    >>> find_datasets("/nowhere")["magnetic_tile"].images
+    0
+    """
+    found = {}
+    for name, (_, list_entries) in _READERS.items():
+        info = DATASETS[name]
+        images, problem = 0, ""
+        try:
+            images = len(list_entries(info.require_folder(data_root(root))))
+        except (ValueError, FileNotFoundError) as error:
+            problem = str(error)
+        found[name] = FoundDataset(info, info.folder(data_root(root)), images, problem)
+    return found
+
+
+def _read(name: str, root: str | Path | None) -> ImageSet:
+    if name.startswith(_FOLDER_PREFIX):
+        folder = Path(name.removeprefix(_FOLDER_PREFIX)).expanduser()
+        return read_folder((Path(root) if root is not None else Path.cwd()) / folder)
+    if name not in _READERS:
+        known = ", ".join(DATASETS)
+        raise ValueError(f"data set {name!r} is unknown: choose one of {known}, or folder:<path>")
+    read, _ = _READERS[name]
+    return read(DATASETS[name].require_folder(data_root(root)))
+
+
+def _choose(
+    image_set: ImageSet, split: str, seed: int, split_by: SplitBy
+) -> tuple[np.ndarray, str]:
+    """Return the indices of `split` and the sentence that says how it was made."""
+    count = len(image_set.entries)
+    if split == "all":
+        return np.arange(count), f"All {count} images, no split."
+    units = image_set.groups if split_by == "group" else np.arange(count)
+    parts = group_split(units, image_set.labels, seed=seed)
+    if split_by == "group":
+        note = (
+            f"{count} images in {len(np.unique(units))} groups ({image_set.grouping}) were split "
+            f"60/20/20 by seed {seed}: no group is in two parts."
+        )
+    else:
+        note = _leak_note(image_set.groups, parts, image_set.grouping)
+    return parts[SPLIT_NAMES.index(split)], note + _missing_classes(image_set, parts)
+
+
+def _leak_note(groups: np.ndarray, parts: Sequence[np.ndarray], grouping: str) -> str:
+    train, _, test = parts
+    leaking = np.isin(groups[test], groups[train]).mean()
+    return (
+        f"Leaks on purpose: {len(groups)} images were dealt out one by one, so {leaking:.0%} of "
+        f"the test images show something that is in train too ({grouping})."
+    )
+
+
+def _missing_classes(image_set: ImageSet, parts: Sequence[np.ndarray]) -> str:
+    sentences = ""
+    for part_name, indices in zip(SPLIT_NAMES, parts, strict=True):
+        gone = np.setdiff1d(image_set.labels, image_set.labels[indices])
+        if len(gone):
+            names = ", ".join(image_set.class_names[label] if label else "good" for label in gone)
+            sentences += f" Too rare to be in {part_name}: {names}."
+    return sentences
+
+
+def _open_synthetic(split: str, split_by: SplitBy, *, seed: int, **options: Any) -> DefectDataset:
+    if split_by == "group" and split != "all":
+        return SyntheticSurfaces(split, seed=seed, **options)
+    parts = [SyntheticSurfaces(name, seed=seed, **options) for name in SPLIT_NAMES]
+    lengths = [len(part) for part in parts]
+    if split == "all":
+        return Selection(parts, split_note=f"All {sum(lengths)} images, no split.")
+    dealt = np.random.default_rng(seed).permutation(sum(lengths))
+    chosen = np.split(dealt, np.cumsum(lengths)[:-1])  # the parts stay as large as they were
+    groups = np.array([part.describe(index).group for part in parts for index in range(len(part))])
+    note = _leak_note(groups, chosen, "all shots of one surface")
+    return Selection(parts, np.sort(chosen[SPLIT_NAMES.index(split)]), split_note=note)
+
+
+def _checked_size(size: int | tuple[int, int]) -> tuple[int, int]:
+    sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    try:
+        height, width = (whole_number(side) for side in sides)
+    except (TypeError, ValueError):
+        height = width = 0
+    if height < 1 or width < 1:
+        raise ValueError(f"size must be a number of pixels or (height, width), got {size!r}")
+    return height, width

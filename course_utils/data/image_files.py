@@ -1,0 +1,131 @@
+"""Pictures from disk, whatever the letters in their names, and pictures at another size."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_JPEG_SUFFIXES = (".jpeg", ".jpg")
+_NOT_PICTURES = ("Thumbs.db", "desktop.ini")  # what file managers leave behind
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the image files of `folder`, sorted by name.
+
+    Hidden files (and what file managers leave behind) are no part of a data set. Raises
+    `ValueError` for anything else that is not an image, and for two images of one stem, since
+    images and masks are matched by it.
+    """
+    stems: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name in _NOT_PICTURES:
+            continue
+        if path.suffix.lower() not in IMAGE_SUFFIXES or path.is_dir():
+            known = ", ".join(IMAGE_SUFFIXES)
+            raise ValueError(f"{path} is not an image ({known}): take it out of the folder")
+        if path.stem in stems:
+            raise ValueError(
+                f"{stems[path.stem]} and {path.name} differ only in their ending: masks are "
+                f"matched by the name before it, so rename one"
+            )
+        stems[path.stem] = path
+    return list(stems.values())
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Return the picture in `path`: uint8, (H, W) if the file is gray, else (H, W, 3) in RGB.
+
+    A fully opaque alpha channel is dropped. Raises `ValueError` when the file is damaged or is
+    no picture, has more than 8 bits a channel, or has see-through pixels.
+    """
+    # Only JPEG carries the camera's "this side up", and only ANYCOLOR obeys it; only UNCHANGED
+    # shows an alpha channel, which JPEG does not have.
+    is_jpeg = path.suffix.lower() in _JPEG_SUFFIXES
+    pixels = _decode(path, cv2.IMREAD_ANYCOLOR if is_jpeg else cv2.IMREAD_UNCHANGED)
+    if pixels.dtype != np.uint8:
+        raise ValueError(
+            f"{path} holds {pixels.dtype} values: choose the gray range that matters and save it "
+            f"with 8 bits a channel"
+        )
+    if pixels.ndim == 2:
+        return pixels
+    if pixels.shape[2] == 4:
+        if pixels[..., 3].min() < 255:
+            raise ValueError(f"{path} has see-through pixels: save it without an alpha channel")
+        pixels = pixels[..., :3]
+    return np.ascontiguousarray(pixels[..., ::-1])
+
+
+def read_gray(path: Path) -> np.ndarray:
+    """Return the picture in `path` as gray: uint8, (H, W). Errors as `read_image`."""
+    return to_gray(read_image(path))
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Return the values of the mask in `path`: uint8, (H, W).
+
+    Errors as `read_image`; raises `ValueError` too for a mask in colours, which names no class.
+    """
+    values = read_image(path)
+    if values.ndim == 3:
+        if (values != values[..., :1]).any():
+            raise ValueError(f"{path} is a colour picture: a mask is gray, its values are classes")
+        values = np.ascontiguousarray(values[..., 0])
+    return values
+
+
+def to_gray(image: np.ndarray) -> np.ndarray:
+    """Return (H, W) of an (H, W), (H, W, 1) or RGB (H, W, 3) array, uint8 or float32."""
+    if image.ndim == 2:
+        return image
+    return image[..., 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return `image` (H, W) or (H, W, 3) stretched to `size` (height, width).
+
+    A side that shrinks is averaged, a side that grows is interpolated linearly. Each side for
+    itself: OpenCV averages nothing as soon as one of the two sides grows.
+
+    >>> resize_image(np.eye(4, dtype=np.float32), (2, 2)).tolist()
+    [[0.5, 0.0], [0.0, 0.5]]
+    """
+    height, width = size
+    smaller = min(height, image.shape[0]), min(width, image.shape[1])
+    if smaller != image.shape[:2]:
+        image = cv2.resize(image, smaller[::-1], interpolation=cv2.INTER_AREA)
+    if size != image.shape[:2]:
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return image
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return `mask` (H, W) stretched to `size` (height, width): each pixel keeps one old value.
+
+    The value is that of the pixel nearest to the new centre, so the mask stays on its image.
+
+    >>> resize_mask(np.array([[0, 3]], np.uint8), (1, 4)).tolist()
+    [[0, 0, 3, 3]]
+    """
+    if mask.shape == size:
+        return mask
+    return cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def _decode(path: Path, flags: int) -> np.ndarray:
+    # cv2.imread cannot open names outside the system's code page on Windows; reading the bytes
+    # ourselves can.
+    data = np.fromfile(path, np.uint8)
+    pixels = cv2.imdecode(data, flags | cv2.IMREAD_ANYDEPTH) if data.size else None
+    if pixels is None or (data[:2].tobytes() == b"\xff\xd8" and not _jpeg_is_whole(data.tobytes())):
+        raise ValueError(f"{path} cannot be read as an image: it is damaged or no picture")
+    return pixels
+
+
+def _jpeg_is_whole(data: bytes) -> bool:
+    """Whether the picture's end marker is there: OpenCV 4 paints what is missing gray."""
+    position = 2
+    while position + 4 <= len(data) and data[position + 1] != 0xDA:  # until the pixels start
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return data.find(b"\xff\xd9", position) != -1

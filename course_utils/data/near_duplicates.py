@@ -1,0 +1,116 @@
+"""Which images show the same thing?"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from course_utils.data.image_files import resize_image, to_gray
+
+_ROWS_AT_ONCE = 1024  # bounds the memory: one block of correlations is 1024 x N
+_FLAT = 1e-5  # spread, relative to the brightest value, below which only rounding is left
+
+
+def near_duplicate_groups(
+    images: Iterable[np.ndarray | torch.Tensor], *, threshold: float = 0.98, size: int = 32
+) -> np.ndarray:
+    """Return int64 group numbers, (N,): images that look alike, directly or by way of others.
+
+    Each image becomes a gray thumbnail of `size` x `size`; two are twins if the Pearson
+    correlation of their thumbnails exceeds `threshold`. Brightness and gain do not matter, so the
+    same tile under two exposures counts as one. Groups are the connected components of twins,
+    numbered in the order in which they first appear. A constant image correlates with nothing: it
+    is a twin of constant images of the same gray, and of no other.
+
+    `images` holds arrays (H, W) or (H, W, 1 or 3), tensors (H, W) or (C, H, W), of any sizes; an
+    array (N, H, W) will do. Raises `ValueError` for other shapes, values that are not finite,
+    a threshold outside 0..1 (both excluded), or no images at all.
+
+    >>> ramp = np.arange(64.0).reshape(8, 8)
+    >>> near_duplicate_groups([ramp, ramp.T, 3 * ramp + 5]).tolist()
+    [0, 1, 0]
+    """
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold must lie between 0 and 1, got {threshold}")
+    thumbnails = [thumbnail(image, size).ravel() for image in images]
+    if not thumbnails:
+        raise ValueError("there are no images to compare")
+    values = np.stack(thumbnails).astype(np.float64)
+    centred = values - values.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    flat = length[:, 0] <= _FLAT * size * np.abs(values).max(axis=1)
+    length[flat] = 1
+    unit = (centred / length).astype(np.float32)
+    return _first_come_numbers(_join_flat(_join_twins(unit, threshold), values, flat))
+
+
+def thumbnail(image: np.ndarray | torch.Tensor, size: int = 32) -> np.ndarray:
+    """Return `image` as a gray float32 thumbnail, (size, size), in the units of `image`.
+
+    >>> thumbnail(np.full((100, 80, 3), 7, np.uint8)).mean().item()
+    7.0
+    """
+    if isinstance(image, torch.Tensor):
+        pixels = image.detach().cpu().numpy()
+        pixels = np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels
+    else:
+        pixels = np.asarray(image)
+    if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,)) or not pixels.size:
+        raise ValueError(
+            f"an image must be an array (H, W) or (H, W, 3), or a tensor (3, H, W), got "
+            f"{tuple(image.shape)}"
+        )
+    pixels = to_gray(np.ascontiguousarray(pixels, dtype=np.float32))
+    if not np.isfinite(pixels).all():
+        raise ValueError("an image holds values that are not finite: nothing can be compared")
+    return resize_image(pixels, (size, size))
+
+
+def join_groups(*groupings: np.ndarray) -> np.ndarray:
+    """Return the finest grouping, (N,), in which whoever shares a group in any of them shares one.
+
+    >>> join_groups(np.array([0, 0, 1, 2]), np.array([5, 6, 6, 7])).tolist()
+    [0, 0, 0, 1]
+    """
+    joined = groupings[0]
+    for other in groupings[1:]:
+        joined = _connect(_first_come_numbers(joined), _first_come_numbers(other))
+    return _first_come_numbers(joined)
+
+
+def _join_twins(unit: np.ndarray, threshold: float) -> np.ndarray:
+    groups = np.arange(len(unit))
+    for start in range(0, len(unit), _ROWS_AT_ONCE):
+        rows, columns = np.nonzero(unit[start : start + _ROWS_AT_ONCE] @ unit.T > threshold)
+        # Each image is linked to one member of its group so far: few links, however large it is.
+        _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+        left = np.concatenate([rows + start, np.arange(len(unit))])
+        right = np.concatenate([columns, first[inverse]])
+        groups = _components(left, right, len(unit))
+    return groups
+
+
+def _join_flat(groups: np.ndarray, values: np.ndarray, flat: np.ndarray) -> np.ndarray:
+    if not flat.any():
+        return groups
+    groups = groups.copy()
+    grays = np.round(values[flat].mean(axis=1), 4)
+    groups[flat] = len(groups) + np.unique(grays, return_inverse=True)[1]
+    return groups
+
+
+def _connect(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    # The groups are the nodes, and each image links its group in `a` to its group in `b`.
+    return _components(a, a.max() + 1 + b, int(a.max() + b.max()) + 2)[a]
+
+
+def _components(left: np.ndarray, right: np.ndarray, nodes: int) -> np.ndarray:
+    links = coo_matrix((np.ones(len(left), bool), (left, right)), shape=(nodes, nodes))
+    return connected_components(links, directed=False)[1]
+
+
+def _first_come_numbers(groups: np.ndarray) -> np.ndarray:
+    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse].astype(np.int64)

@@ -1,0 +1,46 @@
+"""Each image has its mask, and each mask its image."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from course_utils.data.image_files import read_mask
+from course_utils.data.image_mask_dataset import Entry
+
+SOFT_MASK_THRESHOLD = 127
+"""Published masks are often smoothed at their edges: what is brighter than half is defect."""
+
+
+def require_pairs(images: Mapping[str, Path], masks: Mapping[str, Path], mask_place: Path) -> None:
+    """Raise unless `images` and `masks`, files by stem, hold the same stems.
+
+    `FileNotFoundError` for an image without a mask, `ValueError` for a mask without an image.
+    """
+    for stem, image in images.items():
+        if stem not in masks:
+            raise FileNotFoundError(
+                f"{image} has no mask: {mask_place} holds no file called {stem}.*"
+            )
+    for stem, mask in masks.items():
+        if stem not in images:
+            raise ValueError(f"{mask} is a mask without an image: add the image or take it away")
+
+
+def require_images(count: int, folder: Path, layout: str) -> None:
+    """Raise `FileNotFoundError` if a reader found no image in `folder`."""
+    if not count:
+        raise FileNotFoundError(f"{folder} holds no images: want {layout}")
+
+
+def soft_mask_classes(entry: Entry) -> np.ndarray:
+    """Return uint8 classes, (H, W), of a mask with one defect class and smoothed edges.
+
+    Thresholded before anything else is done with it: resizing or casting a smoothed mask first
+    would move the edges of thin defects.
+    """
+    assert entry.mask is not None
+    is_defect = read_mask(entry.mask) > SOFT_MASK_THRESHOLD
+    if entry.label == 0 and is_defect.any():
+        raise ValueError(f"{entry.mask} marks a defect but {entry.image.name} is filed as free")
+    return is_defect.astype(np.uint8) * np.uint8(entry.label)

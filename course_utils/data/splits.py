@@ -1,0 +1,95 @@
+"""Train, validation and test sets that share no group."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+SPLIT_NAMES = ("train", "val", "test")
+
+
+def group_split(
+    groups: Sequence[object] | np.ndarray,
+    labels: Sequence[int] | np.ndarray | None = None,
+    *,
+    fractions: Sequence[float] = (0.6, 0.2, 0.2),
+    seed: int = 0,
+) -> tuple[np.ndarray, ...]:
+    """Return one array of sorted int64 indices for each fraction (train, val, test).
+
+    No group is ever cut. With `labels` (N,), each part gets about its fraction of each label;
+    since groups stay whole, only about. Where every group has one label, a label found in at least
+    as many groups as there are parts is found in each part; where groups mix labels this is tried
+    for the rarest first. The result depends on `seed` and on the order of the items only.
+
+    The rarest label's groups are dealt out first, large ones before small ones, each to the part
+    that this brings closest to its share: the greedy idea of Sechidis et al., "On the
+    stratification of multi-label data", 2011, section 3.2, for whole groups.
+
+    Raises `ValueError` when lengths differ, fractions are negative or do not sum to 1, or there
+    are fewer groups than parts that want some.
+
+    >>> train, val, test = group_split(["a", "a", "b", "c", "d", "e"], fractions=(0.5, 0.25, 0.25))
+    >>> len(train), len(val), len(test)
+    (3, 2, 1)
+    """
+    group_of = _numbered(groups)
+    label_of = np.zeros(len(group_of), np.int64) if labels is None else _numbered(labels)
+    shares = np.asarray(fractions, np.float64)
+    if len(label_of) != len(group_of):
+        raise ValueError(
+            f"got {len(group_of)} groups but {len(label_of)} labels: want one of each per item"
+        )
+    if shares.ndim != 1 or (shares < 0).any() or not np.isclose(shares.sum(), 1):
+        raise ValueError(f"fractions must not be negative and sum to 1, got {tuple(fractions)}")
+    group_count = int(group_of.max()) + 1 if len(group_of) else 0
+    wanting = int((shares > 0).sum())
+    if group_count < wanting:
+        raise ValueError(
+            f"{group_count} groups cannot fill {wanting} parts without cutting one: add images, "
+            f"or ask for fewer parts"
+        )
+    table = np.zeros((group_count, int(label_of.max()) + 1))  # images by group and label
+    np.add.at(table, (group_of, label_of), 1)
+    part_of = _deal(table, shares, np.random.default_rng(seed))
+    return tuple(np.flatnonzero(part_of[group_of] == part) for part in range(len(shares)))
+
+
+def _numbered(values: Sequence[object] | np.ndarray) -> np.ndarray:
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise ValueError(f"groups and labels must be one value per item, got shape {array.shape}")
+    return np.unique(array, return_inverse=True)[1]
+
+
+def _deal(table: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the part of each group, (groups,), given the images by group and label."""
+    order = rng.permutation(len(table))
+    order = order[np.argsort(-table[order].sum(axis=1), kind="stable")]
+    groups_with = (table > 0).sum(axis=0)
+    weights = table / table.sum(axis=0)  # a group's fraction of each label
+    excess = -np.outer(shares, np.ones(table.shape[1]))  # (parts, labels): above its share
+    open_parts = shares > 0
+    part_of = np.full(len(table), -1)
+    for label in np.argsort(groups_with, kind="stable"):
+        left = [group for group in order if table[group, label] and part_of[group] < 0]
+        while left:
+            candidates = _candidates(table[:, label], part_of, open_parts, len(left))
+            cost = np.square(excess + weights[left[0]]).sum(axis=1) - np.square(excess).sum(axis=1)
+            part = candidates[np.argmin(cost[candidates])]
+            excess[part] += weights[left[0]]
+            part_of[left.pop(0)] = part
+    return part_of
+
+
+def _candidates(
+    images: np.ndarray, part_of: np.ndarray, open_parts: np.ndarray, groups_left: int
+) -> np.ndarray:
+    """Return the parts that may take the next group with this label.
+
+    All of them, unless the groups left are just enough for the parts that still miss the label.
+    """
+    missing = open_parts.copy()
+    missing[np.unique(part_of[(images > 0) & (part_of >= 0)])] = False
+    if missing.sum() < groups_left:
+        return np.flatnonzero(open_parts)
+    return np.flatnonzero(missing) if missing.any() else np.flatnonzero(open_parts)

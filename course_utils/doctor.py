@@ -1,0 +1,306 @@
+"""Is this machine ready for the course? Each check says what it found, and what mends a problem."""
+
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from html import escape
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+from packaging.requirements import Requirement
+from packaging.version import Version
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from course_utils import config
+
+PYTHON = (3, 11)
+MEMORY_WANTED = 4  # GiB free; a lesson at laptop profile holds about 2
+DISK_WANTED = 2  # GiB free for outputs and checkpoints
+HEADLINE = ("torch", "torchvision", "numpy", "opencv-python")
+REINSTALL = "rm -rf .venv && make course"
+CHECKOUT = Path(__file__).parents[1]
+
+
+class Status(StrEnum):
+    """What a check found."""
+
+    OK = "ok"
+    NOTE = "note"
+    """Worth knowing; the course runs without it."""
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True)
+class Check:
+    """The answer of one check."""
+
+    name: str
+    status: Status
+    found: str
+    remedy: str = ""
+    """A command, or one sentence; every problem has one."""
+
+
+def doctor(*, data_root: str | Path | None = None, kernel: bool = True) -> list[Check]:
+    """Check Python, packages, device, memory, disk, data sets, weights and the kernel.
+
+    `kernel=False` leaves out the one check that takes seconds (a kernel is started).
+    A check that itself breaks is a problem, with the error as what was found.
+
+    >>> doctor(kernel=False)[0].name
+    'Python'
+    """
+    checks: list[Callable[[], Iterator[Check]]] = [
+        _python,
+        _packages,
+        _torch_pair,
+        _opencv,
+        _device,
+        _memory,
+        _disk,
+        lambda: _data_sets(data_root),
+        _weights,
+    ]
+    if kernel:
+        checks += [_kernel]
+    return [answer for check in checks for answer in _answers(check)]
+
+
+def show_doctor() -> "Checklist":
+    """Return the checks as a table for a notebook, without the paths of this machine."""
+    return Checklist(doctor(), show_paths=False)
+
+
+class Checklist:
+    """A list of checks that shows itself in a terminal and in a notebook."""
+
+    def __init__(self, checks: Sequence[Check], *, show_paths: bool = True) -> None:
+        self.checks = list(checks)
+        self._show = (lambda text: text) if show_paths else without_paths
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        colours = {Status.OK: "green", Status.NOTE: "cyan", Status.PROBLEM: "bold red"}
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column()
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(overflow="fold")
+        for check in self.checks:
+            text = Text(self._show(check.found))
+            if check.remedy:
+                text.append(f"\n→ {self._show(check.remedy)}", style=colours[check.status])
+            table.add_row(Text(check.status, style=colours[check.status]), check.name, text)
+        yield table
+        yield Text(self.verdict, style="bold")
+
+    @property
+    def verdict(self) -> str:
+        """One sentence about the whole list."""
+        problems = sum(check.status is Status.PROBLEM for check in self.checks)
+        if not problems:
+            return "Nothing is wrong: the course can start."
+        return f"{problems} problem{'s' if problems > 1 else ''}: the arrows say what mends them."
+
+    def __repr__(self) -> str:
+        lines = [
+            f"{check.status:8} {check.name:16} {self._show(check.found)}"
+            + (f"\n{'':26}→ {self._show(check.remedy)}" if check.remedy else "")
+            for check in self.checks
+        ]
+        return "\n".join([*lines, self.verdict])
+
+    def _repr_html_(self) -> str:
+        signs = {Status.OK: ("✔", "#1a7f4b"), Status.NOTE: ("•", "#0b6e8a")}
+        rows = []
+        for check in self.checks:
+            sign, colour = signs.get(check.status, ("✘", "#b3261e"))
+            mend = ""
+            if check.remedy:
+                tag = "code" if check.status is Status.PROBLEM else "span"
+                text = escape(self._show(check.remedy))
+                mend = f'<br><{tag} style="color:{colour}">→ {text}</{tag}>'
+            rows.append(
+                f'<tr><td style="color:{colour};text-align:left">{sign} {check.status}</td>'
+                f'<td style="text-align:left"><b>{escape(check.name)}</b></td>'
+                f'<td style="text-align:left">{escape(self._show(check.found))}{mend}</td></tr>'
+            )
+        return f"<table>{''.join(rows)}</table><p><b>{escape(self.verdict)}</b></p>"
+
+
+def without_paths(text: str) -> str:
+    """Replace absolute paths by their last part, so that a notebook names no person's folders.
+
+    >>> without_paths("3 sets in /home/ada/data")
+    '3 sets in …/data'
+    """
+    return re.sub(r"(?<![\w.])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\:]+[/\\])+([^\s/\\:]+)", r"…/\1", text)
+
+
+def _answers(check: Callable[[], Iterator[Check]]) -> list[Check]:
+    try:
+        return list(check())
+    except Exception as error:
+        name = getattr(check, "__name__", "check").strip("_<>")
+        return [Check(name, Status.PROBLEM, f"{type(error).__name__}: {error}", REINSTALL)]
+
+
+def _python() -> Iterator[Check]:
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    if sys.version_info < PYTHON:
+        yield Check("Python", Status.PROBLEM, found, "make course PYTHON=python3.11")
+    else:
+        yield Check("Python", Status.OK, found)
+
+
+def _packages() -> Iterator[Check]:
+    wrong, count, shown = [], 0, {}
+    for text in metadata.requires("course-utils") or []:
+        requirement = Requirement(text)
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        count += 1
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{requirement} is missing")
+            continue
+        shown[requirement.name] = version
+        if not requirement.specifier.contains(Version(version).public, prereleases=True):
+            wrong.append(f"{requirement.name} {version} is too old, wanted {requirement.specifier}")
+    if wrong:
+        yield Check("packages", Status.PROBLEM, "; ".join(wrong), "pip install --upgrade -e .")
+        return
+    named = ", ".join(f"{name} {shown[name]}" for name in HEADLINE if name in shown)
+    yield Check("packages", Status.OK, f"all {count} are there: {named} …")
+
+
+def _torch_pair() -> Iterator[Check]:
+    import torch
+
+    try:
+        import torchvision
+
+        boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 2.0]])
+        kept = torchvision.ops.nms(boxes, torch.tensor([0.9, 0.8]), 0.5)
+    except (ImportError, RuntimeError) as error:
+        yield Check(
+            "torchvision",
+            Status.PROBLEM,
+            f"does not fit torch {torch.__version__}: {str(error).splitlines()[0]}",
+            "pip install --upgrade --force-reinstall torch torchvision",
+        )
+        return
+    status = Status.OK if kept.tolist() == [0] else Status.PROBLEM
+    yield Check(
+        "torchvision",
+        status,
+        f"{torchvision.__version__} fits torch {torch.__version__}",
+        "" if status is Status.OK else REINSTALL,
+    )
+
+
+def _opencv() -> Iterator[Check]:
+    try:
+        import cv2
+    except ImportError as error:
+        mend = "sudo apt-get install libgl1 libglib2.0-0"
+        yield Check("OpenCV", Status.PROBLEM, str(error), mend)
+        return
+    yield Check("OpenCV", Status.OK, f"{cv2.__version__} loads")
+
+
+def _device() -> Iterator[Check]:
+    import torch
+
+    device = config.pick_device()
+    precision = config.pick_precision(device)
+    if device.type == "cuda":
+        about = torch.cuda.get_device_properties(device)
+        size = about.total_memory / 2**30
+        yield Check("device", Status.OK, f"{about.name}, {size:.0f} GiB, {precision}")
+    elif device.type == "cpu":
+        found = f"CPU with {psutil.cpu_count()} threads, {precision}; no GPU"
+        yield Check("device", Status.NOTE, found, "profiles smoke and laptop are made for this")
+    else:
+        yield Check("device", Status.OK, f"{device.type}, {precision}")
+
+
+def _memory() -> Iterator[Check]:
+    memory = psutil.virtual_memory()
+    free, total = memory.available / 2**30, memory.total / 2**30
+    found = f"{free:.0f} of {total:.0f} GiB are free"
+    if free < MEMORY_WANTED:
+        yield Check("memory", Status.NOTE, found, "close other programs before the longer lessons")
+    else:
+        yield Check("memory", Status.OK, found)
+
+
+def _disk() -> Iterator[Check]:
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    if free < DISK_WANTED:
+        yield Check("disk", Status.PROBLEM, f"only {free:.1f} GiB are free", "make clean")
+    else:
+        yield Check("disk", Status.OK, f"{free:.0f} GiB are free")
+
+
+def _data_sets(root: str | Path | None) -> Iterator[Check]:
+    from course_utils.data import find_datasets
+
+    folder = config.data_root(root)
+    found = find_datasets(folder)
+    here = [f"{name} ({entry.images} images)" for name, entry in found.items() if entry.images]
+    if here:
+        yield Check("data sets", Status.OK, f"{', '.join(here)} in {folder}")
+    for name, entry in found.items():
+        if not entry.images and entry.folder.is_dir():
+            yield Check(f"data set {name}", Status.NOTE, "cannot be read", entry.problem)
+    if not here:
+        yield Check(
+            "data sets",
+            Status.NOTE,
+            f"no real images in {folder}: lessons use the synthetic set, which needs no files",
+            "export COURSE_DATA_ROOT=<the folder of your data sets>, if you have some",
+        )
+
+
+def _weights() -> Iterator[Check]:
+    yield Check("weights", Status.OK, "lessons 00 to 02 need none")
+
+
+def _kernel() -> Iterator[Check]:
+    from jupyter_client.manager import start_new_kernel
+
+    mend = f"{sys.executable} -m ipykernel install --sys-prefix"
+    try:
+        manager, client = start_new_kernel(
+            kernel_name="python3", startup_timeout=60, stderr=subprocess.DEVNULL
+        )
+    except Exception as error:  # whatever keeps a kernel from starting is the finding
+        yield Check("kernel", Status.PROBLEM, f"does not start: {error}", mend)
+        return
+    try:
+        answers: list[str] = []
+
+        def listen(message: dict) -> None:
+            if message["msg_type"] == "stream":
+                answers.append(message["content"]["text"])
+
+        code = "import sys; print(1 + 1, sys.prefix)"
+        client.execute_interactive(code, timeout=60, output_hook=listen)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    result, _, prefix = "".join(answers).strip().partition(" ")
+    if result != "2":
+        yield Check("kernel", Status.PROBLEM, f"1 + 1 gave {result!r}", mend)
+    elif Path(prefix) != Path(sys.prefix):
+        yield Check("kernel", Status.PROBLEM, f"python3 runs in {prefix}, not here", mend)
+    else:
+        yield Check("kernel", Status.OK, "python3 of this environment starts and counts")

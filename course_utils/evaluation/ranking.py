@@ -1,0 +1,185 @@
+"""Metrics of a ranking, which need no threshold: AUROC, average precision and their curves.
+
+All of them come from one sort. Scores may be logits, probabilities or distances: only their
+order counts, and a higher score must mean "more likely a defect".
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from course_utils.evaluation.inputs import Values, paired_pixels
+
+
+class RocCurve(NamedTuple):
+    """From the strictest threshold to the most lenient one; all three of one length."""
+
+    fpr: np.ndarray
+    """Share of the good ones that raise an alarm, 0 .. 1."""
+    tpr: np.ndarray
+    """Share of the defects that are found (recall), 0 .. 1."""
+    thresholds: np.ndarray
+    """An alarm is a score >= threshold; the first is infinite: no alarm at all."""
+
+
+class PrecisionRecallCurve(NamedTuple):
+    """From the strictest threshold to the most lenient one; all three of one length."""
+
+    precision: np.ndarray
+    """Share of the alarms that are right; 1 where there is no alarm yet."""
+    recall: np.ndarray
+    """Share of the defects that are found, 0 .. 1."""
+    thresholds: np.ndarray
+    """An alarm is a score >= threshold; the first is infinite: no alarm at all."""
+
+
+class RankedCounts(NamedTuple):
+    """What each distinct score, used as a threshold, would find: strictest first."""
+
+    thresholds: np.ndarray
+    hits: np.ndarray
+    false_alarms: np.ndarray
+
+
+def image_auroc(scores: Values, labels: Values) -> float:
+    """Return the area under the ROC curve of image scores.
+
+    It is the chance that a defective image scores higher than a good one, ties counting half.
+
+    `scores` (N,): any finite numbers. `labels` (N,): 0 good, 1 defect. Result in 0 .. 1; all
+    scores equal: 0.5. Do not average it over batches: an image is compared with all the others.
+
+    Raises `ValueError` when only one class is present (the area is undefined), for NaN, for
+    labels other than 0 and 1, and for unequal shapes. Source: Fawcett, 2006, section 7.
+
+    >>> image_auroc([.1, .4, .35, .8], [0, 0, 1, 1])
+    0.75
+    """
+    return _auroc(roc_curve(scores, labels))
+
+
+def pixel_auroc(maps: Values, masks: Values) -> float:
+    """Return the area under the ROC curve of all pixels of all images, pooled.
+
+    `maps` and `masks` (0 clean, 1 defect): (N, H, W), or lists of (H, W) of different sizes.
+    The huge, easy background inflates this number: read `average_precision` or `aupro` with it.
+
+    Raises `ValueError` as `image_auroc` does. Good images may be among the masks, but at least
+    one mask must hold a defect.
+
+    >>> pixel_auroc([[.1, .9], [.2, .3]], [[0, 1], [0, 0]])
+    1.0
+    """
+    return _auroc(roc_curve(maps, masks))
+
+
+def average_precision(scores: Values, target: Values) -> float:
+    """Return the average precision by the step rule: sum of (R_k - R_{k-1}) P_k.
+
+    The definition of scikit-learn and torchmetrics. `scores` and `target` (0, 1) have one shape,
+    any. Result in 0 .. 1; all scores equal: the share of defects; nothing but defects: 1.
+
+    Raises `ValueError` when there is no defect (undefined), for NaN, for a target other than 0
+    and 1, and for unequal shapes.
+
+    >>> round(average_precision([.1, .4, .35, .8], [0, 0, 1, 1]), 4)
+    0.8333
+    """
+    curve = precision_recall_curve(scores, target)
+    return float(np.sum(np.diff(curve.recall) * curve.precision[1:]))
+
+
+def trapezoid_average_precision(scores: Values, target: Values) -> float:
+    """Return the area under the straight lines between the points of the PR curve: optimistic.
+
+    Some published numbers are this area. Straight lines promise precisions between two points
+    that no threshold reaches, most of all where scores tie. Use `average_precision`; this one is
+    here to compare with them. Source of the warning: Davis and Goadrich, 2006.
+
+    Raises `ValueError` as `average_precision` does.
+
+    >>> tied, target = [.5, .5, .5, .5], [1, 0, 0, 0]
+    >>> average_precision(tied, target), trapezoid_average_precision(tied, target)
+    (0.25, 0.625)
+    """
+    curve = precision_recall_curve(scores, target)
+    return area_under(curve.recall, curve.precision)
+
+
+def roc_curve(scores: Values, target: Values) -> RocCurve:
+    """Return the points of the ROC curve, one for each distinct score, and (0, 0) first.
+
+    Raises `ValueError` as `image_auroc` does.
+
+    >>> curve = roc_curve([.2, .7, .7], [0, 0, 1])
+    >>> curve.fpr.tolist(), curve.tpr.tolist()
+    ([0.0, 0.5, 1.0], [0.0, 1.0, 1.0])
+    """
+    counts = ranked_counts(scores, target)
+    defects, good = counts.hits[-1], counts.false_alarms[-1]
+    if not defects or not good:
+        raise ValueError(
+            f"AUROC compares defects with good ones, got {defects} and {good}: "
+            "evaluate on data that hold both"
+        )
+    return RocCurve(
+        np.append(0.0, counts.false_alarms / good),
+        np.append(0.0, counts.hits / defects),
+        np.append(np.inf, counts.thresholds),
+    )
+
+
+def precision_recall_curve(scores: Values, target: Values) -> PrecisionRecallCurve:
+    """Return the points of the precision-recall curve, one for each distinct score.
+
+    The first point is (recall 0, precision 1), as in scikit-learn, whose order is the reverse.
+
+    Raises `ValueError` as `average_precision` does.
+
+    >>> curve = precision_recall_curve([.2, .7, .7], [0, 0, 1])
+    >>> curve.precision.round(2).tolist(), curve.recall.tolist()
+    ([1.0, 0.5, 0.33], [0.0, 1.0, 1.0])
+    """
+    counts = ranked_counts(scores, target)
+    if not counts.hits[-1]:
+        raise ValueError(
+            f"precision and recall need a defect, got {counts.false_alarms[-1]} good ones and "
+            "none: evaluate on data that hold at least one"
+        )
+    return PrecisionRecallCurve(
+        np.append(1.0, counts.hits / (counts.hits + counts.false_alarms)),
+        np.append(0.0, counts.hits / counts.hits[-1]),
+        np.append(np.inf, counts.thresholds),
+    )
+
+
+def ranked_counts(scores: Values, target: Values) -> RankedCounts:
+    """Return hits and false alarms at each distinct score, strictest threshold first.
+
+    Raises `ValueError` for NaN, a target other than 0 and 1, unequal shapes, and no values.
+
+    >>> ranked_counts([.2, .7, .7], [0, 0, 1]).hits.tolist()
+    [1, 1]
+    """
+    flat, positive = paired_pixels(scores, target)
+    if not flat.size:
+        raise ValueError("scores must hold at least one value, got none")
+    order = np.argsort(flat)[::-1]
+    flat, positive = flat[order], positive[order]
+    # Equal scores fall on one side of every threshold: only the last of a run is a real point.
+    last = np.append(np.flatnonzero(np.diff(flat)), flat.size - 1)
+    hits = np.cumsum(positive)[last]
+    return RankedCounts(flat[last], hits, last + 1 - hits)
+
+
+def area_under(x: np.ndarray, y: np.ndarray) -> float:
+    """Return the area under the straight lines between the points (x, y), x rising.
+
+    >>> area_under(np.array([0., 1., 2.]), np.array([0., 1., 1.]))
+    1.5
+    """
+    return float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2))
+
+
+def _auroc(curve: RocCurve) -> float:
+    return area_under(curve.fpr, curve.tpr)

@@ -1,0 +1,84 @@
+"""AUPRO: is every defect found, however small, before the alarms get too many?"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from course_utils.evaluation.inputs import Values, as_binary, as_scores, paired_images
+from course_utils.evaluation.ranking import area_under
+
+
+class ProCurve(NamedTuple):
+    """From the strictest threshold to the most lenient one."""
+
+    fpr: np.ndarray
+    """False alarms as a share of all clean pixels of all images, 0 .. 1."""
+    pro: np.ndarray
+    """Covered share of a defect, averaged over the defects of all images, 0 .. 1."""
+
+
+def aupro(maps: Values, masks: Values, *, fpr_limit: float = 0.3) -> float:
+    """Return the area under PRO(FPR) for FPR in 0 .. `fpr_limit`, divided by `fpr_limit`.
+
+    `maps` and `masks` (0 clean, 1 defect): (N, H, W), (N, 1, H, W), (H, W), or lists of (H, W)
+    of different sizes. Result in 0 .. 1, 1 best; all scores equal: `fpr_limit` / 2. Without the
+    division no result could exceed .3; without the limit (1.0) every method looks good.
+
+    Raises `ValueError` when no mask holds a defect, when no pixel is clean, for a limit outside
+    (0, 1], for NaN, for masks other than 0 and 1, and for unequal shapes.
+    Source: Bergmann et al., MVTec AD, IJCV 2021, section 5.2.
+
+    >>> mask = np.array([[1, 0, 0, 1, 1]])
+    >>> aupro(np.array([[.9, .2, .1, .8, .7]]), mask)
+    1.0
+    >>> round(aupro(np.array([[.9, .2, .1, .0, .0]]), mask), 6)  # the larger defect is missed
+    0.5
+    """
+    if not 0 < fpr_limit <= 1:
+        raise ValueError(f"fpr_limit must lie in (0, 1], got {fpr_limit}: the usual one is 0.3")
+    curve = pro_curve(maps, masks)
+    inside = int(np.searchsorted(curve.fpr, fpr_limit, side="right"))
+    fpr, pro = curve.fpr[:inside], curve.pro[:inside]
+    if fpr[-1] < fpr_limit:
+        step = (fpr_limit - fpr[-1]) / (curve.fpr[inside] - fpr[-1])
+        fpr = np.append(fpr, fpr_limit)
+        pro = np.append(pro, pro[-1] + step * (curve.pro[inside] - pro[-1]))
+    return min(1.0, area_under(fpr, pro) / fpr_limit)
+
+
+def pro_curve(maps: Values, masks: Values) -> ProCurve:
+    """Return the per-region overlap against the false-positive rate, beginning at (0, 0).
+
+    A region is a connected component of the mask (8 neighbours). Each counts the same, small or
+    large: that is the difference to pixel recall. Arguments and errors are those of `aupro`.
+
+    >>> curve = pro_curve(np.array([[.9, .2, .8, .7]]), np.array([[1, 0, 1, 1]]))
+    >>> curve.pro.tolist()
+    [0.0, 0.5, 0.75, 1.0, 1.0]
+    """
+    pairs = paired_images(maps, masks, "maps", "masks")
+    scores = np.concatenate([as_scores(image, "maps").ravel() for image, _ in pairs])
+    truth = [as_binary(mask, "masks") for _, mask in pairs]
+    shares, regions = zip(*(_share_of_region(mask) for mask in truth), strict=True)
+    clean = np.concatenate([~mask.ravel() for mask in truth])
+    if not sum(regions) or not clean.any():
+        missing = "clean pixel" if sum(regions) else "defect"
+        raise ValueError(f"AUPRO is undefined without a {missing}: none in {len(truth)} masks")
+
+    order = np.argsort(scores)[::-1]
+    scores = scores[order]
+    # Equal scores fall on one side of every threshold: only the last of a run is a real point.
+    last = np.append(np.flatnonzero(np.diff(scores)), scores.size - 1)
+    pro = np.cumsum(np.concatenate(shares)[order])[last] / sum(regions)
+    fpr = np.cumsum(clean[order])[last] / clean.sum()
+    return ProCurve(np.append(0.0, fpr), np.append(0.0, np.minimum(pro, 1.0)))
+
+
+def _share_of_region(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return, for each pixel, the share of its region that it makes up, and the region count."""
+    count, region = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    area = np.bincount(region.ravel(), minlength=count)
+    share = 1.0 / np.maximum(area, 1)
+    share[0] = 0.0  # region 0 is the clean rest
+    return share[region.ravel()], count - 1

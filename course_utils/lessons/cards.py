@@ -1,0 +1,129 @@
+"""Cards: the one way in which the lesson machinery shows something to a person."""
+
+import html
+import re
+from collections.abc import Mapping
+from enum import Enum
+
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
+
+# Styles stand in the elements, not in a sheet: JupyterLab drops <style> from notebooks that it
+# does not trust, and web viewers drop both. What remains there still reads well. The text keeps
+# the colour of the page and the tints are transparent, so light and dark themes both work.
+CARD_STYLE = (
+    "border:1px solid rgba(128,128,128,.35);border-left:5px solid {colour};border-radius:6px;"
+    "padding:.55em 1em;margin:.5em 0;max-width:56em;background:{tint};line-height:1.5;"
+    "font-family:system-ui,-apple-system,'Segoe UI',sans-serif;font-size:14px"
+)
+MONOSPACE = "font-family:ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace"
+CODE_STYLE = (
+    f"{MONOSPACE};white-space:pre-wrap;overflow-x:auto;background:rgba(128,128,128,.14);border:0;"
+    "border-radius:4px;padding:.5em .8em;margin:.4em 0;font-size:13px;line-height:1.45"
+)
+QUIET_STYLE = "opacity:.8;font-size:13px"
+INLINE = re.compile(r"(`[^`]+`|\$[^$]+\$|\*\*[^*]+\*\*|\*[^*\s][^*]*\*)")
+
+
+class Tone(Enum):
+    """Colour and symbol of a card (Okabe-Ito colours; the symbol says the same without them)."""
+
+    INFO = ("0,114,178", "◆")
+    ASK = ("86,180,233", "?")
+    WAITING = ("128,128,128", "○")
+    RIGHT = ("0,158,115", "✔")
+    WRONG = ("213,94,0", "✘")
+    BROKEN = ("204,121,167", "⚠")
+
+    def __init__(self, rgb: str, symbol: str) -> None:
+        self.rgb = rgb
+        self.symbol = symbol
+
+
+def show_card(
+    tone: Tone,
+    title: str,
+    body: str = "",
+    *,
+    text: str,
+    bundle: Mapping[str, object] | None = None,
+) -> None:
+    """Display a card: HTML for notebooks and pages, `text` for everything else.
+
+    `title` is text with inline markdown and `body` is HTML. `bundle` adds MIME types, such as
+    `{"application/vnd.course.metric+json": {...}}`. Outside IPython, `text` is printed.
+
+    >>> show_card(Tone.INFO, "Ready", text="Ready.")
+    Ready.
+    """
+    show_bundle(
+        {"text/html": card_html(tone, title, body), "text/plain": text, **(bundle or {})},
+    )
+
+
+def show_bundle(bundle: Mapping[str, object]) -> None:
+    """Display a MIME bundle; outside IPython print its `text/plain`.
+
+    >>> show_bundle({"text/plain": "hello"})
+    hello
+    """
+    if InteractiveShell.initialized():
+        display(dict(bundle), raw=True)
+    else:
+        print(bundle["text/plain"])
+
+
+def card_html(tone: Tone, title: str, body: str = "") -> str:
+    """Return the HTML of a card.
+
+    >>> "<strong>✔ Done</strong>" in card_html(Tone.RIGHT, "Done")
+    True
+    """
+    style = CARD_STYLE.format(colour=f"rgb({tone.rgb})", tint=f"rgba({tone.rgb},.09)")
+    head = f"<div><strong>{tone.symbol} {inline_html(title)}</strong></div>"
+    return f'<div style="{style}">{head}{body}</div>'
+
+
+def code_html(source: str) -> str:
+    """Return `source` as an HTML block of code.
+
+    >>> code_html("a < b").endswith("a &lt; b</pre>")
+    True
+    """
+    return f'<pre style="{CODE_STYLE}">{html.escape(source)}</pre>'
+
+
+def block_html(text: str) -> str:
+    """Turn a little markdown into HTML: paragraphs, `- ` lists and what `inline_html` knows.
+
+    >>> block_html("Count **all** pixels.").endswith("Count <strong>all</strong> pixels.</div>")
+    True
+    """
+    blocks = []
+    for block in re.split(r"\n\s*\n", text.strip()):
+        lines = [line.strip() for line in block.splitlines()]
+        if all(line.startswith("- ") for line in lines):
+            items = "".join(f"<li>{inline_html(line[2:])}</li>" for line in lines)
+            blocks.append(f'<ul style="margin:.3em 0">{items}</ul>')
+        else:
+            blocks.append(f'<div style="margin:.3em 0">{inline_html(" ".join(lines))}</div>')
+    return "".join(blocks)
+
+
+def inline_html(text: str) -> str:
+    """Turn code, **bold** and *emphasis* into HTML; formulas in $ stay for MathJax.
+
+    >>> inline_html("`a < b` is **false**")
+    '<code>a &lt; b</code> is <strong>false</strong>'
+    """
+    return "".join(_piece_html(piece) for piece in INLINE.split(text))
+
+
+def _piece_html(piece: str) -> str:
+    if len(piece) > 2 and piece[0] == piece[-1] == "`":
+        return f"<code>{html.escape(piece[1:-1])}</code>"
+    if len(piece) > 4 and piece.startswith("**") and piece.endswith("**"):
+        return f"<strong>{html.escape(piece[2:-2])}</strong>"
+    if len(piece) > 2 and piece[0] == piece[-1] == "*":
+        return f"<em>{html.escape(piece[1:-1])}</em>"
+    return html.escape(piece, quote=False)

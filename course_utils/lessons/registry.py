@@ -1,0 +1,70 @@
+"""Find a lesson, its exercises and its quiz by name."""
+
+import difflib
+from collections.abc import Iterable
+
+from course_utils.lessons.content import LESSONS
+from course_utils.lessons.exercise import Exercise
+from course_utils.lessons.outline import LessonOutline
+from course_utils.lessons.quiz import show_quiz
+
+
+def exercise(id: str) -> Exercise:
+    """Return the exercise called `id`; in a notebook, it shows its question.
+
+    Every call returns the same object, so that hints go on where they stopped. Raises
+    `ValueError` with the nearest names for an unknown one.
+
+    >>> exercise("defect_share").title
+    'What share of this mask is defect?'
+    """
+    exercises = all_exercises()
+    if id not in exercises:
+        raise ValueError(f"no exercise is called {id!r}{_nearest(id, exercises)}")
+    return exercises[id]
+
+
+def quiz(lesson: str) -> None:
+    """Display the quiz of a lesson, given by its number or name.
+
+    Raises `ValueError` for an unknown lesson, or one without a quiz.
+    """
+    found = find_lesson(lesson)
+    if not found.quiz:
+        raise ValueError(f"lesson {found.name} has no quiz")
+    show_quiz(found.quiz)
+
+
+def find_lesson(lesson: str) -> LessonOutline:
+    """Return the lesson with this number or name.
+
+    >>> find_lesson("00").name
+    '00_start_here'
+    """
+    for outline in LESSONS:
+        if lesson in (outline.number, outline.name):
+            return outline
+    known = ", ".join(outline.name for outline in LESSONS)
+    raise ValueError(f"no lesson is called {lesson!r}: choose one of {known}")
+
+
+def all_exercises() -> dict[str, Exercise]:
+    """Return every exercise of the course by its id.
+
+    Raises `ValueError` where two exercises have the same id.
+
+    >>> "defect_share" in all_exercises()
+    True
+    """
+    found: dict[str, Exercise] = {}
+    for outline in LESSONS:
+        for task in outline.exercises:
+            if task.id in found:
+                raise ValueError(f"two exercises are called {task.id!r}")
+            found[task.id] = task
+    return found
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=3)
+    return f": did you mean {' or '.join(close)}?" if close else f": {', '.join(known)} are known"

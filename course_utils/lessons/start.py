@@ -1,0 +1,158 @@
+"""The first call of every lesson: check the parameters, seed everything, say what is running."""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from course_utils.config import (
+    MAX_SEED,
+    Profile,
+    get_profile,
+    pick_device,
+    pick_precision,
+    seed_everything,
+)
+from course_utils.lessons.cards import QUIET_STYLE, Tone, inline_html, show_card
+from course_utils.lessons.metrics import forget_metrics
+from course_utils.lessons.outline import LessonOutline
+from course_utils.lessons.parameters import LessonParameters, read_parameters
+from course_utils.lessons.presence import person_is_present
+from course_utils.lessons.registry import find_lesson
+
+T = TypeVar("T")
+
+LESSON_MIME = "application/vnd.course.lesson+json"
+REPORTED_PACKAGES = ("course-utils", "torch", "torchvision", "numpy")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A lesson that has started: its checked parameters and where it computes."""
+
+    name: str
+    profile: Profile
+    dataset: str
+    seed: int
+    device: torch.device
+    precision: str
+    parameters: LessonParameters
+    rng: np.random.Generator
+
+    @property
+    def progress(self) -> bool:
+        """Whether to show progress bars: only where a person watches."""
+        return person_is_present()
+
+    def pick(self, *, smoke: T, laptop: T, full: T) -> T:
+        """Return the value of the active profile.
+
+        >>> from course_utils.lessons import start_lesson
+        >>> lesson = start_lesson("00_start_here", profile="smoke")  # doctest: +ELLIPSIS
+        ◆ Lesson 00 · Start here...
+        >>> lesson.pick(smoke=1, laptop=10, full=100)
+        1
+        """
+        return {Profile.SMOKE: smoke, Profile.LAPTOP: laptop, Profile.FULL: full}[self.profile]
+
+    def seeds(self, n: int) -> list[int]:
+        """Return `n` seeds: the lesson's own and the ones after it (0 follows the largest)."""
+        if n < 1:
+            raise ValueError(f"the number of seeds must be at least 1, got {n}")
+        return [(self.seed + step) % (MAX_SEED + 1) for step in range(n)]
+
+
+def start_lesson(
+    name: str,
+    *,
+    profile: str = "auto",
+    dataset: str = "synthetic",
+    seed: int = 0,
+    **own: Any,
+) -> Lesson:
+    """Start a lesson: check all parameters, seed everything, choose the device, show a header.
+
+    `own` are the parameters that only this lesson has. Nothing is seeded or shown when one of
+    them is wrong: one `ValueError` names all that are. Recorded metrics of an earlier run in
+    this kernel are forgotten.
+
+    >>> lesson = start_lesson("00_start_here", profile="smoke", seed=7)  # doctest: +ELLIPSIS
+    ◆ Lesson 00 · Start here...
+    >>> lesson.seeds(3)
+    [7, 8, 9]
+    """
+    outline = find_lesson(name)
+    given = {"profile": profile, "dataset": dataset, "seed": seed, **own}
+    parameters = read_parameters(outline.parameters, given, lesson=outline.name)
+    chosen = get_profile(parameters.profile)
+    device = pick_device()
+    lesson = Lesson(
+        name=outline.name,
+        profile=chosen,
+        dataset=parameters.dataset,
+        seed=parameters.seed,
+        device=device,
+        precision=pick_precision(device),
+        parameters=parameters,
+        rng=seed_everything(parameters.seed),
+    )
+    forget_metrics()
+    _show_header(outline, lesson)
+    return lesson
+
+
+def _show_header(outline: LessonOutline, lesson: Lesson) -> None:
+    title = f"Lesson {outline.number} · {outline.title}"
+    facts = [
+        ("profile", f"{lesson.profile}", f" ({_origin(lesson)})"),
+        ("data", lesson.dataset, ""),
+        ("seed", str(lesson.seed), ""),
+        ("device", str(lesson.device), f" ({lesson.precision})"),
+    ]
+    own = [(key, str(value), "") for key, value in lesson.parameters.own().items()]
+    body = _facts_html(facts)
+    lines = [f"{Tone.INFO.symbol} {title}", _facts_text(facts)]
+    if own:
+        body += _facts_html(own)
+        lines.append(_facts_text(own))
+    show_card(
+        Tone.INFO, title, body, text="\n  ".join(lines), bundle={LESSON_MIME: _record(lesson)}
+    )
+
+
+def _origin(lesson: Lesson) -> str:
+    if lesson.parameters.profile != "auto":
+        return "set here"
+    return "the default" if lesson.profile is Profile.LAPTOP else "from COURSE_PROFILE"
+
+
+def _facts_html(facts: Sequence[tuple[str, str, str]]) -> str:
+    shown = " · ".join(
+        f"{inline_html(name)}&nbsp;<code>{inline_html(value)}</code>{inline_html(rest)}"
+        for name, value, rest in facts
+    )
+    return f'<div style="{QUIET_STYLE}">{shown}</div>'
+
+
+def _facts_text(facts: Sequence[tuple[str, str, str]]) -> str:
+    return " · ".join(f"{name} {value}{rest}" for name, value, rest in facts)
+
+
+def _record(lesson: Lesson) -> dict[str, Any]:
+    versions = {package: version(package) for package in REPORTED_PACKAGES}
+    return {
+        "lesson": lesson.name,
+        "profile": str(lesson.profile),
+        "dataset": lesson.dataset,
+        "seed": lesson.seed,
+        "parameters": lesson.parameters.model_dump(
+            mode="json", exclude=set(LessonParameters.model_fields)
+        ),
+        "device": str(lesson.device),
+        "precision": lesson.precision,
+        "versions": {"python": platform.python_version(), **versions},
+    }

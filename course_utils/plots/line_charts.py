@@ -1,0 +1,262 @@
+"""Lines: a quantity against another, with the spread over seeds, named where they end."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from course_utils.plots.style import (
+    INK,
+    in_course_style,
+    method_colours,
+    new_figure,
+    readable,
+)
+
+Series: TypeAlias = Mapping[str, npt.ArrayLike]
+"""Name of a line -> values (n,), or (seeds, n): the median is drawn, and a band min to max."""
+
+HEIGHT = 3.9
+LABEL_GAP = 12.5  # points between two names at the end of lines: a line of text of size 9.5
+
+
+@in_course_style
+def lines(
+    x: npt.ArrayLike | Mapping[str, npt.ArrayLike],
+    series: Series,
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str | None = None,
+    logx: bool = False,
+    logy: bool = False,
+    markers: Mapping[str, tuple[float, float]] | None = None,
+    ylim: tuple[float | None, float | None] | None = None,
+    direct_labels: bool = True,
+) -> Figure:
+    """Return a figure with one line for each entry of `series`.
+
+    `x` (n,) serves all lines; a mapping gives each its own. Values (seeds, n) become the median
+    and a band from the smallest to the largest seed. `markers` puts a named dot at a point
+    (x, y). `direct_labels` writes each name where its line ends; where the ends lie too close
+    together to tell which is which, and for more than eight lines, a legend is drawn instead.
+
+    Raises `ValueError` for no series and for lengths that do not fit `x`.
+
+    >>> steps = np.arange(5)
+    >>> figure = lines(steps, {"loss": 1 / (1 + steps)}, xlabel="step", ylabel="loss")
+    >>> len(figure.axes[0].lines)
+    1
+    """
+    figure = new_figure(HEIGHT, title)
+    axes = figure.subplots()
+    colours = method_colours(list(series))
+    _draw(axes, x, series, colours, xlabel, ylabel, None, logx, logy, markers, ylim)
+    _name_lines(figure, axes, colours, direct_labels)
+    return figure
+
+
+@in_course_style
+def lines_panels(
+    panels: Sequence[Mapping[str, Any]],
+    *,
+    title: str | None = None,
+    share_y: bool = False,
+) -> Figure:
+    """Return a figure with several line charts side by side, at most three in a row.
+
+    Each panel is a mapping of the arguments of `lines` (`direct_labels` aside). A name has one
+    colour in all panels, explained once below them.
+
+    Raises `ValueError` for no panel and as `lines` does.
+
+    >>> panel = dict(x=[0, 1], series={"a": [1, 2]}, xlabel="step", ylabel="loss", title="A")
+    >>> len(lines_panels([panel, panel]).axes)
+    2
+    """
+    if not panels:
+        raise ValueError("nothing to draw: give at least one panel")
+    columns = min(3, len(panels)) if len(panels) != 4 else 2
+    rows = -(-len(panels) // columns)
+    figure = new_figure(3.2 * rows + 0.4, title)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
+    names = list(dict.fromkeys(name for panel in panels for name in panel["series"]))
+    colours = method_colours(names)
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        _draw(axes, colours=colours, **_with_defaults(panel))
+    if len(names) > 1:
+        _shared_legend(figure, colours)
+    return figure
+
+
+def learning_curves(
+    history: Mapping[str, Mapping[str, npt.ArrayLike]],
+    *,
+    title: str | None = None,
+    log: Sequence[str] = ("loss",),
+) -> Figure:
+    """Return a figure with one panel for each quantity that was recorded while training.
+
+    `history`: name of the run -> {"step": (n,), "loss": (n,) or (seeds, n), "iou": ...}. A run
+    may lack a quantity. Quantities named in `log` get a logarithmic axis where all are positive.
+
+    Raises `ValueError` when a run has no steps.
+
+    >>> run = {"step": [1, 2, 3], "loss": [1.0, 0.5, 0.4], "iou": [0.0, 0.1, 0.3]}
+    >>> [axes.get_ylabel() for axes in learning_curves({"plain": run}).axes]
+    ['loss', 'iou']
+    """
+    missing = [name for name, run in history.items() if "step" not in run]
+    if not history or missing:
+        raise ValueError(f"each run needs its steps under 'step', missing in {missing or 'all'}")
+    quantities = dict.fromkeys(key for run in history.values() for key in run if key != "step")
+    panels = []
+    for quantity in quantities:
+        values = {name: run[quantity] for name, run in history.items() if quantity in run}
+        positive = all((np.asarray(one) > 0).all() for one in values.values())
+        panels.append(
+            {
+                "x": {name: history[name]["step"] for name in values},
+                "series": values,
+                "xlabel": "step",
+                "ylabel": quantity,
+                "logy": quantity in log and positive,
+            }
+        )
+    return lines_panels(panels, title=title)
+
+
+def _with_defaults(panel: Mapping[str, Any]) -> dict[str, Any]:
+    optional = {"title": None, "logx": False, "logy": False, "markers": None, "ylim": None}
+    unknown = set(panel) - {"x", "series", "xlabel", "ylabel", *optional}
+    if unknown:
+        raise ValueError(f"a panel takes the arguments of lines, got {', '.join(sorted(unknown))}")
+    return {**optional, **panel}
+
+
+def _draw(
+    axes: Axes,
+    x: npt.ArrayLike | Mapping[str, npt.ArrayLike],
+    series: Series,
+    colours: Mapping[str, str],
+    xlabel: str,
+    ylabel: str,
+    title: str | None,
+    logx: bool,
+    logy: bool,
+    markers: Mapping[str, tuple[float, float]] | None,
+    ylim: tuple[float | None, float | None] | None,
+) -> None:
+    if not series:
+        raise ValueError("nothing to draw: series is empty")
+    for name, given in series.items():
+        place = np.asarray(x[name] if isinstance(x, Mapping) else x, dtype=float)
+        values = np.atleast_2d(np.asarray(given, dtype=float))
+        if values.ndim != 2 or place.ndim != 1 or values.shape[1] != len(place) or not len(place):
+            raise ValueError(
+                f"series {name!r} must be (n,) or (seeds, n) with n = {place.size} as in x, "
+                f"got {np.shape(given)}"
+            )
+        if len(values) > 1:
+            low, high = values.min(axis=0), values.max(axis=0)
+            axes.fill_between(place, low, high, color=colours[name], alpha=0.18, linewidth=0)
+        axes.plot(place, np.median(values, axis=0), color=colours[name], label=name)
+    for text, (left, up) in (markers or {}).items():
+        axes.plot(left, up, "o", color=INK, zorder=5)
+        axes.annotate(text, (left, up), (0, 8), textcoords="offset points", size=9, ha="center")
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    if title:
+        axes.set_title(title)
+    if logx:
+        axes.set_xscale("log")
+    if logy:
+        axes.set_yscale("log")
+    if ylim:
+        axes.set_ylim(*ylim)
+    axes.margins(x=0.02)
+
+
+def _name_lines(
+    figure: Figure, axes: Axes, colours: Mapping[str, str], direct_labels: bool
+) -> None:
+    drawn = [line for line in axes.lines if line.get_label() in colours]
+    if len(drawn) == 1:
+        return  # the axis label says what it is
+    if not direct_labels or len(drawn) > 8:
+        _shared_legend(figure, colours)
+        return
+    ends = [np.asarray(line.get_xydata())[-1] for line in drawn]
+    right = max(end[0] for end in ends)
+    notes = []
+    for line in drawn:
+        name = str(line.get_label())
+        data = np.asarray(line.get_xydata())
+        shown = data[np.isfinite(data).all(axis=1)]
+        end = shown[-1] if len(shown) else (right, np.nan)
+        notes.append(
+            axes.annotate(
+                name,
+                (right, end[1]),
+                (8, 0),
+                textcoords="offset points",
+                va="center",
+                size=9.5,
+                color=readable(colours[name]),
+                annotation_clip=False,
+            )
+        )
+    figure.draw_without_rendering()
+    pixels = LABEL_GAP * figure.dpi / 72
+    bottom, top = axes.get_window_extent().intervaly
+    wanted = np.array([axes.transData.transform(note.xy)[1] for note in notes])
+    wanted = np.clip(np.nan_to_num(wanted, nan=bottom), bottom, top)
+    placed = spread(wanted, pixels, bottom, top)
+    if np.abs(placed - wanted).max() > 1.6 * pixels:
+        for note in notes:
+            note.remove()
+        _shared_legend(figure, colours)
+        return
+    for note, start, goal in zip(notes, wanted, placed, strict=True):
+        note.xy = (right, axes.transData.inverted().transform((0, start))[1])
+        note.set_position((8, (goal - start) * 72 / figure.dpi))
+
+
+def spread(wanted: np.ndarray, gap: float, bottom: float, top: float) -> np.ndarray:
+    """Return places near `wanted`, in the same order, at least `gap` apart, in bottom .. top.
+
+    Where the room is too small for all, the gap shrinks.
+
+    >>> spread(np.array([5.0, 5.0]), 4.0, 0.0, 20.0).tolist()
+    [3.0, 7.0]
+    """
+    count = len(wanted)
+    if count > 1:
+        gap = min(gap, (top - bottom) / (count - 1))
+    order = np.argsort(wanted, kind="stable")
+    # Without their gaps the places only have to rise: the nearest rising row is the mean of
+    # each run that would fall (pool adjacent violators).
+    runs: list[list[float]] = []
+    for rank, place in enumerate(wanted[order]):
+        runs.append([place - rank * gap, 1])
+        while len(runs) > 1 and runs[-2][0] >= runs[-1][0]:
+            place, size = runs.pop()
+            before, many = runs[-1]
+            runs[-1] = [(before * many + place * size) / (many + size), many + size]
+    flat = np.concatenate([np.full(int(size), place) for place, size in runs] or [np.empty(0)])
+    flat = np.clip(flat, bottom, top - gap * max(0, count - 1))
+    result = np.empty(count)
+    result[order] = flat + gap * np.arange(count)
+    return result
+
+
+def _shared_legend(figure: Figure, colours: Mapping[str, str]) -> None:
+    handles = [Line2D([], [], color=colour, label=name) for name, colour in colours.items()]
+    longest = max(len(name) for name in colours)
+    columns = max(1, min(len(handles), int(120 / (longest + 7))))
+    figure.legend(handles=handles, loc="outside lower left", ncols=columns)

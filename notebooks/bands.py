@@ -1,0 +1,119 @@
+"""Developer tool behind `make bands LESSON=01`: how far a lesson's metrics vary from seed to seed.
+
+    python notebooks/bands.py 01 --seeds 12
+
+Runs the lesson at smoke profile with many seeds and writes `bands/NN_topic.json`. For each metric
+
+    band = median ± max(WIDTH * spread, FLOOR * |median|, TINY),   spread = 1.4826 * MAD
+
+MAD is the median distance from the median; times 1.4826 it estimates a standard deviation and
+ignores a stray seed. Five of them on each side let a sound run fail about once in a million if the
+metric is normal; seeds are few and metrics are not, hence never narrower than what was seen. The
+floor (1 % of the median) leaves room for other machines' rounding. A test fails a run outside.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from course_utils.batch import Outcome, find_lessons, run_notebook
+from course_utils.lessons.metrics import read_metrics
+
+FOLDER = Path(__file__).parent
+WIDTH = 5.0
+FLOOR = 0.01
+TINY = 1e-9
+FEWEST_SEEDS = 10
+PACKAGES = ("course-utils", "torch", "torchvision", "numpy", "opencv-python", "scikit-learn")
+
+
+def band(values: Sequence[float]) -> dict[str, Any]:
+    """Return the band of one metric, with the numbers it comes from.
+
+    >>> band([1.0] * 9 + [1.5])["low"], band([1.0] * 9 + [1.5])["high"]
+    (0.99, 1.5)
+    """
+    median = statistics.median(values)
+    spread = 1.4826 * statistics.median(abs(value - median) for value in values)
+    half = max(WIDTH * spread, FLOOR * abs(median), TINY)
+    return {
+        "low": min(median - half, *values),
+        "high": max(median + half, *values),
+        "median": median,
+        "spread": spread,
+        "n_seeds": len(values),
+        "values": list(values),
+    }
+
+
+def measure(lesson_path: Path, seeds: Sequence[int], profile: str) -> dict[str, list[float]]:
+    """Run the lesson once per seed; return the values of each metric, in the order of seeds."""
+    values: dict[str, list[float]] = {}
+    for seed in seeds:
+        with tempfile.TemporaryDirectory() as scratch:
+            done = Path(scratch, "done.ipynb")
+            result = run_notebook(
+                lesson_path,
+                done,
+                {"profile": profile, "seed": seed},
+                workdir=Path(scratch, "work"),
+                environment={"COURSE_DEVICE": "cpu"},
+            )
+            if result.outcome != Outcome.OK:
+                raise RuntimeError(f"seed {seed}: {result.outcome}, {result.message}")
+            found = read_metrics(done)
+        print(f"  seed {seed}: {result.seconds:.0f} s, {len(found)} metrics", flush=True)
+        for name, value in found.items():
+            values.setdefault(name, []).append(value)
+    short = [name for name, numbers in values.items() if len(numbers) != len(seeds)]
+    if short:
+        raise RuntimeError(f"metrics that some seeds did not record: {', '.join(short)}")
+    return values
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure the chosen lessons and write their band files."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("lessons", nargs="+", help="numbers or names")
+    parser.add_argument("--seeds", type=int, default=12, help=f"how many, {FEWEST_SEEDS} or more")
+    parser.add_argument("--profile", default="smoke")
+    given = parser.parse_args(arguments)
+    if given.seeds < FEWEST_SEEDS:
+        parser.error(f"--seeds must be {FEWEST_SEEDS} or more, got {given.seeds}")
+    for lesson in find_lessons(FOLDER, given.lessons):
+        print(lesson.name)
+        values = measure(lesson.path, range(given.seeds), given.profile)
+        record = {
+            "lesson": lesson.name,
+            "profile": given.profile,
+            "dataset": lesson.parameters.get("dataset"),
+            "seeds": list(range(given.seeds)),
+            "command": f"python notebooks/bands.py {lesson.number} --seeds {given.seeds}",
+            "date": date.today().isoformat(),
+            "python": platform.python_version(),
+            "machine": f"{platform.system()} {platform.machine()}",
+            "versions": {name: metadata.version(name) for name in PACKAGES},
+            "rule": f"median ± max({WIDTH:g} * 1.4826 * MAD, {FLOOR:g} * |median|), "
+            "and never narrower than the values seen",
+            "metrics": {name: band(numbers) for name, numbers in sorted(values.items())},
+        }
+        target = FOLDER / "bands" / f"{lesson.name}.json"
+        target.parent.mkdir(exist_ok=True)
+        draft = target.with_suffix(".draft")
+        draft.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(draft, target)
+        print(f"  wrote {target.relative_to(FOLDER.parent)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

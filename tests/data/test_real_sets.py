@@ -1,0 +1,74 @@
+"""The published sets themselves: runs where they are on disk, skips where they are not."""
+
+import numpy as np
+import pytest
+
+from course_utils.data import class_weights, count_pixels, find_datasets, open_dataset
+
+SPLITS = ("train", "val", "test")
+
+
+@pytest.fixture(scope="module", params=["magnetic_tile", "sd_saliency_900"])
+def name(request):
+    found = find_datasets()[request.param]
+    if not found.folder.is_dir():
+        pytest.skip(f"{request.param} is not in {found.folder.parent} (see COURSE_DATA_ROOT)")
+    assert not found.problem
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def whole(name):
+    dataset = open_dataset(name, "all", size=64, cache=True)
+    dataset.validate()
+    return dataset
+
+
+def labels(dataset):
+    return np.bincount([entry.label for entry in dataset.entries]).tolist()
+
+
+def test_every_image_is_there_and_can_be_read(name, whole):
+    expected = {"magnetic_tile": [952, 115, 85, 57, 32, 103], "sd_saliency_900": [0, 300, 300, 300]}
+    assert labels(whole) == expected[name]
+
+
+def test_masks_hold_the_class_of_the_image_and_nothing_else(name, whole):
+    empty = 0
+    for sample in map(whole.__getitem__, range(len(whole))):
+        assert set(sample.mask.unique().tolist()) <= {0, sample.label}
+        empty += sample.label > 0 and not sample.mask.any()
+    # Four uneven tiles are published with an empty mask; two blowholes are too small for 64 x 64.
+    assert empty == {"magnetic_tile": 6, "sd_saliency_900": 0}[name]
+
+
+def test_no_group_is_on_two_sides_and_every_class_on_all(name, whole):
+    parts = [open_dataset(name, split, size=64) for split in SPLITS]
+    assert sum(map(len, parts)) == len(whole)
+    owners = [set(part.groups) for part in parts]
+    assert len(set.union(*owners)) == sum(map(len, owners))
+    for part, fraction in zip(parts, (0.6, 0.2, 0.2), strict=True):
+        counts, total = np.array(labels(part)), np.array(labels(whole))
+        assert (counts[total > 0] > 0).all()
+        assert abs(len(part) / len(whole) - fraction) < 0.03
+
+
+def test_most_tiles_have_six_shots_and_steel_hardly_any_twins(name, whole):
+    sizes = np.unique(whole.groups, return_counts=True)[1]
+    expected = {"magnetic_tile": (210, 6, 18), "sd_saliency_900": (895, 1, 5)}[name]
+    assert (len(sizes), int(np.median(sizes)), sizes.max()) == expected
+
+
+def test_dealing_out_tiles_one_by_one_leaks(name):
+    note = open_dataset(name, "test", split_by="image").split_note
+    share = {"magnetic_tile": "99%", "sd_saliency_900": "1%"}[name]
+    assert f"so {share} of the test images" in note
+
+
+def test_defects_are_rare_and_weights_make_up_for_it(name, whole):
+    counts = count_pixels(whole, len(whole.class_names))
+    background = counts[0] / counts.sum()
+    expected = {"magnetic_tile": 0.9745, "sd_saliency_900": 0.8823}[name]
+    assert background == pytest.approx(expected, abs=0.001)
+    weighted = class_weights(counts).double().numpy() * counts
+    assert weighted == pytest.approx(np.full(len(counts), counts.sum() / len(counts)), rel=1e-5)

@@ -1,0 +1,72 @@
+"""papermill over every lesson, through the engine that `make course` uses."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from lesson_files import FOLDER, LESSONS, name_of
+
+from course_utils.batch import Outcome, RunResult, run_notebook
+from course_utils.data import find_datasets
+from course_utils.lessons.metrics import read_metrics
+
+TIMEOUT = 600  # seconds; far above the 60 s of the design, so that a slow machine is no failure
+ON_REAL_IMAGES = [path for path in LESSONS if path.stem[:2] in ("01", "02")]
+REAL = ("magnetic_tile", "sd_saliency_900")
+
+
+def execute(lesson: Path, folder: Path, **parameters: object) -> RunResult:
+    result = run_notebook(
+        lesson,
+        folder / lesson.name,
+        {"profile": "smoke", **parameters},
+        workdir=folder / "work",
+        timeout=TIMEOUT,
+    )
+    shown = f"\n{result.failure.source}\n{result.failure.excerpt}" if result.failure else ""
+    assert result.outcome == Outcome.OK, f"{result.outcome}: {result.message}{shown}"
+    return result
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=name_of)
+def test_a_lesson_runs_and_its_metrics_are_in_their_bands(
+    lesson: Path, tmp_path: Path, note_time: Callable[[str, float], None]
+) -> None:
+    result = execute(lesson, tmp_path)
+    note_time(f"{lesson.stem} (papermill)", result.seconds)
+    metrics = read_metrics(result.notebook)
+    bands = FOLDER / "bands" / f"{lesson.stem}.json"
+    if not bands.exists():
+        return
+    record = json.loads(bands.read_text(encoding="utf-8"))
+    assert record["profile"] == "smoke"
+    assert set(metrics) == set(record["metrics"])
+    outside = {
+        name: (value, band["low"], band["high"])
+        for name, value in metrics.items()
+        if not band_holds(band := record["metrics"][name], value)
+    }
+    assert not outside, f"outside their band (value, low, high): {outside}"
+
+
+@pytest.mark.parametrize("dataset", REAL)
+@pytest.mark.parametrize("lesson", ON_REAL_IMAGES, ids=name_of)
+def test_a_lesson_runs_on_real_images(
+    lesson: Path, dataset: str, tmp_path: Path, note_time: Callable[[str, float], None]
+) -> None:
+    if not find_datasets()[dataset].images:
+        pytest.skip(f"{dataset} is not here: set COURSE_DATA_ROOT to the folder that holds it")
+    result = execute(lesson, tmp_path, dataset=dataset)
+    note_time(f"{lesson.stem} on {dataset} (papermill)", result.seconds)
+    assert read_metrics(result.notebook)
+
+
+def band_holds(band: dict[str, float], value: float) -> bool:
+    """Tell whether a value lies in its band, ends included."""
+    return band["low"] <= value <= band["high"]
+
+
+@pytest.mark.parametrize(("value", "inside"), [(0.4, True), (0.6, True), (0.39, False), (9, False)])
+def test_a_band_can_fail(value: float, inside: bool) -> None:
+    assert band_holds({"low": 0.4, "high": 0.6}, value) is inside

@@ -1,0 +1,65 @@
+"""The command `course`: exit codes and messages."""
+
+from pathlib import Path
+
+import pytest
+from tiny_notebooks import METRIC, write_lesson
+from typer.testing import CliRunner
+
+from course_utils import doctor
+from course_utils.cli import app
+from course_utils.doctor import Check, Status
+
+
+def course(*arguments: str | Path):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_run_passes_parameters_and_writes_the_index(tmp_path: Path) -> None:
+    write_lesson(tmp_path / "lessons", "90_one", METRIC, "assert gamma == 0.5 and seed == 4")
+    options = ["--seed", "4", "--param", "gamma=0.5", "--profile", "smoke", "--quiet"]
+    result = course(
+        "run", "90", "--notebooks", tmp_path / "lessons", "--out", tmp_path / "out", *options
+    )
+    assert result.exit_code == 0, result.output
+    assert "1 of 1 lessons ok" in result.output
+    assert (tmp_path / "out" / "index.html").is_file()
+
+
+def test_a_failing_lesson_gives_1(tmp_path: Path) -> None:
+    write_lesson(tmp_path / "lessons", "90_one", "raise OSError('gone')")
+    result = course("run", "--notebooks", tmp_path / "lessons", "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "OSError: gone" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "77"], "unknown lesson '77'"),
+        (["run", "--param", "gama=1"], "no parameter 'gama'"),
+        (["run", "--param", "gamma"], "must look like name=value"),
+        (["run", "--param", "seed=1", "--seed", "2"], "was given twice"),
+        (["run", "--profile", "huge"], "not a profile"),
+        (["run", "--timeout", "0"], "timeout must be"),
+    ],
+)
+def test_wrong_arguments_give_2_and_run_nothing(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    write_lesson(tmp_path / "lessons", "90_one", f"open({str(tmp_path / 'ran')!r}, 'w')")
+    result = course(*arguments, "--notebooks", tmp_path / "lessons", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert message in result.output
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(("status", "code"), [(Status.NOTE, 0), (Status.PROBLEM, 1)])
+def test_only_problems_fail_the_doctor(
+    monkeypatch: pytest.MonkeyPatch, status: Status, code: int
+) -> None:
+    answer = [Check("disk", status, "full", "make clean")]
+    monkeypatch.setattr(doctor, "doctor", lambda **_: answer)
+    result = course("doctor")
+    assert result.exit_code == code
+    assert "make clean" in result.output

@@ -1,0 +1,117 @@
+"""The doctor: what it finds, how it says so, and what it never shows."""
+
+import re
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from course_utils import config, doctor
+from course_utils.doctor import Check, Checklist, Status, without_paths
+
+
+def named(checks: list[Check], name: str) -> Check:
+    return next(check for check in checks if check.name == name)
+
+
+def test_nothing_is_wrong_on_a_machine_that_runs_these_tests() -> None:
+    checks = doctor.doctor()
+    assert [check for check in checks if check.status is Status.PROBLEM] == []
+    assert named(checks, "kernel").status is Status.OK
+
+
+def test_absent_data_are_a_note_with_a_way_out(tmp_path: Path) -> None:
+    found = named(doctor.doctor(data_root=tmp_path, kernel=False), "data sets")
+    assert found.status is Status.NOTE
+    assert "COURSE_DATA_ROOT" in found.remedy
+
+
+def test_real_data_are_listed_with_their_number_of_images() -> None:
+    if not (config.data_root() / "magnetic_tile").is_dir():
+        pytest.skip("magnetic_tile is not here: set COURSE_DATA_ROOT to the folder that holds it")
+    found = named(doctor.doctor(kernel=False), "data sets")
+    assert found.status is Status.OK
+    assert re.search(r"magnetic_tile \(\d+ images\)", found.found)
+
+
+def test_a_package_below_its_bound_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    version = metadata.version
+    monkeypatch.setattr(
+        metadata, "version", lambda name: "0.1" if name == "einops" else version(name)
+    )
+    found = named(doctor.doctor(kernel=False), "packages")
+    assert found.status is Status.PROBLEM
+    assert "einops 0.1 is too old" in found.found
+    assert found.remedy == "pip install --upgrade -e ."
+
+
+def test_a_missing_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    version = metadata.version
+
+    def without_einops(name: str) -> str:
+        if name == "einops":
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", without_einops)
+    assert "is missing" in named(doctor.doctor(kernel=False), "packages").found
+
+
+def test_torchvision_of_another_torch_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torchvision
+
+    def nms(*_: object) -> None:
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr(torchvision.ops, "nms", nms)
+    found = named(doctor.doctor(kernel=False), "torchvision")
+    assert found.status is Status.PROBLEM
+    assert "torch torchvision" in found.remedy
+
+
+def test_a_full_disk_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = doctor.shutil.disk_usage(Path.cwd())._replace(free=10**8)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
+    assert named(doctor.doctor(kernel=False), "disk").status is Status.PROBLEM
+
+
+def test_a_check_that_breaks_is_a_problem_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken() -> None:
+        raise OSError("no such device")
+
+    monkeypatch.setattr(doctor.psutil, "virtual_memory", broken)
+    checks = doctor.doctor(kernel=False)
+    assert named(checks, "memory").found == "OSError: no such device"
+    assert named(checks, "disk").status is Status.OK
+
+
+def test_every_form_tells_the_problem_and_what_mends_it() -> None:
+    checks = [Check("a", Status.OK, "fine"), Check("b", Status.PROBLEM, "no <disk>", "make clean")]
+    console = Console(record=True, width=100)
+    console.print(Checklist(checks))
+    shown = Checklist(checks)
+    for text in (console.export_text(), repr(shown), shown._repr_html_()):
+        assert "make clean" in text
+        assert "1 problem:" in text
+    assert "no &lt;disk&gt;" in shown._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("in /home/ada/data sets", "in …/data sets"),
+        (r"in C:\Users\ada\data", "in …/data"),
+        ("1/2 of 3/4", "1/2 of 3/4"),
+        ("~/course/.venv/bin/python -m x", "…/python -m x"),
+    ],
+)
+def test_a_notebook_names_no_folder_of_a_person(text: str, shown: str) -> None:
+    assert without_paths(text) == shown
+
+
+def test_the_list_for_a_notebook_hides_paths_in_both_forms() -> None:
+    listed = Checklist([Check("a", Status.OK, "in /home/ada/data")], show_paths=False)
+    assert "ada" not in listed._repr_html_() + repr(listed)

@@ -1,0 +1,168 @@
+"""The lesson machinery in a real kernel: what a notebook stores, and what a person gets."""
+
+import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
+
+from course_utils.lessons import read_metrics
+from course_utils.lessons.exercise import EXERCISE_MIME
+from course_utils.lessons.metrics import METRIC_MIME
+from course_utils.lessons.start import LESSON_MIME
+
+WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+EXPLORE = """
+def line(gamma):
+    if gamma == 5:
+        raise ArithmeticError("five is too much")
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().plot([0, gamma])
+    return figure
+
+explore(line, alt="A line", fallback=[{"gamma": 1}, {"gamma": 2}], gamma=(0, 5, 1))
+"""
+CELLS = {
+    "start": """
+from matplotlib.figure import Figure
+from course_utils.lessons import exercise, explore, quiz, record_metric, start_lesson
+lesson = start_lesson("00_start_here", profile="smoke", seed=3)""",
+    "metric": "record_metric('val/iou', 0.123456)",
+    "question": "exercise('defect_share')",
+    "stub": "exercise('defect_share').check(...)",
+    "wrong": "exercise('defect_share').check(5)",
+    "right": "verdict = exercise('defect_share').check(5 / 80)",
+    "defined": "def lazy(mask):\n    pixels = mask.size\n    return 1 / 0",
+    "error": "exercise('accuracy_of_nothing').check(lazy)",
+    "hint": "exercise('defect_share').hint()",
+    "quiz": "quiz('00')",
+    "explore": EXPLORE,
+    "same metric in another cell": """
+try:
+    record_metric('val/iou', 0.2)
+except ValueError as error:
+    print(error)""",
+}
+PERSON_CELLS = {
+    "sliders": EXPLORE,
+    "metric": "record_metric('val/iou', 0.3)",
+    "error at the first drawing": """
+try:
+    explore(line, alt="A line", fallback=[{"gamma": 5}], gamma=(0, 5, 1))
+except ArithmeticError as error:
+    print("raised:", error)""",
+    "error while moving": """
+from ipywidgets import IntSlider, Output, Widget
+from course_utils.lessons.explore import slider_panel
+panel = slider_panel(line, alt="A line", start={"gamma": 1}, sliders={"gamma": (0, 5, 1)})
+display(panel)
+panel.children[0].children[0].value = 5
+print("went on")""",
+}
+
+
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory):
+    """A notebook whose first cells a machine runs, and whose last cells a person runs."""
+    sources = [*CELLS.values(), *PERSON_CELLS.values()]
+    built = new_notebook(cells=[new_code_cell(source) for source in sources])
+    folder = str(tmp_path_factory.mktemp("notebook"))
+    client = NotebookClient(
+        built, kernel_name="python3", timeout=60, resources={"metadata": {"path": folder}}
+    )
+    with client.setup_kernel():
+        for place, cell in enumerate(built.cells):
+            client.kc.allow_stdin = place >= len(CELLS)
+            client.execute_cell(cell, place)
+    client.set_widgets_metadata()
+    return built
+
+
+def outputs(notebook, name, cells=CELLS, offset=0):
+    return notebook.cells[offset + list(cells).index(name)].outputs
+
+
+def person_outputs(notebook, name):
+    return outputs(notebook, name, PERSON_CELLS, len(CELLS))
+
+
+def only(found):
+    assert len(found) == 1, found
+    return found[0]["data"]
+
+
+def test_the_header_tells_people_and_machines_what_is_running(notebook):
+    data = only(outputs(notebook, "start"))
+    assert "Lesson 00 · Start here" in data["text/html"]
+    record = data[LESSON_MIME]
+    assert record["lesson"] == "00_start_here"
+    assert (record["profile"], record["dataset"], record["seed"]) == ("smoke", "synthetic", 3)
+    assert record["parameters"] == {}
+    assert {"python", "torch", "torchvision", "numpy", "course-utils"} <= set(record["versions"])
+
+
+def test_metrics_are_stored_unrounded_and_shown_rounded(notebook):
+    data = only(outputs(notebook, "metric"))
+    assert data["text/plain"] == "val/iou = 0.1235"
+    assert data[METRIC_MIME] == {"name": "val/iou", "value": 0.123456, "unit": None}
+
+
+def test_a_metric_recorded_in_two_cells_of_a_batch_is_refused(notebook):
+    assert "recorded already" in outputs(notebook, "same metric in another cell")[0]["text"]
+    batch = new_notebook(cells=notebook.cells[: len(CELLS)])
+    assert read_metrics(batch) == {"val/iou": 0.123456}
+
+
+def test_a_person_may_record_a_metric_again(notebook):
+    assert only(person_outputs(notebook, "metric"))["text/plain"] == "val/iou = 0.3"
+
+
+def test_an_exercise_as_last_line_shows_its_question(notebook):
+    assert "between 0 and 1" in only(outputs(notebook, "question"))["text/html"]
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "said"),
+    [
+        ("stub", "not_attempted", "come back later"),
+        ("wrong", "incorrect", "number"),
+        ("right", "correct", "5 of 80"),
+        ("error", "error", "line 3 of the cell, in lazy: return 1 / 0\nZeroDivisionError"),
+    ],
+)
+def test_a_check_shows_one_card_and_stores_its_outcome(notebook, name, outcome, said):
+    data = only(outputs(notebook, name))
+    assert data[EXERCISE_MIME]["outcome"] == outcome
+    assert said in data[EXERCISE_MIME]["message"]
+    assert "<strong>" in data["text/html"]
+
+
+def test_hint_and_quiz_are_shown_once(notebook):
+    assert "Hint 1 of 3" in only(outputs(notebook, "hint"))["text/plain"]
+    assert only(outputs(notebook, "quiz"))["text/html"].count("<details") == 9
+
+
+def test_a_machine_gets_the_fixed_figures_with_alternative_text(notebook):
+    found = outputs(notebook, "explore")
+    assert "JupyterLab" in found[0]["data"]["text/html"]
+    figures = [output for output in found if "image/png" in output["data"]]
+    texts = [figure["metadata"]["image/png"]["alt"] for figure in figures]
+    assert texts == ["A line (gamma = 1)", "A line (gamma = 2)"]
+    assert not any(WIDGET_MIME in output["data"] for output in found)
+
+
+def test_a_person_gets_sliders_and_the_figure_once(notebook):
+    data = only(person_outputs(notebook, "sliders"))
+    assert WIDGET_MIME in data
+
+
+def test_an_error_at_the_first_drawing_stops_the_cell(notebook):
+    (shown,) = person_outputs(notebook, "error at the first drawing")
+    assert shown["text"] == "raised: five is too much\n"
+
+
+def test_an_error_while_moving_a_slider_is_shown_where_the_figure_was(notebook):
+    state = notebook.metadata["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+    panels = [w["state"]["outputs"] for w in state.values() if w["model_name"] == "OutputModel"]
+    errors = [shown for panel in panels for shown in panel if shown["output_type"] == "error"]
+    assert "five is too much" in errors[0]["evalue"]
+    figures = [shown for panel in panels for shown in panel if "image/png" in shown.get("data", {})]
+    assert len(figures) == 1  # the one of the cell before

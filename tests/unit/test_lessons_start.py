@@ -1,0 +1,146 @@
+"""Parameters are checked before any work; then everything is seeded and said aloud."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from pydantic import Field
+
+from course_utils.config import MAX_SEED, Profile
+from course_utils.lessons import LessonParameters, find_lesson, record_metric, start_lesson
+from course_utils.lessons.parameters import read_parameters
+
+
+class Parameters(LessonParameters):
+    datasets = ("synthetic", "folder", "mvtec_ad/")
+    epochs: int = Field(3, ge=1)
+    gammas: list[float] = Field([0.0, 2.0])
+
+
+def read(**given):
+    return read_parameters(Parameters, given, lesson="09_test")
+
+
+def complaint(**given):
+    with pytest.raises(ValueError, match="lesson 09_test cannot start") as caught:
+        read(**given)
+    return str(caught.value).splitlines()[1:]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({"seed": "3"}, "seed: got '3', wanted a whole number in 0..4294967295"),
+        ({"seed": True}, "seed: got True, wanted a whole number in 0..4294967295"),
+        ({"seed": -1}, "seed: got -1, wanted a whole number in 0..4294967295"),
+        ({"seed": 2**32}, f"seed: got {2**32}, wanted a whole number in 0..4294967295"),
+        ({"profile": "fast"}, "profile: got 'fast', wanted 'auto', 'smoke', 'laptop' or 'full'"),
+        (
+            {"dataset": "steel"},
+            "dataset: got 'steel', wanted synthetic or folder:<path> or mvtec_ad/<name>",
+        ),
+        ({"epochs": 0}, "epochs: got 0, wanted greater than or equal to 1"),
+        ({"epochs": 1.5}, "epochs: got 1.5, wanted a valid integer"),
+        ({"gammas": [0.5, "x"]}, "gammas.1: got 'x', wanted a valid number"),
+        (
+            {"epoch": 3},
+            "epoch: unknown parameter (did you mean epochs?); this lesson takes dataset, epochs, "
+            "gammas, profile, seed",
+        ),
+    ],
+)
+def test_a_wrong_parameter_is_named_with_what_is_wanted(given, wanted):
+    assert [line.strip() for line in complaint(**given)] == [wanted]
+
+
+def test_all_wrong_parameters_are_named_at_once_one_line_each():
+    assert len(complaint(seed="x", epochs="y", colour="z")) == 3
+
+
+@pytest.mark.parametrize("dataset", ["folder:", "mvtec_ad/", "mvtec_ad", "Synthetic", ""])
+def test_data_sets_that_are_not_listed_are_refused(dataset):
+    assert complaint(dataset=dataset)[0].strip().startswith("dataset: got")
+
+
+@pytest.mark.parametrize("dataset", ["synthetic", "folder:images/mine", "mvtec_ad/bottle"])
+def test_listed_data_sets_and_their_families_are_taken(dataset):
+    assert read(dataset=dataset).dataset == dataset
+
+
+def test_numpy_numbers_are_taken():
+    parameters = read(seed=np.int64(3), epochs=np.int32(2))
+    assert (parameters.seed, parameters.epochs) == (3, 2)
+    assert type(parameters.seed) is int
+
+
+def test_own_parameters_are_told_apart_from_those_of_every_lesson():
+    assert read(epochs=2).own() == {"epochs": 2, "gammas": [0.0, 2.0]}
+
+
+def test_nothing_is_seeded_or_shown_when_a_parameter_is_wrong(capsys):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    with pytest.raises(ValueError, match="did you mean seed"):
+        start_lesson("00_start_here", sed=3)
+    assert torch.equal(before, torch.get_rng_state())
+    assert capsys.readouterr().out == ""
+
+
+def test_the_same_seed_repeats_every_generator(monkeypatch):
+    def draws():
+        lesson = start_lesson("00_start_here", profile="smoke", seed=5)
+        return torch.rand(1).item(), np.random.random(), lesson.rng.random()  # noqa: NPY002
+
+    assert draws() == draws()
+
+
+@pytest.mark.parametrize(
+    ("variable", "profile", "said"),
+    [
+        ("smoke", "auto", "profile smoke (from COURSE_PROFILE)"),
+        ("", "auto", "profile laptop (the default)"),
+        ("smoke", "full", "profile full (set here)"),
+    ],
+)
+def test_the_header_says_the_profile_and_where_it_came_from(
+    monkeypatch, capsys, variable, profile, said
+):
+    monkeypatch.setenv("COURSE_PROFILE", variable)
+    start_lesson("00_start_here", profile=profile)
+    assert said in capsys.readouterr().out
+
+
+def test_the_header_says_data_seed_and_device(monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_DEVICE", "cpu")
+    start_lesson("00_start_here", dataset="magnetic_tile", seed=11)
+    shown = capsys.readouterr().out
+    for fact in ("Lesson 00 · Start here", "data magnetic_tile", "seed 11", "device cpu"):
+        assert fact in shown
+
+
+def test_pick_gives_the_value_of_the_active_profile():
+    lesson = start_lesson("00_start_here", profile="smoke")
+    values = [replace(lesson, profile=p).pick(smoke=1, laptop=2, full=3) for p in Profile]
+    assert values == [1, 2, 3]
+
+
+def test_seeds_start_at_the_lessons_own_and_stay_in_range():
+    lesson = start_lesson("00_start_here", seed=MAX_SEED - 1)
+    assert lesson.seeds(3) == [MAX_SEED - 1, MAX_SEED, 0]
+    with pytest.raises(ValueError, match="at least 1"):
+        lesson.seeds(0)
+
+
+def test_a_new_start_frees_the_names_of_metrics():
+    start_lesson("00_start_here")
+    record_metric("a", 1)
+    with pytest.raises(ValueError, match="recorded already"):
+        record_metric("a", 2)
+    start_lesson("00_start_here")
+    record_metric("a", 2)
+
+
+def test_an_unknown_lesson_names_the_known():
+    with pytest.raises(ValueError, match="00_start_here"):
+        find_lesson("77")

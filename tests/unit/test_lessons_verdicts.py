@@ -1,0 +1,259 @@
+"""Four outcomes, kept apart: nobody is blamed for a mistake of somebody else."""
+
+import linecache
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from course_utils.lessons import Exercise, Outcome, exercise
+from course_utils.lessons.expect import (
+    expect_array,
+    expect_choice,
+    expect_function,
+    expect_number,
+)
+from course_utils.lessons.verdicts import Incorrect, NotAttempted, call_answer, incorrect, is_stub
+
+
+def square_task(examine=None):
+    return Exercise(
+        id="square",
+        title="Square",
+        question="Square a number.",
+        stub="def square(x):\n    ...",
+        hints=("Multiply.", "`x * x`"),
+        solution_source="def square(x):\n    return x * x",
+        answer_name="square",
+        examine=examine or (lambda f: expect_function(f, [((3,), 9), ((-2,), 4)])),
+        why="Squares are everywhere.",
+    )
+
+
+def student(source, name="square"):
+    """Define a function as a notebook cell does: its source can be looked up by its file name."""
+    file = "ipykernel/cell.py"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    names = {"np": np, "torch": torch, "nn": nn}
+    exec(compile(source, file, "exec"), names)
+    return names[name]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def square(x):\n    ...",
+        "def square(x):\n    pass",
+        'def square(x):\n    """Square x."""',
+        "def square(x):\n    return ...",
+        "def square(x):\n    return None",
+        "def square(x):\n    result = ...\n    return result",
+        "def square(x):\n    result = ...",
+        "def square(x):\n    result = ...\n    return result + x",
+        "def square(x):\n    raise NotImplementedError",
+        "square = ...",
+        "class Square(nn.Module):\n    def forward(self, x):\n        ...\nsquare = Square()",
+    ],
+)
+def test_a_stub_is_not_attempted(source):
+    assert square_task().judge(student(source)).outcome is Outcome.NOT_ATTEMPTED
+
+
+@pytest.mark.parametrize("answer", [[0.5, ...], {"recall": ...}, (..., ...)])
+def test_an_unfinished_collection_is_not_attempted(answer):
+    assert is_stub(answer)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def square(x):\n    return x",
+        "def square(x):\n    return 0",
+        "def square(x):\n    y = x * x",
+        "square = 9",
+        "square = None",
+        "square = 'x * x'",
+        "def square(x, y):\n    return x * y",
+        "def square():\n    return 9",
+    ],
+)
+def test_work_that_is_wrong_is_incorrect_and_no_stub(source):
+    verdict = square_task().judge(student(source))
+    assert verdict.outcome is Outcome.INCORRECT
+    assert verdict.message
+
+
+def test_an_error_shows_the_students_line_and_none_of_our_frames():
+    source = "def helper(x):\n    return x / 0\n\ndef square(x):\n    return helper(x)"
+    verdict = square_task().judge(student(source))
+    assert verdict.outcome is Outcome.ERROR
+    assert verdict.code == (
+        "line 2 of the cell, in helper: return x / 0\nZeroDivisionError: division by zero"
+    )
+    assert "ipykernel" not in verdict.code
+
+
+def test_an_error_inside_a_library_points_at_the_line_that_called_it():
+    source = "def square(x):\n    a = torch.zeros(2)\n    return a @ torch.zeros(3)"
+    verdict = square_task().judge(student(source))
+    assert verdict.code.startswith("line 3 of the cell, in square: return a @ torch.zeros(3)\n")
+
+
+def test_a_type_error_inside_the_students_function_is_an_error_not_a_wrong_signature():
+    verdict = square_task().judge(student("def square(x):\n    return len(x)"))
+    assert verdict.outcome is Outcome.ERROR
+
+
+def test_a_very_long_error_is_cut():
+    verdict = square_task().judge(student("def square(x):\n    raise ValueError('y' * 9999)"))
+    assert len(verdict.code) < 1000
+
+
+def test_a_bug_of_the_examiner_is_raised_and_not_blamed_on_the_student():
+    def broken(answer):
+        call_answer(answer, 2)
+        raise KeyError("ours")
+
+    with pytest.raises(KeyError, match="ours"):
+        square_task(broken).judge(lambda x: x * x)
+
+
+def test_a_wrong_mistake_function_of_the_examiner_is_raised():
+    def broken(answer):
+        expect_function(answer, [((2,), 4)], mistakes=[(lambda x: 1 / 0, "never")])
+
+    with pytest.raises(ZeroDivisionError):
+        square_task(broken).judge(lambda x: x)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        0.25,
+        np.float32(0.25),
+        np.array(0.25),
+        torch.tensor(0.25),
+        torch.tensor(0.25, requires_grad=True),
+    ],
+)
+def test_a_number_may_come_from_python_numpy_or_torch(answer):
+    expect_number(answer, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "NoneType"),
+        ("0.25", "text"),
+        (True, "a single number, got `True`"),
+        ([0.25], "0.25"),
+        (np.zeros((2, 3)), r"shape \(2, 3\)"),
+        (torch.zeros(2, 3), "a tensor of shape"),
+        (float("nan"), "finite"),
+        (len, "round brackets"),
+        (0.3, "too large"),
+        (0.2, "too small"),
+        (1 + 2j, "complex"),
+    ],
+)
+def test_what_is_no_right_number_is_told_why(answer, said):
+    with pytest.raises(Incorrect, match=said):
+        expect_number(answer, 0.25)
+
+
+def test_a_typical_mistake_has_its_message_and_the_right_number_never_does():
+    mistakes = [(0.75, "inverted"), (0.25, "a mistake that equals the answer")]
+    with pytest.raises(Incorrect, match="inverted"):
+        expect_number(0.75, 0.25, mistakes=mistakes)
+    expect_number(0.25, 0.25, mistakes=mistakes)
+
+
+def test_arrays_compare_in_shape_and_value():
+    expect_array([1, 2], torch.tensor([1.0, 2.0]))
+    with pytest.raises(Incorrect, match="shape"):
+        expect_array([[1, 2]], [1, 2])
+    with pytest.raises(Incorrect, match="1 of the 2"):
+        expect_array([1, 3], [1, 2])
+    with pytest.raises(Incorrect, match="swapped"):
+        expect_array([2, 1], [1, 2], mistakes=[([2, 1], "swapped")])
+
+
+def test_choices_are_told_apart_and_unknown_ones_named():
+    feedback = {"accuracy": "Stays high."}
+    expect_choice("RECALL", "recall", feedback)
+    with pytest.raises(Incorrect, match="Stays high"):
+        expect_choice("accuracy", "recall", feedback)
+    with pytest.raises(Incorrect, match="Wanted one of"):
+        expect_choice("speed", "recall", feedback)
+    with pytest.raises(Incorrect, match="Wanted one of"):
+        expect_choice(3, "recall", feedback)
+
+
+def test_a_function_that_changes_its_input_is_incorrect():
+    def doubled(x):
+        x *= 2
+        return x
+
+    with pytest.raises(Incorrect, match="changes its argument 1"):
+        expect_function(doubled, [((np.array([1.0]),), np.array([2.0]))])
+
+
+@pytest.mark.parametrize(
+    "cut", [lambda y: y.detach(), lambda y: y.item(), lambda y: y.numpy(force=True)]
+)
+def test_a_right_value_without_gradient_is_incorrect(cut):
+    x = torch.tensor(3.0, requires_grad=True)
+    expect_function(lambda x: x * x, [((x,), torch.square)])
+    with pytest.raises(Incorrect, match="no gradient flows"):
+        expect_function(lambda x: cut(x * x), [((x,), torch.square)])
+
+
+def test_a_right_value_with_a_wrong_gradient_is_incorrect():
+    x = torch.tensor([3.0, 1.0], requires_grad=True)
+    with pytest.raises(Incorrect, match="gradient for argument 1"):
+        expect_function(lambda x: x * x.detach(), [((x,), torch.square)])
+
+
+def test_a_mistake_is_only_said_when_it_fits_all_cases():
+    cases = [((2,), 4), ((3,), 9)]
+    mistakes = [(lambda x: 2 * x, "doubled"), (lambda x: x + 1, "one more")]
+    with pytest.raises(Incorrect, match="one more"):
+        expect_function(lambda x: x + 1, cases, mistakes=mistakes)
+    with pytest.raises(Incorrect, match="wanted"):  # agrees with "doubled" at 2 only
+        expect_function(lambda x: 4, cases, mistakes=mistakes)
+
+
+def test_hints_come_one_by_one_and_the_last_one_stays(capsys):
+    task = square_task()
+    for _ in range(3):
+        task.hint()
+    shown = capsys.readouterr().out
+    assert shown.count("Hint 1 of 2") == 1
+    assert shown.count("Hint 2 of 2") == 2
+    assert shown.count("last hint") == 2
+
+
+def test_the_solution_is_shown_as_it_is_tested(capsys):
+    square_task().solution()
+    assert "def square(x):\n      return x * x" in capsys.readouterr().out
+
+
+def test_check_prints_the_same_words_outside_of_notebooks(capsys):
+    verdict = square_task().check(lambda x: x)
+    shown = capsys.readouterr().out
+    assert verdict.outcome is Outcome.INCORRECT
+    assert "Not correct yet · Square" in shown
+    assert verdict.message in shown
+
+
+def test_an_unknown_exercise_names_the_nearest():
+    with pytest.raises(ValueError, match="did you mean defect_share"):
+        exercise("defect_shar")
+
+
+def test_incorrect_and_not_attempted_are_never_swallowed_by_a_plain_call():
+    with pytest.raises(NotAttempted):
+        call_answer(lambda: ...)
+    with pytest.raises(Incorrect):
+        incorrect("no")
