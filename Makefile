@@ -10,9 +10,24 @@ PROFILE ?= smoke
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-FINGERPRINT := $(BIN)/python -c 'import hashlib; print(hashlib.sha256(open("pyproject.toml", "rb").read()).hexdigest())'
+FINGERPRINT := $(BIN)/python -c 'import hashlib, sys; print(hashlib.sha256(open("pyproject.toml", "rb").read()).hexdigest(), *sys.version_info[:2])'
+VERSION := -c 'import sys; print("Python %d.%d" % sys.version_info[:2])'
 PIP_NEWS := '^ *((Downloading|Using cached) .*[0-9]{2}\.[0-9] [MG]B|Building wheel|Installing collected|Successfully)'
-CHOICES = --profile $(PROFILE) $(if $(DATASET),--dataset $(DATASET)) $(if $(SEED),--seed $(SEED))
+quoted = '$(subst ','\'',$(1))'
+LESSONS = $(foreach lesson,$(LESSON),$(call quoted,$(lesson)))
+CHOICES = --profile $(call quoted,$(PROFILE)) \
+  $(if $(DATASET),--dataset $(call quoted,$(DATASET))) $(if $(SEED),--seed $(call quoted,$(SEED)))
+
+# Notebooks run in other directories than make does.
+ifneq ($(strip $(value COURSE_DATA_ROOT)),)
+ifeq ($(filter /% ~%,$(firstword $(value COURSE_DATA_ROOT))),)
+override export COURSE_DATA_ROOT := $(CURDIR)/$(value COURSE_DATA_ROOT)
+endif
+endif
+
+# A PYTHON that somebody asked for; the default one gives way to what .venv/ was made with.
+ASKED := $(if $(filter file,$(origin PYTHON)),,$(PYTHON))
+AGAIN := $(if $(ASKED),again,$(shell $(BIN)/python -c 'import pip' 2>/dev/null || echo again))
 
 .PHONY: help
 help: ## list the targets
@@ -24,7 +39,7 @@ help: ## list the targets
 
 .PHONY: course
 course: $(READY) ## run the lessons and write their pages to build/course/
-	@$(BIN)/course run $(LESSON) $(CHOICES) --out build/course
+	@$(BIN)/course run $(LESSONS) $(CHOICES) --out build/course
 
 .PHONY: lab
 lab: $(READY) ## open the lessons in JupyterLab
@@ -47,12 +62,12 @@ test-unit: $(READY) ## the unit tests alone
 
 .PHONY: notebooks
 notebooks: $(READY) ## execute notebooks/source/*.py into the notebooks (LESSON=01 for one)
-	@$(BIN)/python notebooks/build.py $(LESSON)
+	@$(BIN)/python notebooks/build.py $(LESSONS)
 
 .PHONY: bands
 bands: $(READY) ## measure how far a lesson's metrics vary (LESSON=01)
-	@test -n "$(LESSON)" || { echo "make bands LESSON=01: which lesson?" >&2; exit 2; }
-	@$(BIN)/python notebooks/bands.py $(LESSON)
+	@test -n $(call quoted,$(LESSON)) || { echo "make bands LESSON=01: which lesson?" >&2; exit 2; }
+	@$(BIN)/python notebooks/bands.py $(LESSONS)
 
 .PHONY: lint
 lint: $(READY) ## ruff and mypy
@@ -68,16 +83,26 @@ clean: ## remove build/ and .venv/, unless build/ holds notebooks that you edite
 	fi
 	rm -rf build $(VENV)
 
-# The environment. It is built again when pyproject.toml changes (in content, not in date).
+.PHONY: again
+again:
+
+# The environment. It is built again when pyproject.toml changes (in content, not in date), or
+# when its own Python was changed or broken.
 # torch and torchvision stand in one command, so that pip resolves them as a pair.
-$(READY): pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { \
+$(READY): pyproject.toml $(AGAIN)
+	@command -v "$(PYTHON)" >/dev/null || { \
 	  echo "$(PYTHON) was not found. Install Python 3.11 or newer, or name one:" >&2; \
 	  echo "  make course PYTHON=/path/to/python3.12" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1)." >&2; \
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$("$(PYTHON)" -V 2>&1)." >&2; \
 	  echo "  make course PYTHON=/path/to/python3.12" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+	@made=$$($(BIN)/python $(VERSION) 2>/dev/null || true); wanted=$$("$(PYTHON)" $(VERSION)); \
+	if [ -n "$(ASKED)" -a -n "$$made" -a "$$made" != "$$wanted" ]; then \
+	  echo "$(VENV) was made with $$made, and $(PYTHON) is $$wanted. To make it anew:" >&2; \
+	  echo "  rm -rf $(VENV), then the same command again" >&2; exit 1; \
+	fi; \
+	$(BIN)/python -c 'import pip' 2>/dev/null \
+	|| "$(PYTHON)" -m venv $$([ -n "$$made" ] || echo --clear) $(VENV) || { \
 	  rm -rf $(VENV); echo "The environment could not be made. On Debian or Ubuntu:" >&2; \
 	  echo "  sudo apt-get install python3-venv" >&2; exit 1; }
 	@if [ "$$($(FINGERPRINT))" != "$$(cat $@ 2>/dev/null)" ]; then set -o pipefail; \

@@ -45,7 +45,7 @@ def run(
         chosen = find_lessons(notebooks or notebooks_folder(), lessons or [])
         values = _parameters(profile, dataset, seed, param or [])
         entries = run_lessons(chosen, values, out, timeout=timeout, console=console, quiet=quiet)
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
+    except (ValueError, OSError) as error:
         Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False)
         raise typer.Exit(2) from None
     if any(entry.outcome == "cancelled" for entry in entries):

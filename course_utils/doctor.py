@@ -2,6 +2,7 @@
 
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,12 +22,12 @@ from rich.text import Text
 
 from course_utils import config
 
-PYTHON = (3, 11)
 MEMORY_WANTED = 4  # GiB free; a lesson at laptop profile holds about 2
 DISK_WANTED = 2  # GiB free for outputs and checkpoints
 HEADLINE = ("torch", "torchvision", "numpy", "opencv-python")
 REINSTALL = "rm -rf .venv && make course"
 CHECKOUT = Path(__file__).parents[1]
+HERE = shlex.quote(sys.executable)  # a bare `pip` may belong to another Python
 
 
 class Status(StrEnum):
@@ -64,6 +65,7 @@ def doctor(*, data_root: str | Path | None = None, kernel: bool = True) -> list[
         _torch_pair,
         _opencv,
         _device,
+        _profile,
         _memory,
         _disk,
         lambda: _data_sets(data_root),
@@ -84,7 +86,7 @@ class Checklist:
 
     def __init__(self, checks: Sequence[Check], *, show_paths: bool = True) -> None:
         self.checks = list(checks)
-        self._show = (lambda text: text) if show_paths else without_paths
+        self._show = (lambda text: text) if show_paths else _for_a_notebook
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         colours = {Status.OK: "green", Status.NOTE: "cyan", Status.PROBLEM: "bold red"}
@@ -143,6 +145,10 @@ def without_paths(text: str) -> str:
     return re.sub(r"(?<![\w.])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\:]+[/\\])+([^\s/\\:]+)", r"…/\1", text)
 
 
+def _for_a_notebook(text: str) -> str:
+    return REINSTALL if text.startswith(f"{HERE} -m ") else without_paths(text)
+
+
 def _answers(check: Callable[[], Iterator[Check]]) -> list[Check]:
     try:
         return list(check())
@@ -153,10 +159,7 @@ def _answers(check: Callable[[], Iterator[Check]]) -> list[Check]:
 
 def _python() -> Iterator[Check]:
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    if sys.version_info < PYTHON:
-        yield Check("Python", Status.PROBLEM, found, "make course PYTHON=python3.11")
-    else:
-        yield Check("Python", Status.OK, found)
+    yield Check("Python", Status.OK, found)
 
 
 def _packages() -> Iterator[Check]:
@@ -175,7 +178,8 @@ def _packages() -> Iterator[Check]:
         if not requirement.specifier.contains(Version(version).public, prereleases=True):
             wrong.append(f"{requirement.name} {version} is too old, wanted {requirement.specifier}")
     if wrong:
-        yield Check("packages", Status.PROBLEM, "; ".join(wrong), "pip install --upgrade -e .")
+        mend = f"{HERE} -m pip install --upgrade -e {shlex.quote(str(CHECKOUT))}"
+        yield Check("packages", Status.PROBLEM, "; ".join(wrong), mend)
         return
     named = ", ".join(f"{name} {shown[name]}" for name in HEADLINE if name in shown)
     yield Check("packages", Status.OK, f"all {count} are there: {named} …")
@@ -194,7 +198,7 @@ def _torch_pair() -> Iterator[Check]:
             "torchvision",
             Status.PROBLEM,
             f"does not fit torch {torch.__version__}: {str(error).splitlines()[0]}",
-            "pip install --upgrade --force-reinstall torch torchvision",
+            f"{HERE} -m pip install --upgrade --force-reinstall torch torchvision",
         )
         return
     status = Status.OK if kept.tolist() == [0] else Status.PROBLEM
@@ -219,7 +223,13 @@ def _opencv() -> Iterator[Check]:
 def _device() -> Iterator[Check]:
     import torch
 
-    device = config.pick_device()
+    try:
+        device = config.pick_device()
+    except ValueError as error:
+        chosen = str(error).startswith("COURSE_DEVICE=")
+        mend = "unset COURSE_DEVICE" if chosen else "export COURSE_DEVICE=cpu"
+        yield Check("device", Status.PROBLEM, str(error), mend)
+        return
     precision = config.pick_precision(device)
     if device.type == "cuda":
         about = torch.cuda.get_device_properties(device)
@@ -230,6 +240,15 @@ def _device() -> Iterator[Check]:
         yield Check("device", Status.NOTE, found, "profiles smoke and laptop are made for this")
     else:
         yield Check("device", Status.OK, f"{device.type}, {precision}")
+
+
+def _profile() -> Iterator[Check]:
+    try:
+        profile = config.get_profile()
+    except ValueError as error:
+        yield Check("profile", Status.PROBLEM, str(error), "unset COURSE_PROFILE")
+        return
+    yield Check("profile", Status.OK, f"{profile}, where none is asked for")
 
 
 def _memory() -> Iterator[Check]:
@@ -245,7 +264,8 @@ def _memory() -> Iterator[Check]:
 def _disk() -> Iterator[Check]:
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     if free < DISK_WANTED:
-        yield Check("disk", Status.PROBLEM, f"only {free:.1f} GiB are free", "make clean")
+        mend = f"free {DISK_WANTED} GiB or more; old downloads go with: pip cache purge"
+        yield Check("disk", Status.PROBLEM, f"only {free:.1f} GiB are free", mend)
     else:
         yield Check("disk", Status.OK, f"{free:.0f} GiB are free")
 
@@ -271,13 +291,13 @@ def _data_sets(root: str | Path | None) -> Iterator[Check]:
 
 
 def _weights() -> Iterator[Check]:
-    yield Check("weights", Status.OK, "lessons 00 to 02 need none")
+    yield Check("weights", Status.NOTE, "not looked for: lessons 00 to 02 need none")
 
 
 def _kernel() -> Iterator[Check]:
     from jupyter_client.manager import start_new_kernel
 
-    mend = f"{sys.executable} -m ipykernel install --sys-prefix"
+    mend = f"{HERE} -m ipykernel install --sys-prefix"
     try:
         manager, client = start_new_kernel(
             kernel_name="python3", startup_timeout=60, stderr=subprocess.DEVNULL

@@ -13,6 +13,7 @@ floor (1 % of the median) leaves room for other machines' rounding. A test fails
 """
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -91,13 +92,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--seeds must be {FEWEST_SEEDS} or more, got {given.seeds}")
     for lesson in find_lessons(FOLDER, given.lessons):
         print(lesson.name)
+        source = FOLDER / "source" / f"{lesson.name}.py"
         values = measure(lesson.path, range(given.seeds), given.profile)
         record = {
             "lesson": lesson.name,
             "profile": given.profile,
             "dataset": lesson.parameters.get("dataset"),
             "seeds": list(range(given.seeds)),
-            "command": f"python notebooks/bands.py {lesson.number} --seeds {given.seeds}",
+            "command": f"python notebooks/bands.py {lesson.number} --seeds {given.seeds} "
+            f"--profile {given.profile}",
+            "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
             "date": date.today().isoformat(),
             "python": platform.python_version(),
             "machine": f"{platform.system()} {platform.machine()}",

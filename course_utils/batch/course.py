@@ -8,11 +8,11 @@ from typing import Any
 import nbformat
 from rich.console import Console
 
-from course_utils.batch.ledger import Entry, digest, keep_edited, open_folder, save_entries
+from course_utils.batch.ledger import Entry, digest, keep_edited, opened, save_entries
 from course_utils.batch.notebooks import Lesson, check_parameters
 from course_utils.batch.pages import Neighbour, write_index, write_lesson_page
 from course_utils.batch.progress import Report
-from course_utils.batch.run import Outcome, RunResult, run_notebook, without_outputs
+from course_utils.batch.run import Outcome, RunResult, check_timeout, run_notebook, without_outputs
 from course_utils.lessons.metrics import METRIC_MIME, read_metrics
 
 
@@ -28,14 +28,31 @@ def run_lessons(
     """Execute `lessons` in order into the folder `out`, and return what became of each.
 
     Parameters are checked for every lesson before the first kernel starts (`ValueError`).
-    `out` must be empty, new, or from an earlier run (`FileExistsError`). `timeout` is in seconds
-    for each lesson. A lesson that fails does not stop the others. After Ctrl-C the lessons that
-    were finished keep their pages, the rest are `cancelled`, and the list is returned.
+    `out` must be empty, new, or from an earlier run, and no other run may be writing into it
+    (`FileExistsError`). `timeout` is in seconds for each lesson. A lesson that fails does not stop
+    the others. After Ctrl-C the lessons that were finished keep their pages, the rest are
+    `cancelled`, and the list is returned.
     """
     checked = [check_parameters(lesson, parameters) for lesson in lessons]
-    out = Path(out)
-    entries = open_folder(out)
+    check_timeout(timeout)
     report = Report(console or Console(), len(lessons), quiet=quiet)
+    with opened(Path(out)) as entries:
+        return _run_all(lessons, checked, Path(out), entries, timeout, report)
+
+
+def failed(entries: Sequence[Entry], wanted: int) -> bool:
+    """Tell whether any of the `wanted` lessons is missing or did not end well."""
+    return len(entries) < wanted or any(entry.outcome != Outcome.OK for entry in entries)
+
+
+def _run_all(
+    lessons: Sequence[Lesson],
+    checked: Sequence[dict[str, Any]],
+    out: Path,
+    entries: dict[str, Entry],
+    timeout: float,
+    report: Report,
+) -> list[Entry]:
     results: list[Entry] = []
     stopped = False
     for number, (lesson, values) in enumerate(zip(lessons, checked, strict=True), start=1):
@@ -50,11 +67,6 @@ def run_lessons(
     _write_pages(entries, out)
     report.end(results, lessons[len(results) :], out)
     return results
-
-
-def failed(entries: Sequence[Entry], wanted: int) -> bool:
-    """Tell whether any of the `wanted` lessons is missing or did not end well."""
-    return len(entries) < wanted or any(entry.outcome != Outcome.OK for entry in entries)
 
 
 def _run_one(

@@ -102,6 +102,8 @@ def read_lesson(path: str | Path) -> Lesson:
 def check_parameters(lesson: Lesson, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return `given` with each value in the type of the lesson's default (text is converted).
 
+    The path of a data set `folder:<path>` becomes absolute.
+
     Raises `ValueError` for a parameter that the lesson does not have, a value of another type,
     an unknown profile, or a seed out of range; for a lesson of the course also for whatever else
     its own declaration refuses, such as a data set that it does not know.
@@ -114,6 +116,9 @@ def check_parameters(lesson: Lesson, given: Mapping[str, Any]) -> dict[str, Any]
         checked[name] = _convert(lesson, name, value)
     if "profile" in checked:
         checked["profile"] = str(get_profile(checked["profile"]))
+    kind, _, path = checked.get("dataset", "").partition(":")
+    if kind == "folder" and path:  # the notebook runs in another directory
+        checked["dataset"] = f"folder:{Path(path).expanduser().absolute()}"
     if not 0 <= checked.get("seed", 0) <= MAX_SEED:
         raise ValueError(f"seed must be a whole number in 0..{MAX_SEED}, got {checked['seed']}")
     declared = [outline for outline in LESSONS if outline.name == lesson.name]
@@ -124,7 +129,7 @@ def check_parameters(lesson: Lesson, given: Mapping[str, Any]) -> dict[str, Any]
 
 def _pick(paths: list[Path], name: str) -> Path:
     stem = Path(name).stem
-    if stem.isdigit():
+    if stem.isdecimal():
         stem = f"{int(stem):02d}"
     for path in paths:
         if stem in (path.stem, path.stem.split("_")[0]):
@@ -159,7 +164,7 @@ def _convert(lesson: Lesson, name: str, value: Any) -> Any:
             value = _literal(text)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if default is not None and value is not None and type(value) is not wanted:
+    if default is not None and type(value) is not wanted:
         raise ValueError(
             f"parameter {name} of lesson {lesson.name} must be {wanted.__name__} "
             f"such as {default!r}, got {value!r}"

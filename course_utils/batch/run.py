@@ -24,6 +24,8 @@ from typing import IO, Any, cast
 import nbformat
 import psutil
 
+from course_utils.config import data_root
+
 WORKER = Path(__file__).with_name("worker.py")
 LOOK_EVERY = 0.5  # seconds between two looks at the worker's children
 START_TIMEOUT = 120  # seconds that a kernel may take to start: a cold disk is slow
@@ -89,8 +91,7 @@ def run_notebook(
     A failing notebook is a result, not an exception. `KeyboardInterrupt` passes through after
     the worker, its kernel and all their children have been ended.
     """
-    if timeout <= 0:
-        raise ValueError(f"timeout must be a number of seconds above 0, got {timeout}")
+    check_timeout(timeout)
     source, output, workdir = Path(source).resolve(), Path(output), Path(workdir).resolve()
     shutil.rmtree(workdir, ignore_errors=True)
     workdir.mkdir(parents=True)
@@ -115,6 +116,12 @@ def run_notebook(
     return RunResult(output, outcome, seconds, worker.cell, worker.cells, message, failure)
 
 
+def check_timeout(timeout: float) -> None:
+    """Raise `ValueError` unless `timeout` is above 0 (nan is not)."""
+    if not timeout > 0:
+        raise ValueError(f"timeout must be a number of seconds above 0, got {timeout}")
+
+
 class _Worker:
     """The worker process and everything that it starts."""
 
@@ -124,6 +131,8 @@ class _Worker:
         self._seen: dict[int, psutil.Process] = {}
         # The kernel of this environment, not one that the user once installed under its name.
         settings = {"JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+        # A relative data root means this process' directory, not the notebook's.
+        settings["COURSE_DATA_ROOT"] = str(data_root())
         with log.open("w") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", str(WORKER)],

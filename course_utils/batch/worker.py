@@ -87,9 +87,9 @@ def _register_engine(send: Callable[..., None]) -> None:
             start = nb_man.cell_start
 
             def cell_start(cell: Any, cell_index: int, **values: Any) -> None:
+                start(cell, cell_index, **values)  # writes the notebook: tell only after that
                 if cell_index in code:
                     send("cell", cell=code.index(cell_index) + 1, cells=len(code))
-                start(cell, cell_index, **values)
 
             nb_man.cell_start = cell_start
             return super().execute_managed_notebook(nb_man, kernel_name, **kwargs)

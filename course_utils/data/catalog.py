@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from operator import index as whole_number
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from course_utils.config import data_root
+from course_utils.config import MAX_SEED, data_root
 from course_utils.data.dataset_info import DatasetInfo
 from course_utils.data.image_mask_dataset import Entry, ImageMaskDataset, ImageSet
 from course_utils.data.readers.folder import read_folder
@@ -45,6 +46,11 @@ _READERS: dict[str, tuple[Callable[[Path], ImageSet], Callable[[Path], list[Entr
     "sd_saliency_900": (read_sd_saliency_900, list_sd_saliency_900),
 }
 _FOLDER_PREFIX = "folder:"
+_SYNTHETIC_OPTIONS = [
+    option
+    for option in signature(SyntheticSurfaces).parameters
+    if option not in ("split", "size", "seed")
+]
 
 SplitBy = Literal["group", "image"]
 
@@ -71,8 +77,9 @@ def open_dataset(
     Options: `cache=True` keeps images on disk in memory once they were read; those of the
     synthetic set are the arguments of `SyntheticSurfaces`.
 
-    Raises `ValueError` for an unknown name, split or option and for files that do not fit the
-    layout, `FileNotFoundError` with the way to get it for a set that is not on disk.
+    Raises `ValueError` for an unknown name, split or option, a `seed` that is no whole number in
+    0 .. 2**32 - 1, and files that do not fit the layout; `FileNotFoundError` with the way to get it
+    for a set that is not on disk, or the place of what is missing from it.
 
     >>> open_dataset("synthetic", "val", size=64)[3].image.shape
     torch.Size([3, 64, 64])
@@ -82,11 +89,13 @@ def open_dataset(
     if split_by not in ("group", "image"):
         raise ValueError(f'split_by must be "group" or "image", got {split_by!r}')
     height_width = _checked_size(size)
+    seed = _checked_seed(seed)
+    known = _SYNTHETIC_OPTIONS if name == SYNTHETIC.name else ("cache",)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(f"{name} has no option {unknown[0]!r}: it has {', '.join(known)}")
     if name == SYNTHETIC.name:
         return _open_synthetic(split, split_by, size=height_width, seed=seed, **options)
-    unknown = set(options) - {"cache"}
-    if unknown:
-        raise ValueError(f"{name} has no option {sorted(unknown)[0]!r}: it has cache")
     image_set = _read(name, root)
     indices, note = _choose(image_set, split, seed, split_by)
     return ImageMaskDataset(image_set, indices, size=height_width, split_note=note, **options)
@@ -183,6 +192,13 @@ def _open_synthetic(split: str, split_by: SplitBy, *, seed: int, **options: Any)
     groups = np.array([part.describe(index).group for part in parts for index in range(len(part))])
     note = _leak_note(groups, chosen, "all shots of one surface")
     return Selection(parts, np.sort(chosen[SPLIT_NAMES.index(split)]), split_note=note)
+
+
+def _checked_seed(seed: int) -> int:
+    wrong = isinstance(seed, bool) or not isinstance(seed, int | np.integer)
+    if wrong or not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"seed must be a whole number in 0..{MAX_SEED}, got {seed!r}")
+    return int(seed)
 
 
 def _checked_size(size: int | tuple[int, int]) -> tuple[int, int]:

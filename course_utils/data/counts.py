@@ -24,7 +24,8 @@ def count_pixels(
     `source` is one of
 
     - an integer array or tensor of any shape, holding classes 0..num_classes-1;
-    - a data set or a sequence, of `Sample`, of (image, mask) or of masks;
+    - a data set or a sequence, of `Sample`, of (image, mask) or of masks. A list counts as a pair
+      only if it holds arrays or tensors, else it is a mask, row by row;
     - a `DataLoader` or another iterable of batches of these. An iterator may have no end and does
       not tell its length, so it needs `batches`, the number of batches that make up the set.
 
@@ -44,7 +45,7 @@ def count_pixels(
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, got {num_classes}")
     counts = np.zeros(num_classes, np.int64)
-    if isinstance(source, np.ndarray | torch.Tensor):
+    if _is_array(source):
         counts += _count(source, num_classes, one_hot_axis, "the mask")
     else:
         for position, item in enumerate(_items(source, batches)):
@@ -166,7 +167,7 @@ def _length(source: Any) -> int | None:
 def _mask_of(item: Any) -> Any:
     if isinstance(item, Sample):
         return item.mask
-    if isinstance(item, tuple | list):
+    if isinstance(item, tuple) or (isinstance(item, list) and any(map(_is_array, item))):
         if len(item) != 2:
             raise ValueError(
                 f"an item must be a Sample, (image, mask) or a mask, got {len(item)} things"
@@ -175,8 +176,18 @@ def _mask_of(item: Any) -> Any:
     return item
 
 
+def _is_array(thing: Any) -> bool:
+    return isinstance(thing, np.ndarray | torch.Tensor)
+
+
 def _count(mask: Any, num_classes: int, one_hot_axis: int | None, what: str) -> np.ndarray:
-    values = mask.detach().cpu().numpy() if isinstance(mask, torch.Tensor) else np.asarray(mask)
+    if isinstance(mask, torch.Tensor):
+        if mask.dtype == torch.bfloat16:  # NumPy has no such type
+            mask = mask.float()
+        mask = mask.detach().cpu().numpy()
+    values = np.asarray(mask)
+    if not values.size:
+        return np.zeros(num_classes, np.int64)
     if one_hot_axis is not None:
         return _count_one_hot(values, num_classes, one_hot_axis, what)
     if values.dtype.kind not in "iub":
@@ -184,8 +195,6 @@ def _count(mask: Any, num_classes: int, one_hot_axis: int | None, what: str) -> 
             f"{what} holds {values.dtype} values, classes must be whole numbers: threshold soft "
             f"masks, cast to an integer type, or name the one_hot_axis"
         )
-    if not values.size:
-        return np.zeros(num_classes, np.int64)
     if values.min() < 0 or values.max() >= num_classes:
         outside = np.unique(values[(values < 0) | (values >= num_classes)])
         raise ValueError(

@@ -1,36 +1,47 @@
 """Pictures from disk, whatever the letters in their names, and pictures at another size."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-_JPEG_SUFFIXES = (".jpeg", ".jpg")
+# No TIFF: OpenCV gives the first of several pages, and paints what is missing of a cut file.
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+JPEG_SUFFIXES = (".jpeg", ".jpg")
 _NOT_PICTURES = ("Thumbs.db", "desktop.ini")  # what file managers leave behind
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return the image files of `folder`, sorted by name.
+    """Return the image files of `folder`, sorted by name. Errors as `list_by_suffix`."""
+    return list(list_by_suffix(folder, IMAGE_SUFFIXES)[0].values())
 
-    Hidden files (and what file managers leave behind) are no part of a data set. Raises
-    `ValueError` for anything else that is not an image, and for two images of one stem, since
-    images and masks are matched by it.
+
+def list_by_suffix(folder: Path, *kinds: Sequence[str]) -> list[dict[str, Path]]:
+    """Return the files of `folder` by stem, a dict for each of `kinds`, sorted by name.
+
+    A kind is some suffixes in lower case; files may write them in capitals. Hidden files (and what
+    file managers leave behind) are no part of a data set. Raises `ValueError` for anything else of
+    no kind, and for two files of one kind and stem, since images and masks are matched by it.
     """
-    stems: dict[str, Path] = {}
+    kind_of = {suffix: number for number, kind in enumerate(kinds) for suffix in kind}
+    found: list[dict[str, Path]] = [{} for _ in kinds]
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name in _NOT_PICTURES:
             continue
-        if path.suffix.lower() not in IMAGE_SUFFIXES or path.is_dir():
-            known = ", ".join(IMAGE_SUFFIXES)
-            raise ValueError(f"{path} is not an image ({known}): take it out of the folder")
+        if path.suffix.lower() not in kind_of or path.is_dir():
+            raise ValueError(
+                f"{path} is not an image of a kind that is read here ({', '.join(kind_of)}): "
+                f"convert it or take it out of the folder"
+            )
+        stems = found[kind_of[path.suffix.lower()]]
         if path.stem in stems:
             raise ValueError(
                 f"{stems[path.stem]} and {path.name} differ only in their ending: masks are "
                 f"matched by the name before it, so rename one"
             )
         stems[path.stem] = path
-    return list(stems.values())
+    return found
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -41,7 +52,7 @@ def read_image(path: Path) -> np.ndarray:
     """
     # Only JPEG carries the camera's "this side up", and only ANYCOLOR obeys it; only UNCHANGED
     # shows an alpha channel, which JPEG does not have.
-    is_jpeg = path.suffix.lower() in _JPEG_SUFFIXES
+    is_jpeg = path.suffix.lower() in JPEG_SUFFIXES
     pixels = _decode(path, cv2.IMREAD_ANYCOLOR if is_jpeg else cv2.IMREAD_UNCHANGED)
     if pixels.dtype != np.uint8:
         raise ValueError(

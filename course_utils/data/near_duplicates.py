@@ -22,7 +22,8 @@ def near_duplicate_groups(
     correlation of their thumbnails exceeds `threshold`. Brightness and gain do not matter, so the
     same tile under two exposures counts as one. Groups are the connected components of twins,
     numbered in the order in which they first appear. A constant image correlates with nothing: it
-    is a twin of constant images of the same gray, and of no other.
+    is a twin of constant images of the same gray, and of no other. Thumbnails are compared pixel by
+    pixel: the same thing shifted, turned or mirrored is not found.
 
     `images` holds arrays (H, W) or (H, W, 1 or 3), tensors (H, W) or (C, H, W), of any sizes; an
     array (N, H, W) will do. Raises `ValueError` for other shapes, values that are not finite,

@@ -17,7 +17,8 @@ def group_split(
     """Return one array of sorted int64 indices for each fraction (train, val, test).
 
     No group is ever cut. With `labels` (N,), each part gets about its fraction of each label;
-    since groups stay whole, only about. Where every group has one label, a label found in at least
+    since groups stay whole, only about. No part that wants some is left empty. Where every group
+    has one label, a label found in at least
     as many groups as there are parts is found in each part; where groups mix labels this is tried
     for the rarest first. The result depends on `seed` and on the order of the items only.
 
@@ -86,8 +87,12 @@ def _candidates(
 ) -> np.ndarray:
     """Return the parts that may take the next group with this label.
 
-    All of them, unless the groups left are just enough for the parts that still miss the label.
+    All of them, unless the groups left are just enough for the parts that are still empty, or
+    those with this label for the parts that still miss it.
     """
+    empty = np.setdiff1d(np.flatnonzero(open_parts), part_of)
+    if len(empty) == (part_of < 0).sum():
+        return empty
     missing = open_parts.copy()
     missing[np.unique(part_of[(images > 0) & (part_of >= 0)])] = False
     if missing.sum() < groups_left:

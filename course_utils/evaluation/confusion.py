@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from course_utils.evaluation.inputs import Values, as_classes, require_same_shape
+from course_utils.evaluation.inputs import Values, as_array, as_classes, require_same_shape
 
 
 def confusion_matrix(pred: Values, target: Values, num_classes: int) -> np.ndarray:
@@ -31,7 +31,8 @@ def per_class_iou(confusion: Values, *, empty: float = np.nan) -> np.ndarray:
     `empty` is the value of a class that is neither there nor predicted; the default, NaN, keeps
     it out of `mean_iou`.
 
-    Raises `ValueError` unless `confusion` is a square matrix of counts.
+    Raises `ValueError` unless `confusion` is a square matrix of counts: shares of a normalised
+    one do not tell how many pixels a class has.
 
     >>> per_class_iou([[8, 0], [1, 1]]).round(3).tolist()
     [0.889, 0.5]
@@ -68,10 +69,13 @@ def mean_iou(confusion: Values, *, background: bool = True) -> float:
 
 
 def _margins(confusion: Values) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    counts = np.asarray(confusion)
-    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not (counts >= 0).all():
+    counts = as_array(confusion, "confusion")
+    square = counts.ndim == 2 and counts.shape[0] == counts.shape[1]
+    whole = np.isfinite(counts) & (counts >= 0) & (counts == np.floor(counts))
+    if not square or not whole.all():
+        given = "negative or fractional values" if square else f"shape {counts.shape}"
         raise ValueError(
-            f"confusion must be a square matrix of counts, got shape {counts.shape}: "
+            f"confusion must be a square matrix of counts (whole numbers), got {given}: "
             "make it with confusion_matrix"
         )
     return counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)

@@ -17,29 +17,18 @@ def paired_pixels(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return both, flat: finite floats and booleans. Lists of unequal images are joined."""
     first, second = _images_or_whole(scores, name), _images_or_whole(target, target_name)
-    if len(first) != len(second):
-        raise ValueError(f"{name} and {target_name} differ: {len(first)} against {len(second)}")
-    for one, other in zip(first, second, strict=True):
-        require_same_shape(one, other, name, target_name)
-    flat = np.concatenate([one.ravel() for one in first])
-    return as_scores(flat, name), as_binary(
-        np.concatenate([one.ravel() for one in second]), target_name
+    pairs = _paired(first, second, name, target_name)
+    flat, truth = (
+        np.concatenate([one.ravel() for one in side]) for side in zip(*pairs, strict=True)
     )
+    return as_scores(flat, name), as_binary(truth, target_name)
 
 
 def paired_images(
     first: Values, second: Values, name: str, second_name: str
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return one pair of (H, W) arrays for each image; the images may differ in size."""
-    one, other = as_images(first, name), as_images(second, second_name)
-    if len(one) != len(other):
-        raise ValueError(
-            f"{name} holds {len(one)} images and {second_name} {len(other)}: one for each, please"
-        )
-    pairs = list(zip(one, other, strict=True))
-    for left, right in pairs:
-        require_same_shape(left, right, name, second_name)
-    return pairs
+    return _paired(as_images(first, name), as_images(second, second_name), name, second_name)
 
 
 def as_images(values: Values, name: str) -> list[np.ndarray]:
@@ -115,6 +104,22 @@ def require_same_shape(first: Any, second: Any, name: str, second_name: str) -> 
         raise ValueError(
             f"{name} and {second_name} must have one shape, got {first.shape} and {second.shape}"
         )
+
+
+def _paired(
+    first: list[np.ndarray], second: list[np.ndarray], name: str, second_name: str
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    if len(first) != len(second):
+        raise ValueError(
+            f"{name} holds {len(first)} images and {second_name} {len(second)}: "
+            "one for each, please"
+        )
+    pairs = list(zip(first, second, strict=True))
+    for one, other in pairs:
+        require_same_shape(one, other, name, second_name)
+        if not one.size:
+            raise ValueError(f"{name} must hold at least one value, got shape {one.shape}")
+    return pairs
 
 
 def _images_or_whole(values: Values, name: str) -> list[np.ndarray]:

@@ -25,7 +25,7 @@ def iou(pred: Values, target: Values, *, average: Average = "pooled", empty: flo
     `empty` is the value where prediction and truth are both empty: 1 (nothing to find, nothing
     found), as in Kaggle's Severstal competition. Result in 0 .. 1. Say which one you report.
 
-    Raises `ValueError` for other values than 0 and 1, for NaN, and for unequal shapes.
+    Raises `ValueError` for other values than 0 and 1, for NaN, unequal shapes, and no pixel.
 
     >>> iou([[1, 1, 0]], [[0, 1, 1]])
     0.3333333333333333

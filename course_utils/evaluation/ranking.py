@@ -162,8 +162,6 @@ def ranked_counts(scores: Values, target: Values) -> RankedCounts:
     [1, 1]
     """
     flat, positive = paired_pixels(scores, target)
-    if not flat.size:
-        raise ValueError("scores must hold at least one value, got none")
     order = np.argsort(flat)[::-1]
     flat, positive = flat[order], positive[order]
     # Equal scores fall on one side of every threshold: only the last of a run is a real point.

@@ -26,7 +26,7 @@ def aupro(maps: Values, masks: Values, *, fpr_limit: float = 0.3) -> float:
     division no result could exceed .3; without the limit (1.0) every method looks good.
 
     Raises `ValueError` when no mask holds a defect, when no pixel is clean, for a limit outside
-    (0, 1], for NaN, for masks other than 0 and 1, and for unequal shapes.
+    (0, 1], for NaN, for masks other than 0 and 1, for unequal shapes, and for an empty image.
     Source: Bergmann et al., MVTec AD, IJCV 2021, section 5.2.
 
     >>> mask = np.array([[1, 0, 0, 1, 1]])

@@ -132,7 +132,10 @@ class SoftmaxFocalLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.gamma, self.reduction = gamma, reduction
-        self.register_buffer("class_weights", class_weights)
+        weights = (
+            None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32)
+        )
+        self.register_buffer("class_weights", weights)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         return softmax_focal_loss(

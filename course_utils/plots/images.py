@@ -42,7 +42,7 @@ def montage(
     shows only a window of each image: one (top, left, height, width) for all, or one for each.
     `class_names` (background first) adds a legend of the classes that occur in the masks.
 
-    Raises `ValueError` for no image, and for lists of unequal lengths.
+    Raises `ValueError` for no image, lists of unequal lengths, and a class without a name.
 
     >>> len(montage([np.zeros((8, 8))] * 3, titles=["a", "b", "c"]).axes)
     3
@@ -213,4 +213,7 @@ def _class_legend(
     present = sorted(
         {int(value) for mask in masks if mask is not None for value in np.unique(mask)}
     )
+    if present and present[-1] >= len(class_names):
+        named = f"class_names names only 0..{len(class_names) - 1}"
+        raise ValueError(f"a mask holds class {present[-1]}, but {named}")
     return {class_names[index]: class_colour(index) for index in present if index}

@@ -156,6 +156,8 @@ def _draw(
     if not series:
         raise ValueError("nothing to draw: series is empty")
     for name, given in series.items():
+        if isinstance(x, Mapping) and name not in x:
+            raise ValueError(f"series {name!r} has no x: x holds only {', '.join(map(repr, x))}")
         place = np.asarray(x[name] if isinstance(x, Mapping) else x, dtype=float)
         values = np.atleast_2d(np.asarray(given, dtype=float))
         if values.ndim != 2 or place.ndim != 1 or values.shape[1] != len(place) or not len(place):

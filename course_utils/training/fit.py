@@ -74,8 +74,8 @@ def fit(
         precision: a Fabric precision; None picks bf16 or float32 by device.
         progress: whether to show a progress bar.
 
-    Raises `ValueError` for unusable settings or no batches, and `FloatingPointError` naming the
-    step if the loss is not finite.
+    Raises `ValueError` for unusable settings, no batches or a loss with axes, and `FloatingPointError` naming the
+    step if the network's output or the loss is not finite.
 
     >>> from types import SimpleNamespace
     >>> batch = SimpleNamespace(image=torch.rand(2, 1, 8, 8), mask=torch.zeros(2, 1, 8, 8))
@@ -105,13 +105,15 @@ def fit(
         for step, batch in enumerate(itertools.islice(_forever(batches), steps), start=1):
             wrapped.train()
             image, mask = fabric.to_device((batch.image, batch.mask))
-            logits = wrapped(image.contiguous(memory_format=torch.channels_last))
-            loss = loss_function(logits.float(), mask)
-            if not bool(torch.isfinite(loss)):
-                raise FloatingPointError(
-                    f"the loss is {loss.item()} at step {step} of {steps}: lower the learning rate "
-                    f"({learning_rate:g}) or look at this batch"
+            logits = wrapped(image.contiguous(memory_format=torch.channels_last)).float()
+            _require_finite(logits, "the network's output", step, steps, learning_rate)
+            loss = loss_function(logits, mask)
+            if loss.ndim:
+                raise ValueError(
+                    f"loss_function must return a scalar, got shape {tuple(loss.shape)}: "
+                    'use reduction="mean"'
                 )
+            _require_finite(loss, "the loss", step, steps, learning_rate)
             optimiser.zero_grad(set_to_none=True)
             fabric.backward(loss)
             optimiser.step()
@@ -126,6 +128,14 @@ def fit(
                     history.evaluations.append({"step": step, **evaluate(model)})
     model.eval()
     return history
+
+
+def _require_finite(values: Tensor, name: str, step: int, steps: int, learning_rate: float) -> None:
+    if not bool(torch.isfinite(values).all()):
+        raise FloatingPointError(
+            f"{name} is not finite at step {step} of {steps}: lower the learning rate "
+            f"({learning_rate:g}) or look at this batch"
+        )
 
 
 def _fabric(device: torch.device, precision: str) -> Fabric:

@@ -53,15 +53,42 @@ def test_no_group_is_on_two_sides_and_every_class_on_all(name, whole):
         assert abs(len(part) / len(whole) - fraction) < 0.03
 
 
-def test_most_tiles_have_six_shots_and_steel_hardly_any_twins(name, whole):
+def test_most_tiles_have_six_shots_and_many_crops_of_steel_overlap(name, whole):
     sizes = np.unique(whole.groups, return_counts=True)[1]
-    expected = {"magnetic_tile": (210, 6, 18), "sd_saliency_900": (895, 1, 5)}[name]
+    expected = {"magnetic_tile": (199, 6, 18), "sd_saliency_900": (428, 1, 58)}[name]
     assert (len(sizes), int(np.median(sizes)), sizes.max()) == expected
+
+
+def test_what_was_seen_to_be_one_thing_is_one_group(name, whole):
+    pairs = {
+        "magnetic_tile": [
+            ("MT_Free/exp6_num_9196", "MT_Free/exp6_num_10790"),
+            ("MT_Free/exp3_num_355669", "MT_Free/exp1_num_358102"),
+            ("MT_Free/exp4_num_13589", "MT_Free/exp4_num_5959"),
+            ("MT_Free/exp3_num_306622", "MT_Free/exp6_num_309443"),
+            ("MT_Free/exp4_num_283240", "MT_Free/exp6_num_283465"),
+            ("MT_Fray/exp5_num_136716", "MT_Fray/exp3_num_136351"),
+            ("MT_Crack/exp4_num_249762", "MT_Crack/exp2_num_249619"),
+            ("MT_Uneven/exp1_num_124236", "MT_Uneven/exp6_num_124787"),
+            ("MT_Break/exp5_num_242089", "MT_Break/exp4_num_241939"),
+            ("MT_Break/exp5_num_348696", "MT_Break/exp6_num_348888"),
+            ("MT_Break/exp5_num_98336", "MT_Break/exp3_num_98116"),
+        ],
+        "sd_saliency_900": [
+            ("Sc_137", "Sc_138"),
+            ("Sc_146", "Sc_148"),
+            ("Sc_178", "Sc_185"),
+            ("In_151", "In_162"),
+            ("Pa_101", "Pa_105"),
+        ],
+    }[name]
+    group_of = dict(zip([entry.name for entry in whole.entries], whole.groups, strict=True))
+    assert [pair for pair in pairs if group_of[pair[0]] != group_of[pair[1]]] == []
 
 
 def test_dealing_out_tiles_one_by_one_leaks(name):
     note = open_dataset(name, "test", split_by="image").split_note
-    share = {"magnetic_tile": "99%", "sd_saliency_900": "1%"}[name]
+    share = {"magnetic_tile": "100%", "sd_saliency_900": "65%"}[name]
     assert f"so {share} of the test images" in note
 
 

@@ -1,6 +1,8 @@
 """Lessons one after the other: what is checked first, what is written, what is kept."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -156,6 +158,44 @@ def test_a_folder_with_other_peoples_files_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.ipynb"]
 
 
+def test_a_second_run_into_the_same_folder_is_refused_while_the_first_lasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_lesson(tmp_path / "lessons", "90_one")
+    lessons, out, console = (
+        find_lessons(tmp_path / "lessons"),
+        tmp_path / "out",
+        Console(quiet=True),
+    )
+    refused = []
+
+    def run_another(*arguments: Any, **options: Any) -> RunResult:
+        with pytest.raises(FileExistsError, match="another run is writing into"):
+            run_lessons(lessons, {}, out, console=console)
+        refused.append(True)
+        return pretend_to_run(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(course, "run_notebook", run_another)
+        run_lessons(lessons, {}, out, console=console)
+    assert refused == [True]
+    assert run_lessons(lessons, {}, out, console=console)[0].outcome == "ok"
+
+
+def test_a_run_that_was_killed_holds_no_folder(tmp_path: Path) -> None:
+    write_lesson(tmp_path / "lessons", "90_one")
+    holder = (
+        "import os, sys; from pathlib import Path; from course_utils.batch.ledger import opened\n"
+        "with opened(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    )
+    dead = subprocess.run([sys.executable, "-c", holder, tmp_path / "out"], check=False)
+    assert dead.returncode == -9
+    entries = run_lessons(
+        find_lessons(tmp_path / "lessons"), {}, tmp_path / "out", console=Console(quiet=True)
+    )
+    assert [entry.outcome for entry in entries] == ["ok"]
+
+
 @pytest.mark.parametrize("name", ["90", "90_one", "90_one.ipynb", "notebooks/90_one.ipynb"])
 def test_a_lesson_is_found_by_number_name_or_file(tmp_path: Path, name: str) -> None:
     write_lesson(tmp_path, "90_one")
@@ -202,12 +242,24 @@ def test_text_becomes_the_type_of_the_default(tmp_path: Path) -> None:
     assert check_parameters(lesson, given) == {"seed": 3, "gamma": 1.0, "dataset": "synthetic"}
 
 
+@pytest.mark.parametrize("given", ["sets/mine", "./sets/mine"])
+def test_a_folder_of_images_is_meant_from_where_the_command_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    lesson = read_lesson(write_lesson(tmp_path, "90_one"))
+    monkeypatch.chdir(tmp_path)
+    wanted = {"dataset": f"folder:{tmp_path / 'sets' / 'mine'}"}
+    assert check_parameters(lesson, {"dataset": f"folder:{given}"}) == wanted
+    assert check_parameters(lesson, wanted) == wanted
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"gama": 1}, "no parameter 'gama': it has profile, dataset, seed, gamma"),
         ({"seed": "one"}, "seed of lesson 90_one must be int such as 0, got 'one'"),
         ({"seed": True}, "must be int"),
+        ({"seed": "none"}, "must be int such as 0, got None"),
         ({"seed": -1}, "whole number in 0"),
         ({"gamma": "high"}, "must be float"),
         ({"profile": "huge"}, "not a profile"),

@@ -57,6 +57,15 @@ def test_a_run_has_its_own_parameters_directory_and_environment(tmp_path: Path) 
     assert Path.cwd() == here
 
 
+def test_a_relative_data_root_is_meant_from_where_the_run_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COURSE_DATA_ROOT", "sets")
+    result = run(tmp_path, "import os; print(os.environ['COURSE_DATA_ROOT'])")
+    assert printed(result).strip() == str(tmp_path / "sets")
+
+
 def test_an_error_is_told_with_its_cell_and_the_end_of_its_traceback(tmp_path: Path) -> None:
     result = run(tmp_path, "def share(n):\n    return 1 / n", "share(0)", "print('never')")
     assert result.outcome == Outcome.ERROR
@@ -144,6 +153,7 @@ def test_ctrl_c_ends_the_kernel_and_passes_through(tmp_path: Path) -> None:
     assert not (tmp_path / "done.ipynb").exists()
 
 
-def test_a_limit_below_zero_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("timeout", [-1, 0, float("nan")])
+def test_a_limit_that_is_not_above_zero_is_refused(tmp_path: Path, timeout: float) -> None:
     with pytest.raises(ValueError, match="timeout must be a number of seconds above 0"):
-        run(tmp_path, timeout=-1)
+        run(tmp_path, timeout=timeout)

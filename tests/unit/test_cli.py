@@ -42,6 +42,9 @@ def test_a_failing_lesson_gives_1(tmp_path: Path) -> None:
         (["run", "--param", "seed=1", "--seed", "2"], "was given twice"),
         (["run", "--profile", "huge"], "not a profile"),
         (["run", "--timeout", "0"], "timeout must be"),
+        (["run", "--timeout", "nan"], "timeout must be"),
+        (["run", "--param", "seed=none"], "seed of lesson 90_one must be int"),
+        (["run", "²"], "unknown lesson '²'"),
     ],
 )
 def test_wrong_arguments_give_2_and_run_nothing(
@@ -52,6 +55,31 @@ def test_wrong_arguments_give_2_and_run_nothing(
     assert result.exit_code == 2
     assert message in result.output
     assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_as_the_folder_gives_2_and_stays(tmp_path: Path) -> None:
+    write_lesson(tmp_path / "lessons", "90_one")
+    (tmp_path / "out").write_text("mine")
+    for out in (tmp_path / "out", tmp_path / "out" / "below"):
+        result = course("run", "--notebooks", tmp_path / "lessons", "--out", out)
+        assert result.exit_code == 2
+        assert result.output.startswith("error: ")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "record",
+    ["", "{", "[]", "{}", '{"runs": 3}', '{"runs": [{"id": 1}]}', '{"runs": ["x"]}', "\xff"],
+)
+def test_a_record_that_is_not_ours_gives_2_and_is_named(tmp_path: Path, record: str) -> None:
+    write_lesson(tmp_path / "lessons", "90_one")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "runs.json").write_text(record, encoding="latin-1")
+    result = course("run", "--notebooks", tmp_path / "lessons", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'out' / 'runs.json'} is no record of earlier runs" in result.output
+    assert (tmp_path / "out" / "runs.json").read_text(encoding="latin-1") == record
 
 
 @pytest.mark.parametrize(("status", "code"), [(Status.NOTE, 0), (Status.PROBLEM, 1)])

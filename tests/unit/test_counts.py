@@ -65,12 +65,19 @@ def test_every_source_gives_the_counts_of_the_plain_array():
         assert counts.tolist() == EXPECTED, what
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.bool])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64, torch.bool])
 def test_one_hot_masks_count_along_the_named_axis(dtype):
     channels_first = one_hot(torch.from_numpy(MASKS), 4).movedim(-1, 1).to(dtype)
     assert count_pixels(channels_first, 4, one_hot_axis=1).tolist() == EXPECTED
     assert count_pixels(channels_first.movedim(1, -1), 4, one_hot_axis=-1).tolist() == EXPECTED
     assert count_pixels(list(channels_first), 4, one_hot_axis=0).tolist() == EXPECTED
+
+
+def test_nested_lists_of_numbers_are_masks_and_never_pairs():
+    assert count_pixels([[0, 0], [0, 1]], 2).tolist() == [3, 1]
+    assert count_pixels([[[0, 0], [0, 1]]], 2).tolist() == [3, 1]
+    assert count_pixels([[0, 0, 1], [0, 1, 1]], 2).tolist() == [3, 3]
+    assert count_pixels([[np.zeros(9), np.array([0, 1])]], 2).tolist() == [1, 1]
 
 
 def test_an_axis_that_is_not_one_hot_is_refused():

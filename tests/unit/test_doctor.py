@@ -1,6 +1,7 @@
 """The doctor: what it finds, how it says so, and what it never shows."""
 
 import re
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def test_a_package_below_its_bound_is_a_problem(monkeypatch: pytest.MonkeyPatch)
     found = named(doctor.doctor(kernel=False), "packages")
     assert found.status is Status.PROBLEM
     assert "einops 0.1 is too old" in found.found
-    assert found.remedy == "pip install --upgrade -e ."
+    assert found.remedy.startswith(f"{sys.executable} -m pip install --upgrade -e /")
 
 
 def test_a_missing_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,13 +68,37 @@ def test_torchvision_of_another_torch_is_a_problem(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torchvision.ops, "nms", nms)
     found = named(doctor.doctor(kernel=False), "torchvision")
     assert found.status is Status.PROBLEM
-    assert "torch torchvision" in found.remedy
+    assert found.remedy.startswith(f"{sys.executable} -m pip install")
+    assert found.remedy.endswith(" torch torchvision")
 
 
 def test_a_full_disk_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = doctor.shutil.disk_usage(Path.cwd())._replace(free=10**8)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
-    assert named(doctor.doctor(kernel=False), "disk").status is Status.PROBLEM
+    found = named(doctor.doctor(kernel=False), "disk")
+    assert found.status is Status.PROBLEM
+    assert "make clean" not in found.remedy, "it deletes results and the environment"
+
+
+@pytest.mark.parametrize(
+    ("variable", "check"), [("COURSE_DEVICE", "device"), ("COURSE_PROFILE", "profile")]
+)
+def test_a_wrong_setting_is_mended_by_unsetting_it(
+    monkeypatch: pytest.MonkeyPatch, variable: str, check: str
+) -> None:
+    monkeypatch.setenv(variable, "warp")
+    found = named(doctor.doctor(kernel=False), check)
+    assert found.status is Status.PROBLEM
+    assert f"{variable}=warp" in found.found
+    assert found.remedy == f"unset {variable}"
+
+
+def test_a_device_that_nobody_chose_is_mended_by_choosing_the_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("COURSE_DEVICE", raising=False)
+    monkeypatch.setattr(config, "_best_device", lambda: "cuda:99")
+    assert named(doctor.doctor(kernel=False), "device").remedy == "export COURSE_DEVICE=cpu"
 
 
 def test_a_check_that_breaks_is_a_problem_and_the_others_go_on(
@@ -115,3 +140,10 @@ def test_a_notebook_names_no_folder_of_a_person(text: str, shown: str) -> None:
 def test_the_list_for_a_notebook_hides_paths_in_both_forms() -> None:
     listed = Checklist([Check("a", Status.OK, "in /home/ada/data")], show_paths=False)
     assert "ada" not in listed._repr_html_() + repr(listed)
+
+
+def test_a_notebook_gives_a_command_that_works_without_paths() -> None:
+    mend = f"{doctor.HERE} -m pip install --upgrade -e /srv/course"
+    checks = [Check("packages", Status.PROBLEM, "einops is missing", mend)]
+    assert mend in repr(Checklist(checks))
+    assert "→ rm -rf .venv && make course\n" in repr(Checklist(checks, show_paths=False))

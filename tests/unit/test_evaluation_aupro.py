@@ -162,3 +162,13 @@ def test_broken_input_is_an_error_that_says_what_is_wanted(maps, masks, message)
 def test_the_limit_must_be_a_rate(limit):
     with pytest.raises(ValueError, match="fpr_limit"):
         aupro(np.zeros((1, 2, 2)), np.eye(2)[None], fpr_limit=limit)
+
+
+# Unchecked, OpenCV ends the whole process here.
+@pytest.mark.parametrize("empty", [(0, 4), (4, 0), (1, 0, 4)])
+def test_an_image_without_pixels_is_an_error(empty):
+    whole = np.eye(4)
+    for images in (np.zeros(empty), [whole, np.zeros(empty)], [whole, torch.zeros(empty)]):
+        for metric in (aupro, pro_curve):
+            with pytest.raises(ValueError, match="maps must hold at least one value, got shape"):
+                metric(images, images)

@@ -93,6 +93,15 @@ def test_overlap_wants_two_binary_masks_of_one_shape(metric, pred, target, messa
             metric(pred, target, average=average)
 
 
+@pytest.mark.parametrize("shape", [(0,), (0, 4), (2, 0, 4), (0, 4, 4)])
+def test_overlap_wants_pixels(shape):
+    for average in ("pooled", "per_image"):
+        with pytest.raises(ValueError, match="pred must"):
+            iou(np.zeros(shape), np.zeros(shape), average=average)
+    with pytest.raises(ValueError, match="pred must"):
+        per_image_table(["a"], [0], [0.1], np.zeros(shape), np.zeros(shape))
+
+
 def test_an_unknown_average_is_an_error():
     with pytest.raises(ValueError, match="'pooled' or 'per_image', got 'macro'"):
         iou([[0]], [[0]], average="macro")
@@ -168,7 +177,9 @@ def test_confusion_wants_known_classes(pred, target, classes, message):
         confusion_matrix(pred, target, classes)
 
 
-@pytest.mark.parametrize("matrix", [[[1, 2]], [1, 2], [[-1, 0], [0, 1]]])
+@pytest.mark.parametrize(
+    "matrix", [[[1, 2]], [1, 2], [[-1, 0], [0, 1]], [[0.9, 0.1], [0.5, 0.5]], [[math.inf]]]
+)
 def test_class_overlaps_want_a_confusion_matrix(matrix):
     with pytest.raises(ValueError, match="square matrix"):
         per_class_iou(matrix)

@@ -160,7 +160,7 @@ def test_no_defect_is_an_error_for_average_precision():
         ([], [], "at least one value"),
         (["a", "b"], [0, 1], "must hold numbers"),
         ([[0.1], [0.2, 0.3]], [0, 1], "cannot become one array"),
-        ([np.zeros((2, 2))], [np.zeros((2, 2)), np.zeros((2, 2))], "1 against 2"),
+        ([np.zeros((2, 2))], [np.zeros((2, 2)), np.zeros((2, 2))], "1 images and target 2"),
     ],
 )
 def test_broken_input_is_an_error_that_says_what_is_wanted(scores, target, message):

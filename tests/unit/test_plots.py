@@ -358,11 +358,17 @@ BROKEN = {
     "masks must have one entry for each of 2": lambda: plots.montage([IMAGE] * 2, masks=[MASK]),
     "titles must have one entry": lambda: plots.montage([IMAGE], titles=["a", "b"]),
     "columns must be at least 1": lambda: plots.montage([IMAGE], columns=0),
+    "a mask holds class 2, but class_names names only 0..1": lambda: plots.montage(
+        [IMAGE], masks=[MASK], class_names=["background", "scratch"]
+    ),
     "does not fit": lambda: plots.montage([IMAGE], zoom=(20, 0, 10, 10)),
     "name at least one sample": lambda: plots.samples(FewSamples(), []),
     "1 to 8 images": lambda: plots.errors([IMAGE] * 9, [MASK] * 9, [MASK] * 9),
     "series is empty": lambda: plots.lines(STEPS, {}, xlabel="x", ylabel="y"),
     "series 'a' must be": lambda: plots.lines([1, 2], {"a": [1]}, xlabel="x", ylabel="y"),
+    "series 'b' has no x: x holds only 'a'": lambda: plots.lines(
+        {"a": [1, 2]}, {"a": [1, 2], "b": [1, 2]}, xlabel="x", ylabel="y"
+    ),
     "a panel takes": lambda: plots.lines_panels([{"series": {"a": [1]}, "colour": "red"}]),
     "at least one panel": lambda: plots.lines_panels([]),
     "steps under 'step'": lambda: plots.learning_curves({"a": {"loss": [1]}}),

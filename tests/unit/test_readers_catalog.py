@@ -46,7 +46,7 @@ def tiles(tmp_path):
 def steel(request, tmp_path):
     images, masks, suffix = request.param
     for prefix in ("In", "Pa", "Sc"):
-        for number in range(5):
+        for number in range(900, 905):  # the real ones have known overlaps
             folder = tmp_path / "sd_saliency_900"
             write(folder / images / f"{prefix}_{number}{suffix}", surface())
             write(folder / masks / f"{prefix}_{number}.png", soft_mask())
@@ -84,7 +84,30 @@ def test_every_part_holds_every_class_of_tile_and_no_tile_is_in_two(tiles):
     assert len({s.group for samples in seen for s in samples}) == sum(
         len({s.group for s in samples}) for samples in seen
     )
-    assert "all shots of one tile" in parts[0].split_note
+    assert "(shots recognised as one tile by file number or looks)" in parts[0].split_note
+
+
+def rename(place, old, new):
+    for path in [*place.rglob(f"{old}.*")]:
+        path.rename(path.with_name(new + path.suffix))
+
+
+def test_a_tile_that_came_back_later_is_one_group_with_its_first_shots(tiles):
+    rename(tiles, "exp1_num_0", "exp6_num_9196")
+    rename(tiles, "exp2_num_7", "exp1_num_9175")
+    rename(tiles, "exp1_num_1000", "exp6_num_10790")
+    dataset = open_dataset("magnetic_tile", "all", size=16, root=tiles)
+    group_of = {entry.name: g for entry, g in zip(dataset.entries, dataset.groups, strict=True)}
+    names = ("exp6_num_9196", "exp1_num_9175", "exp6_num_10790")
+    assert len({group_of[f"MT_Free/{name}"] for name in names}) == 1
+    assert len(set(group_of.values())) == 18  # exp2_num_1007 is alone now
+
+
+def test_tiles_are_read_whatever_the_case_of_their_ending(tiles):
+    place = tiles / "magnetic_tile" / "MT_Free" / "Imgs"
+    (place / "exp1_num_0.jpg").rename(place / "exp1_num_0.JPEG")
+    (place / "exp1_num_0.png").rename(place / "exp1_num_0.PNG")
+    assert len(open_dataset("magnetic_tile", "all", root=tiles)) == 36
 
 
 def test_an_uneven_tile_with_an_empty_mask_keeps_its_label(tiles):
@@ -120,6 +143,21 @@ def test_a_free_tile_with_a_marked_defect_is_an_error(tiles):
         ),
         (lambda p: (p / "exp1_num_0.jpg").write_bytes(b"x"), ValueError, "0.jpg cannot be read"),
         (lambda p: p.rename(p.parent / "Images"), FileNotFoundError, "Imgs is missing"),
+        (
+            lambda p: [path.unlink() for path in p.iterdir()],
+            FileNotFoundError,
+            r"MT_Free.Imgs holds no images: want exp<exposure>_num_<number>\.jpg",
+        ),
+        (
+            lambda p: write(p / "exp1_num_1.bmp", surface()),
+            ValueError,
+            r"exp1_num_1\.bmp is not an image of a kind that is read here \(\.jpeg, \.jpg, \.png\)",
+        ),
+        (
+            lambda p: write(p / "exp1_num_0.jpeg", surface()),
+            ValueError,
+            r"exp1_num_0\.jpeg and exp1_num_0\.jpg differ only in their ending",
+        ),
     ],
 )
 def test_a_faulty_tile_is_named_when_the_set_is_opened(tiles, change, kind, message):
@@ -141,10 +179,28 @@ def test_steel_is_read_from_both_layouts(steel):
 
 def test_steel_without_a_class_in_its_name_is_an_error(steel):
     folder = steel / "sd_saliency_900"
-    for path in [*folder.rglob("In_0.*")]:
+    for path in [*folder.rglob("In_900.*")]:
         path.rename(path.with_name(f"Cr_0{path.suffix}"))
     with pytest.raises(ValueError, match=r"Cr_0\.\w+ names no class: want a name that starts with"):
         open_dataset("sd_saliency_900", root=steel)
+
+
+def test_overlapping_crops_of_one_photograph_are_one_group(steel):
+    rename(steel, "Sc_900", "Sc_137")
+    rename(steel, "Sc_901", "Sc_138")
+    dataset = open_dataset("sd_saliency_900", "all", size=16, root=steel)
+    group_of = {entry.name: g for entry, g in zip(dataset.entries, dataset.groups, strict=True)}
+    assert group_of["Sc_137"] == group_of["Sc_138"]
+    assert len(set(group_of.values())) == 14
+    assert "crops known to overlap" in open_dataset("sd_saliency_900", root=steel).split_note
+
+
+def test_steel_without_one_of_its_classes_is_an_error(steel):
+    for path in [*steel.rglob("Pa_*")]:
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match="holds no images: want Pa_<i> for patches"):
+        open_dataset("sd_saliency_900", root=steel)
+    assert "Pa_<i>" in find_datasets(steel)["sd_saliency_900"].problem
 
 
 def test_incomplete_steel_is_an_error(tmp_path):
@@ -176,6 +232,12 @@ def test_the_data_root_comes_from_the_environment(steel, monkeypatch):
         ("synthetic", {"size": (64, 64, 3)}, "size must be a number of pixels"),
         ("synthetic", {"size": 64.5}, "size must be a number of pixels"),
         ("magnetic_tile", {"contrast": 1}, "magnetic_tile has no option 'contrast'"),
+        ("synthetic", {"cache": True}, "synthetic has no option 'cache': it has length, surf"),
+        *(
+            (name, {"seed": seed}, r"seed must be a whole number in 0\.\.4294967295")
+            for name in ("synthetic", "magnetic_tile", "folder:.")
+            for seed in (-1, 2**32, 1.5, True, None, "0")
+        ),
     ],
 )
 def test_requests_that_cannot_be_met_say_what_can(name, options, message):

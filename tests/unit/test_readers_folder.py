@@ -290,6 +290,12 @@ FAULTS = {
         ValueError,
         r"notes\.txt is not an image",
     ),
+    "TIFF, which may have pages": (
+        "good/gut0.tif",
+        lambda path: write(path, picture()),
+        ValueError,
+        r"gut0\.tif is not an image of a kind that is read here .*: convert it or take it out",
+    ),
     "two images of one stem": (
         "images/teil_ß6.bmp",
         lambda path: write(path, picture()),

@@ -132,6 +132,24 @@ def test_a_label_in_three_groups_or_more_reaches_every_part(sizes, seed):
         assert set(labels[part].tolist()) == {0, 1, 2}
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 5)), min_size=3, max_size=30),
+    st.sampled_from([(0.6, 0.2, 0.2), (0.9, 0.05, 0.05), (0.5, 0.0, 0.5), (0.4, 0.3, 0.2, 0.1)]),
+    st.integers(0, 5),
+)
+def test_no_part_that_wants_groups_is_left_empty(items, fractions, seed):
+    groups, labels = np.array(items).T
+    wanting = [fraction > 0 for fraction in fractions]
+    if len(set(groups.tolist())) < sum(wanting):
+        return
+    parts = group_split(groups, labels, fractions=fractions, seed=seed)
+    assert [len(part) > 0 for part in parts] == wanting
+
+
+def test_three_groups_of_three_labels_fill_three_parts():
+    assert [len(part) for part in group_split(["a", "b", "c"], [0, 1, 2])] == [1, 1, 1]
+
+
 def test_single_images_are_split_exactly_by_label():
     labels = np.repeat([0, 1, 2], [500, 100, 50])
     parts = group_split(np.arange(650), labels)

@@ -135,6 +135,22 @@ def test_seed_and_split_change_everything():
     assert not torch.equal(picture, small("val")[3].image)
 
 
+def test_each_decision_has_a_random_stream_of_its_own(monkeypatch):
+    states = {}
+
+    def recorded(key: tuple[int, ...]) -> np.random.Generator:
+        rng = default_rng(key)
+        states[key] = rng.bit_generator.state["state"]["state"]
+        return rng
+
+    default_rng = np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", recorded)
+    for split in ("train", "val", "test"):
+        list(small(split, size=32, length=12, frequency=1.0))
+    assert len(states) > 60
+    assert len(set(states.values())) == len(states)
+
+
 def test_splits_share_no_surface():
     groups = []
     pictures = []

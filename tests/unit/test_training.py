@@ -10,7 +10,7 @@ from course_utils.models import SmallSegmenter
 from course_utils.training import fit, predict_probabilities
 
 
-def squares(count: int = 8) -> SimpleNamespace:
+def squares(count: int = 4) -> SimpleNamespace:
     """Dark images with one bright square, the defect."""
     rng = torch.Generator().manual_seed(0)
     image = 0.1 * torch.rand(count, 1, 32, 32, generator=rng)
@@ -33,7 +33,8 @@ def test_a_network_learns_to_find_bright_squares(precision):
     history = fit(model, [batch], focal, steps=60, device="cpu", precision=precision)
     assert history.loss[-1] < 0.2 * history.loss[0]
     samples = [
-        Sample(i, m, 1, str(n), str(n)) for n, (i, m) in enumerate(zip(*vars(batch).values()))
+        Sample(i, m, 1, str(n), str(n))
+        for n, (i, m) in enumerate(zip(*vars(batch).values(), strict=True))
     ]
     found = predict_probabilities(model, samples)[0] > 0.5
     agreement = (found & (batch.mask == 1)).sum() / (found | (batch.mask == 1)).sum()
@@ -79,8 +80,26 @@ def test_a_loss_that_is_not_finite_stops_training_and_names_the_step():
     def turns_bad(logits, mask):
         return focal(logits, mask) * (float("nan") if next(calls) == 2 else 1)
 
-    with pytest.raises(FloatingPointError, match="nan at step 3 of 5"):
+    with pytest.raises(FloatingPointError, match="the loss is not finite at step 3 of 5"):
         fit(SmallSegmenter(1, 1, width=4), [squares(2)], turns_bad, steps=5, device="cpu")
+
+
+def test_an_image_of_nan_stops_training_and_names_the_step():
+    good, bad = squares(2), squares(2)
+    bad.image[0, 0, 0, 0] = float("nan")
+    with pytest.raises(FloatingPointError, match="output is not finite at step 2 of 5"):
+        fit(SmallSegmenter(1, 1, width=4), [good, bad], focal, steps=5, device="cpu")
+
+
+def test_a_loss_without_a_mean_is_refused():
+    with pytest.raises(ValueError, match="must return a scalar"):
+        fit(
+            SmallSegmenter(1, 1, width=4),
+            [squares(2)],
+            lambda z, m: binary_focal_loss(z, m.unsqueeze(1), reduction="none"),
+            steps=1,
+            device="cpu",
+        )
 
 
 def test_an_exhausted_source_is_refused_instead_of_looping_for_ever():

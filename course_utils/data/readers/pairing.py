@@ -28,7 +28,7 @@ def require_pairs(images: Mapping[str, Path], masks: Mapping[str, Path], mask_pl
 
 
 def require_images(count: int, folder: Path, layout: str) -> None:
-    """Raise `FileNotFoundError` if a reader found no image in `folder`."""
+    """Raise `FileNotFoundError` if a reader found no image of `layout` in `folder`."""
     if not count:
         raise FileNotFoundError(f"{folder} holds no images: want {layout}")
 

@@ -5,10 +5,10 @@ import math
 import numpy as np
 from numpy.random import Generator
 
-from course_utils.data.synthetic.fields import blurred, fractal, smooth, smoothstep
+from course_utils.data.synthetic.fields import Field, blurred, fractal, smooth, smoothstep
 from course_utils.data.synthetic.mark import NO_CHANGE, NO_COLOUR, Mark, Place
 from course_utils.data.synthetic.material import Surface, pick, vary
-from course_utils.data.synthetic.shapes import SMALLEST, blob
+from course_utils.data.synthetic.shapes import SMALLEST, Box, blob
 
 _LIQUIDS = tuple(
     np.array(tint, np.float32)
@@ -73,15 +73,7 @@ def dent(rng: Generator, surface: Surface, place: Place) -> Mark:
     """
     unit = place.unit * place.size
     radius = math.exp(rng.uniform(math.log(15), math.log(38))) * unit
-    box, depth = blob(
-        rng,
-        place.shape,
-        place.centre,
-        (radius, radius * float(rng.uniform(0.5, 1.0))),
-        float(rng.uniform(0, math.pi)),
-        float(rng.uniform(0.02, 0.07)),
-        finest=max(1.0, 0.3 * radius),
-    )
+    box, depth = _patch(rng, place, radius, slimmest=0.5, ragged=(0.02, 0.07), finest=0.3 * radius)
     inside = np.clip(depth, 0, 1)
     # (1 - rho^2)^2 has no kink at the edge; its steepest slope is 1.54 over the radius.
     bowl = blurred((1 - (1 - inside) ** 2) ** 2, 0.06 * radius)
@@ -103,15 +95,7 @@ def peeling(rng: Generator, surface: Surface, place: Place) -> Mark:
     """
     unit = place.unit * place.size
     radius = math.exp(rng.uniform(math.log(9), math.log(30))) * unit
-    box, depth = blob(
-        rng,
-        place.shape,
-        place.centre,
-        (radius, radius * float(rng.uniform(0.4, 1.0))),
-        float(rng.uniform(0, math.pi)),
-        float(rng.uniform(0.14, 0.30)),
-        finest=max(1.0, 1.5 * unit),
-    )
+    box, depth = _patch(rng, place, radius, slimmest=0.4, ragged=(0.14, 0.30), finest=1.5 * unit)
     edge = min(0.3, 0.6 / max(radius, SMALLEST))
     coverage = smoothstep(depth, -edge, edge)
     if surface.bare is not None:
@@ -127,3 +111,24 @@ def peeling(rng: Generator, surface: Surface, place: Place) -> Mark:
     relief = np.float32(step) * (0.5 * lip - blurred(coverage, 0.45))
     relief += np.float32(0.15 * unit) * coverage * smooth(rng, box.shape, max(1.5, 3 * unit))
     return Mark(box, coverage, relief, opacity, NO_COLOUR, bare, 0.85 * coverage)
+
+
+def _patch(
+    rng: Generator,
+    place: Place,
+    radius: float,
+    *,
+    slimmest: float,
+    ragged: tuple[float, float],
+    finest: float,
+) -> tuple[Box, Field]:
+    """Return the box and depth of a `blob` that is turned any way and as slim as it happens."""
+    return blob(
+        rng,
+        place.shape,
+        place.centre,
+        (radius, radius * float(rng.uniform(slimmest, 1.0))),
+        float(rng.uniform(0, math.pi)),
+        float(rng.uniform(*ragged)),
+        finest=max(1.0, finest),
+    )

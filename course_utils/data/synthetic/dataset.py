@@ -13,14 +13,13 @@ from course_utils.config import MAX_SEED
 from course_utils.data.samples import Sample
 from course_utils.data.synthetic.defects import CLASS_NAMES, KINDS
 from course_utils.data.synthetic.labels import Footprint, ellipse_mask, exact_mask
-from course_utils.data.synthetic.scene import Scene, photograph, plan_scene, unit_of
+from course_utils.data.synthetic.scene import DEALING, Scene, photograph, plan_scene, unit_of
 from course_utils.data.synthetic.surfaces import FAMILIES
 
 SURFACES = tuple(FAMILIES)
 DEFECTS = tuple(KINDS)
 LENGTHS = {"train": 600, "val": 200, "test": 200}
 _SPLITS = tuple(LENGTHS)
-_SHOTS = len(_SPLITS)  # the stream that says how often each surface is photographed
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,7 @@ class SyntheticSurfaces(Dataset[Sample]):
 
 def _deal_shots(seed: int, split: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return surface and shot number of each image; the start does not depend on `count`."""
-    draws = np.random.default_rng((seed, split, _SHOTS)).random(count)
+    draws = np.random.default_rng((seed, split, 0, DEALING)).random(count)
     shots = np.where(draws < 0.4, 1, np.where(draws < 0.75, 2, 3))
     surface = np.repeat(np.arange(count), shots)[:count]
     first = np.repeat(np.cumsum(shots) - shots, shots)[:count]

@@ -17,8 +17,9 @@ from course_utils.data.synthetic.material import Surface
 from course_utils.data.synthetic.surfaces import FAMILIES
 
 # Each decision has its own stream of random numbers, so that changing one setting (frequency,
-# contrast, the shot) leaves everything else of a surface as it was.
-_PLAN, _MATERIAL, _DEFECTS, _SHOT = range(4)
+# contrast, the shot) leaves everything else of a surface as it was. NumPy fills short keys with
+# zeros, so every key has its stream at the fourth place.
+_PLAN, _MATERIAL, _DEFECTS, _SHOT, DEALING = range(5)
 
 
 @dataclass(frozen=True)

@@ -111,8 +111,9 @@ def _examine_choose_threshold(answer: Any) -> None:
         reached = iou(scores >= threshold, target)
         if reached < 0.95 * wanted:
             incorrect(
-                f"The threshold `{threshold:.3g}` reaches an IoU of `{reached:.3f}`; `{wanted:.3f}` "
-                "is possible. Try thresholds among the scores themselves, such as their quantiles."
+                f"The threshold `{threshold:.3g}` reaches an IoU of `{reached:.3f}`; "
+                f"`{wanted:.3f}` is possible. Try thresholds among the scores themselves, such as "
+                "their quantiles."
             )
 
 
@@ -224,7 +225,7 @@ EXERCISES = (
         answer_name="split_by_tile",
         hints=(
             "Draw tiles first, then take all of their images.",
-            "`np.unique(groups)` lists the tiles, `rng.choice(tiles, n, replace=False)` draws some.",
+            "`np.unique(groups)` lists the tiles, `rng.choice(tiles, n, replace=False)` draws n.",
             "`np.isin(groups, chosen)` is true for each image of a chosen tile.",
         ),
         solution_source=(
