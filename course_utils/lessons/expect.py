@@ -162,14 +162,27 @@ def _expect_gradients(
             "The value is right, but no gradient flows back: `.item()`, `.detach()`, NumPy and "
             "`torch.no_grad()` cut it off."
         )
-    _, gradients = value_and_gradients(lambda *given: call_answer(answer, *given), args)
-    _, references = value_and_gradients(reference, args)
-    for place, (ours, theirs) in enumerate(zip(gradients, references, strict=True), start=1):
-        if theirs is None or not _wants_gradient(args[place - 1]):
+    # Only these: torch refuses a gradient for some arguments, such as the weights of its losses.
+    places = [place for place, arg in enumerate(args) if _wants_gradient(arg)]
+
+    def of_these(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*chosen: torch.Tensor) -> Any:
+            given = list(_copies(args))
+            for place, one in zip(places, chosen, strict=True):
+                given[place] = one
+            return function(*given)
+
+        return call
+
+    chosen = tuple(args[place] for place in places)
+    _, ours = value_and_gradients(of_these(lambda *given: call_answer(answer, *given)), chosen)
+    _, theirs = value_and_gradients(of_these(reference), chosen)
+    for place, got, wanted in zip(places, ours, theirs, strict=True):
+        if wanted is None:
             continue
-        if ours is None or not same(ours, theirs, rtol=rtol, atol=atol):
+        if got is None or not same(got, wanted, rtol=rtol, atol=atol):
             incorrect(
-                f"The value is right, but the gradient for argument {place} is not: is a part "
+                f"The value is right, but the gradient for argument {place + 1} is not: is a part "
                 "of the calculation cut off, by `.detach()` or `.item()`?"
             )
 

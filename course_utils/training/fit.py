@@ -74,8 +74,8 @@ def fit(
         precision: a Fabric precision; None picks bf16 or float32 by device.
         progress: whether to show a progress bar.
 
-    Raises `ValueError` for unusable settings, no batches or a loss with axes, and `FloatingPointError` naming the
-    step if the network's output or the loss is not finite.
+    Raises `ValueError` for unusable settings, no batches or a loss with axes, and
+    `FloatingPointError` naming the step if the network's output or the loss is not finite.
 
     >>> from types import SimpleNamespace
     >>> batch = SimpleNamespace(image=torch.rand(2, 1, 8, 8), mask=torch.zeros(2, 1, 8, 8))

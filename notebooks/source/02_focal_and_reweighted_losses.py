@@ -27,7 +27,7 @@
 # - see how much of the gradient comes from defects, and change that with class weights or focus;
 # - derive the focal loss, and write it so that it survives extreme logits;
 # - compute class weights that do not explode, and say what they are divided by;
-# - recognise seven mistakes of published losses, and say what each costs;
+# - recognise seven mistakes of published losses, and say what they do;
 # - judge whether a new loss finds more, or only moves the threshold.
 #
 # You need lesson 01 and a little PyTorch. About 40 minutes of reading and 35 of exercises.
@@ -70,7 +70,9 @@ predict(
 # %% [markdown]
 # ## Whom does the loss listen to?
 #
-# A network learns from the gradient of the loss. For cross entropy the gradient at the logit of a
+# A network gives each pixel a **logit** $x$, any real number. The **sigmoid** $p = 1 / (1 + e^{-x})$
+# makes it the probability of a defect; for several classes **softmax** does the same with one logit
+# each. A network learns from the gradient of the loss. For cross entropy the gradient at the logit of a
 # pixel is simply $p - y$: how far its probability is from the truth. Every pixel has a vote of that
 # size; the defects have few.
 
@@ -132,7 +134,7 @@ losses = {
 
 
 def votes(loss_function, logits, mask):
-    """Size of the gradient at each pixel's logit, in units of the mean over pixels."""
+    """Size of the gradient at each pixel's logit (the 1 / N of the mean taken out)."""
     with torch.enable_grad():
         x = logits.detach().float().requires_grad_()
         loss_function(x, mask).backward()
@@ -146,23 +148,36 @@ watched_masks = torch.stack([sample.mask for sample in with_defects])
 
 
 def share_of_defects(model):
-    logits = model(watched.to(next(model.parameters()).device)).cpu()
-    found = {}
+    logits = model(watched.to(next(model.parameters()).device)).float().cpu()
+    background = logits.detach().squeeze(1)[watched_masks == 0]
+    found = {"p on background": background.sigmoid().mean().item()}
     for name, loss_function in losses.items():
         size_of_vote = votes(loss_function, logits, watched_masks)
         found[name] = (size_of_vote[watched_masks > 0].sum() / size_of_vote.sum()).item()
     return found
 
 
-first_steps = lesson.pick(smoke=8, laptop=60, full=60)
+# %%
+torch.manual_seed(seed)
+untrained = SmallSegmenter(in_channels=train.channels, num_classes=1).eval()
+at_start = share_of_defects(untrained)
 _, history = train_network(
-    focal(0.5, 0), seed, first_steps, evaluate=share_of_defects, evaluate_every=2
+    focal(0.5, 0),
+    seed,
+    lesson.pick(smoke=8, laptop=60, full=60),
+    evaluate=share_of_defects,
+    evaluate_every=2,
 )
 
+# %% [markdown]
+# The images are the 16 validation images with the most defect, so defects have more pixels here than
+# on average. *At which step does each loss begin to hear them?*
+
 # %%
-at = np.array(history.metric("cross entropy")[0])
+at = [0, *history.metric("cross entropy")[0]]
+series = {name: [at_start[name], *history.metric(name)[1]] for name in at_start}
+background = series.pop("p on background")
 share_of_pixels = (watched_masks > 0).float().mean().item()
-series = {name: history.metric(name)[1] for name in losses}
 figure = plots.lines(
     at,
     {**series, "share of the pixels": np.full(len(at), share_of_pixels)},
@@ -170,16 +185,19 @@ figure = plots.lines(
     ylabel="share of the gradient from defects",
     ylim=(0, 1.02),
     direct_labels=False,
-    title="At first the background outvotes the defects; weights and focus turn that around",
+    title="Weights hear the defects at once, focus soon, cross entropy last",
 )
 plots.show(figure, "Share of the gradient from defect pixels in the first steps, for three losses")
-record_metric("vote/cross_entropy_at_start", series["cross entropy"][0])
+for step, p in list(zip(at, background))[::5]:
+    print(f"step {step:2.0f}: mean probability of defect on background {p:.3f}")
+record_metric("vote/cross_entropy_untrained", series["cross entropy"][0])
 
 # %% [markdown]
-# At the start nobody is decided, each pixel has the same vote, and under cross entropy defects have
-# as large a share of the votes as of the pixels. So the first thing that the network learns is to
-# call everything background. Weights give defects a say from the first step. Focus needs a moment:
-# it mutes what is known *already*, and the background is known first.
+# Before the first step nobody is decided, each pixel has about the same vote, and under cross
+# entropy defects have about as large a share of the votes as of the pixels. So the network learns
+# first to call everything background: the printed probabilities fall. Weights give defects a say
+# from the start. Focus needs a moment: it mutes what is known *already*, and the background is known
+# first. And plain cross entropy? It gets there too, later.
 #
 # Here are the votes on one image, early on. The colours span decades. *Find the defect in each of
 # the maps.*
@@ -197,8 +215,9 @@ figure = plots.pixel_maps(
     {name: one.clamp(min=1e-3) for name, one in maps.items()},
     pictures=truth_shown,
     log=True,
+    limit=2.0,
     label="size of the vote",
-    title="Each pixel's vote: cross entropy hears everybody, focal loss hears the undecided",
+    title="Each pixel's vote: cross entropy hears everybody a little, focal loss those still wrong",
 )
 plots.show(figure, "An image, and maps of the gradient at each pixel for three losses")
 
@@ -265,6 +284,7 @@ print(dict(zip(names, from_data_set.tolist())))
 # %%
 counts = from_data_set
 schemes = {
+    "inverse": class_weights(counts, "inverse", absent="zero"),
     "balanced": class_weights(counts, "balanced", absent="zero"),
     "balanced, cap 50": class_weights(counts, "balanced", cap=50, absent="zero"),
     "median frequency": class_weights(counts, "median_frequency", absent="zero"),
@@ -275,16 +295,16 @@ figure = plots.heatmap(
     xlabels=list(names),
     ylabels=list(schemes),
     centre=0,
-    limits=(-2.5, 2.5),
+    limits=(-3.5, 3.5),
     fmt="{:+.1f}",
     title="Weight of each class, as a power of ten",
 )
 plots.show(figure, "Class weights of four schemes as powers of ten")
 
 # %% [markdown]
-# Balanced weights give every class the same total, however rare it is. That is often too much of a
-# good thing: a class with a handful of pixels then steers every step. A cap, or the root, is the
-# gentler choice.
+# Balanced weights give every class the same total, however rare it is: a handful of pixels then has
+# as much say as the whole background. A cap is gentler (here it makes all defect classes equal), and
+# so is the root.
 #
 # ## Focal loss, from scratch
 #
@@ -294,24 +314,28 @@ plots.show(figure, "Class weights of four schemes as powers of ten")
 # $$\mathrm{FL} = -\alpha_t \, (1 - p_t)^\gamma \, \log p_t .$$
 #
 # In words: cross entropy, times a factor that vanishes where the network is already right. Gamma
-# sets how fast it vanishes, alpha is the weight of the **positive class**, the defect. *Look at the
-# right end of the curves, where the many easy pixels sit.*
+# sets how fast it vanishes, alpha is the weight of the **positive class**, the defect. *The loss has a
+# logarithmic axis. Look at the right, where the many easy pixels sit; the dot is the question above.*
 
 # %%
-p_t = np.linspace(0.005, 1, 300)
+p_t = np.linspace(0.005, 0.995, 300)
 figure = plots.lines(
     p_t,
     {f"gamma {g:g}": -((1 - p_t) ** g) * np.log(p_t) for g in (0, 0.5, 1, 2, 5)},
     xlabel="probability given to the truth, p_t",
     ylabel="loss of the pixel",
-    ylim=(0, 4),
+    logy=True,
+    ylim=(1e-6, 10),
+    markers={"p_t = .97, gamma 2": (0.97, 0.03**2 * -np.log(0.97))},
+    direct_labels=False,
     title="The larger gamma, the less a well-known pixel counts",
 )
 plots.show(figure, "Focal loss over the probability of the truth for five values of gamma")
 
 # %% [markdown]
-# **A form that survives.** Taken literally the formula needs $\log p$, and for a confident mistake
-# $p$ is exactly 0 in floating point. So we never compute $p$ first. With the logit $x$, and
+# **A numerically stable form.** Taken literally the formula needs $\log p$ and $\log(1 - p)$. In
+# float32 $1 - p$ is exactly 0 from a logit of 17 on, and its logarithm infinite. So we take no
+# logarithm of a probability. With the logit $x$, and
 # $\mathrm{softplus}(z) = \log(1 + e^z)$, which every library computes safely,
 #
 # $$-\log p = \mathrm{softplus}(-x), \qquad -\log (1 - p) = \mathrm{softplus}(x) = x +
@@ -337,7 +361,7 @@ y = (torch.rand(4, 1, 8, 8, generator=rng) < 0.2).float()
 prove_equal(focal_from_scratch, binary_focal_loss, x, y.long())
 
 # %% [markdown]
-# The worked numbers of a widely read report, and the answer to the question above: the first row.
+# The worked numbers, and in the first row the answer to the question at the beginning.
 
 # %% tags=["nbval-check-output"]
 print(" y    p    weight       CE    focal   focal, alpha .25")
@@ -349,9 +373,8 @@ for y, p in ((1, 0.97), (1, 0.30), (0, 0.80), (0, 0.10), (1, 0.50)):
     print(f" {y}  {p:.2f}   {fl / ce:.4f}   {ce:.4f}   {fl:.5f}   {both:.5f}")
 
 # %% [markdown]
-# The report says of the last row that the loss is "only reduced by 0.25 times". It is *multiplied*
-# by .25: three quarters of it are gone. And the softmax form, for several classes that exclude each
-# other, with class weights in the place of alpha:
+# And the softmax form, for several classes that exclude each other, with class weights in the place
+# of alpha:
 
 
 # %% tags=["nbval-check-output"]
@@ -383,6 +406,7 @@ def votes_at(gamma, alpha):
         },
         pictures=truth_shown,
         log=True,
+        limit=2.0,
         label="size of the vote",
         title=f"gamma {gamma:g}, alpha {alpha:g}: defects have {share:.0%} of the gradient",
     )
@@ -393,20 +417,22 @@ explore(
     alt="The vote of each pixel under a focal loss",
     gamma=(0.0, 5.0, 0.5),
     alpha=(0.05, 0.95, 0.05),
-    fallback=[{"gamma": 0.0, "alpha": 0.5}, {"gamma": 2.0, "alpha": 0.25},
-              {"gamma": 5.0, "alpha": 0.75}],
+    fallback=[{"gamma": 0.0, "alpha": 0.9}, {"gamma": 2.0, "alpha": 0.5},
+              {"gamma": 5.0, "alpha": 0.5}],
 )  # fmt: skip
 
 # %% [markdown]
 # ## The mistakes
 #
-# Seven mistakes stand in widely read code. Each function of `course_utils.losses.published` is one
-# of them, whole. We look at what each does to the gradient.
+# Seven mistakes stand in public code: blog posts, a lab report, an answer on a question-and-answer
+# site, a repository. `course_utils.losses.published` holds them as small functions. We look at what
+# they do.
 #
 # **1. Clipped probabilities.** "To avoid log(0)" the probability is clipped to [.001, .999]. Outside
 # the clip the loss is constant, and its gradient exactly 0. **2. Double softmax.** A loss that
-# expects logits is fed softmax output, and applies softmax again. *The pixel is a defect. Far left
-# it is badly wrong: how hard does each loss pull there?*
+# expects logits is fed softmax output, and applies softmax again. *The pixel is a defect; its
+# **margin** is the defect logit minus the background logit. Far left the network is badly wrong: how
+# hard does each loss pull there?*
 
 # %%
 margin = torch.linspace(-12, 8, 201)
@@ -415,7 +441,7 @@ defect = torch.ones(len(margin), dtype=torch.long)
 
 
 def pull(loss_function):
-    """Gradient of each pixel's loss at its defect logit, upside down: positive pulls up."""
+    """Gradient of each pixel's loss at its defect logit, sign flipped: positive pulls up."""
     x = pixels.clone().requires_grad_()
     (loss_function(x) * len(margin)).backward()
     return -x.grad[:, 1].numpy()
@@ -425,16 +451,16 @@ def pull(loss_function):
 figure = plots.lines(
     margin.numpy(),
     {
-        "from logits": pull(lambda x: softmax_focal_loss(x, defect, gamma=2)),
         "clipped to [.001, .999]": pull(
             lambda x: published.clipped_focal_loss(x.softmax(1), defect)
         ),
         "double softmax": pull(lambda x: published.double_softmax_focal_loss(x, defect, gamma=2)),
+        "from logits": pull(lambda x: softmax_focal_loss(x, defect, gamma=2)),
     },
     xlabel="margin of the defect logit (negative: the network is wrong)",
     ylabel="pull towards the truth",
     direct_labels=False,
-    title="At the worst pixels two published losses let go",
+    title="At the worst pixels two published losses let go; from logits the pull stays",
 )
 plots.show(figure, "Pull of three focal losses on a defect pixel over its margin")
 
@@ -446,7 +472,7 @@ print(f"a perfect pixel costs {floor:.5f} under double softmax, gamma 4")
 print(f"and {softmax_focal_loss(certain, one, gamma=4).item():.5f} from logits")
 
 # %% [markdown]
-# In the public MemSeg code that one mistake was worth 1.3 points of image AUROC and 5.5 points of
+# In the public MemSeg code (TooTouch/MemSeg) that one mistake was worth 1.3 points of image AUROC and 5.5 points of
 # pixel AUROC: mending it alone moved the averages from 95.5 / 89.6 to 96.8 / 95.2, as the project's
 # own README reports.
 #
@@ -454,10 +480,11 @@ print(f"and {softmax_focal_loss(certain, one, gamma=4).item():.5f} from logits")
 # cites, label images are black (0) at the defect, so 1 *is* the background. Under the usual coding
 # the same line damps defects ninefold. **4. Alpha of class 0.** Another turns a scalar alpha into
 # the weights [alpha, 1 - alpha] of classes [0, 1]: there, alpha weighs the background. A weight
-# belongs to a *named class*, never to "the first number". We train with the inverted weights below.
+# belongs to a *named class*, never to "the first number". Below we train with inverted weights.
 #
-# **5. Weights per batch.** Weights of batch size / pixels *in this batch*: a class with one stray
-# pixel outweighs everybody. *Each dot is the weight of a class in one batch.*
+# **5. Weights per batch.** Weights of batch size / pixels *in this batch*: one stray pixel of a class
+# then has as much weight as all the background of the batch together. *Each dot is the weight of a
+# class in one batch.*
 
 # %%
 batches = DataLoader(train, batch_size=4, shuffle=True, generator=torch.Generator().manual_seed(0))
@@ -473,7 +500,7 @@ figure = plots.seed_dots(
     xlabel="weight of the class, in powers of ten of the background's",
     higher_is_better=None,
     fmt="{:.1f}",
-    title="Weights per batch jump by orders of magnitude from one batch to the next",
+    title="The weight of one and the same class jumps from batch to batch, tenfold and more",
 )
 plots.show(figure, "Per-batch weights of each class relative to the background, logarithmic")
 
@@ -497,13 +524,16 @@ figure = plots.lines(
     ylabel="loss",
     logx=True,
     logy=True,
+    direct_labels=False,
     markers={f"turns at {p[t]:.4f}": (p[t], by_prediction[t]) for t in turns},
     title="Weighted by the prediction, the loss has a false minimum: rare pixels sink into it",
 )
 plots.show(figure, "Loss over the probability of the rare class for both weightings")
 
 # %% [markdown]
-# Every rare pixel that starts below the second turn is pushed *down*. Rare classes start there.
+# Between the two turns a rare pixel is pushed *down*, away from the truth; below the first it climbs
+# only as far as the false minimum. Pixels of rare classes get there once the network has learned to
+# call everything background, and the printed probabilities above show that this comes first.
 #
 # **7. Sums for means.** The same answer returns the sum over the pixels: the learning rate then
 # means something else for every image size, by a factor of 16 384 at 128 x 128.
@@ -574,7 +604,7 @@ for name, slug in slugs.items():
 # %%
 m = np.stack([s.mask.numpy() > 0 for s in test.samples])
 by_size = np.argsort(-m.mean((1, 2)))[: int(m.any((1, 2)).sum())]
-shown = by_size[np.linspace(0, 0.8 * len(by_size), 6).astype(int)]  # from large to small
+shown = by_size[np.linspace(0, 0.7 * len(by_size), 4).astype(int)]  # from large to small
 for name in ("cross entropy", "focal, alpha .75, gamma 2"):
     p, threshold = kept[name]
     figure = plots.errors(
@@ -583,7 +613,7 @@ for name in ("cross entropy", "focal, alpha .75, gamma 2"):
         [p[i] >= threshold for i in shown],
         title=f"{name}, threshold from validation (one seed)",
     )
-    plots.show(figure, f"Six test images, truth, and hits, misses and false alarms of {name}")
+    plots.show(figure, f"Four test images, truth, and hits, misses and false alarms of {name}")
 
 # %% [markdown]
 # ## Several classes
@@ -708,3 +738,4 @@ quiz("02")
 # - Y. Cui, M. Jia, T.-Y. Lin, Y. Song, S. Belongie: *Class-balanced loss based on effective number
 #   of samples*, CVPR 2019.
 # - F. Milletari, N. Navab, S.-A. Ahmadi: *V-Net*, 3DV 2016 (Dice loss).
+# - TooTouch/MemSeg on GitHub: the README before and after the change of December 2023.

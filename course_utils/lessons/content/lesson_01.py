@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from course_utils.evaluation import best_threshold, iou
+from course_utils.evaluation import accuracy, best_threshold, iou
 from course_utils.lessons.exercise import Exercise
 from course_utils.lessons.expect import expect_function, expect_number
 from course_utils.lessons.outline import LessonOutline
@@ -92,29 +92,32 @@ def _examine_choose_threshold(answer: Any) -> None:
         if not np.isscalar(given) and np.ndim(given) != 0:
             incorrect(f"Wanted a single threshold, got something of shape {np.shape(given)}.")
         threshold = float(given)
-        best = best_threshold(scores, target, criterion="iou")
-        wanted = iou(scores >= best, target)
+        wanted = iou(scores >= best_threshold(scores, target, criterion="iou"), target)
+        # A search over a grid may miss the best threshold by a step.
+        reached = iou(scores >= threshold, target)
+        if reached >= 0.95 * wanted:
+            continue
         if np.isclose(threshold, 0.5):
             incorrect(
                 "That is .5, whatever the scores. This network's scores stay far below: at .5 it "
                 "says nothing."
             )
-        if np.isclose(threshold, wanted, atol=5e-4):
+        if threshold > 1:
+            incorrect(
+                f"`{threshold:.4g}` is no threshold of scores between 0 and 1: is it the **index** "
+                "of the best candidate?"
+            )
+        if np.isclose(threshold, wanted, rtol=0.05):
             incorrect("You return the best **IoU**. We ask for the threshold that reaches it.")
-        silent = float(scores.max())
-        if threshold >= silent:
+        if accuracy(scores >= threshold, target) >= 1 - target.mean():
             incorrect(
-                "At this threshold nothing is called defect: that is what the best **accuracy** "
-                "would choose. Ask for the best IoU."
+                "For **accuracy** this threshold is fine: it calls next to nothing a defect. Ask "
+                "for the best IoU."
             )
-        # A search over a grid may miss the best threshold by a step.
-        reached = iou(scores >= threshold, target)
-        if reached < 0.95 * wanted:
-            incorrect(
-                f"The threshold `{threshold:.3g}` reaches an IoU of `{reached:.3f}`; "
-                f"`{wanted:.3f}` is possible. Try thresholds among the scores themselves, such as "
-                "their quantiles."
-            )
+        incorrect(
+            f"The threshold `{threshold:.3g}` reaches an IoU of `{reached:.3f}`; `{wanted:.3f}` is "
+            "possible. Try thresholds among the scores themselves, such as their quantiles."
+        )
 
 
 def _examine_split_by_tile(answer: Any) -> None:
@@ -140,8 +143,11 @@ def _examine_split_by_tile(answer: Any) -> None:
         share = test.mean()
         if not 0.1 <= share <= 0.4:
             incorrect(f"About a quarter of the images should be test images, got {share:.0%}.")
-        again = np.asarray(call_answer(answer, groups.copy(), np.random.default_rng(2)))
-        if np.array_equal(test, again):
+        same = np.asarray(call_answer(answer, groups.copy(), np.random.default_rng(1)))
+        if not np.array_equal(test, same):
+            incorrect("The same `rng` gives another split: draw with `rng`, not with `np.random`.")
+        other = np.asarray(call_answer(answer, groups.copy(), np.random.default_rng(2)))
+        if np.array_equal(test, other):
             incorrect("Another generator gives the same split: draw with `rng`.")
 
 
@@ -196,7 +202,7 @@ EXERCISES = (
         stub="def choose_threshold(scores, target):\n    return ...",
         answer_name="choose_threshold",
         hints=(
-            "Which candidates? The scores are crowded near 0: evenly spaced thresholds are too "
+            "Which candidates? The scores are crowded near 0: ten evenly spaced thresholds are too "
             "coarse there.",
             "`np.quantile(scores, np.linspace(.5, 1, 300))` follows the crowd.",
             "Compute the IoU for each candidate and take the candidate at `np.argmax`.",
@@ -285,7 +291,8 @@ QUIZ = (
         ),
     ),
     Question(
-        "At a threshold of .5 your network finds nothing, yet its AP is far above chance.",
+        "At a threshold of .5 your network finds nothing, yet its AP is far above chance. What do "
+        "you do?",
         (
             Choice(
                 "It has learned nothing: change the loss",

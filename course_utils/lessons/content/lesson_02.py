@@ -72,11 +72,11 @@ def _reference_focal(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _examine_stable_focal(answer: Any) -> None:
-    easy = torch.tensor([-3.0, -1.0, 0.0, 0.5, 2.0, 3.0])
+    easy = torch.tensor([-3.0, -1.0, 0.0, 0.5, 2.0, 3.0], requires_grad=True)
     truth = torch.tensor([1.0, 0.0, 1.0, 0.0, 1.0, 0.0])
     expect_function(
         answer,
-        [((easy, truth), _reference_focal), ((easy.flip(0), truth), _reference_focal)],
+        [((easy, truth), _reference_focal), ((easy, 1 - truth), _reference_focal)],
         mistakes=[
             (
                 lambda x, y: binary_focal_loss(x, y, alpha=0.75),
@@ -116,8 +116,8 @@ def _examine_stable_focal(answer: Any) -> None:
         incorrect("The value at logits of ±200 is finite, but the gradient is not: where is a log?")
     if bool((gradient == 0).any()):
         incorrect(
-            "At logits of ±200 your gradient is 0: a clip has silenced the two worst pixels. Work "
-            "without clipping."
+            "At logits of ±200 your gradient is 0: a clip, or an epsilon inside a logarithm, has "
+            "silenced the two worst pixels. Work without."
         )
     wanted = _reference_focal(extreme.detach(), wrong)
     if not torch.isclose(value.detach(), wanted, rtol=1e-4):
@@ -325,7 +325,7 @@ QUIZ = (
             Choice(
                 "Each batch, since it adapts to the data",
                 False,
-                "One stray pixel of a rare class then outweighs 100 000 others.",
+                "One stray pixel of a rare class then weighs as much as all background together.",
             ),
             Choice(
                 "Once, over the whole training set",

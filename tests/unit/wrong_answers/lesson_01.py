@@ -57,8 +57,14 @@ WRONG_ANSWERS = {
             "best **IoU**",
         ),
         "best accuracy": (
-            "def choose_threshold(scores, target):\n    return scores.max() + 0.1",
-            "nothing is called defect",
+            "def choose_threshold(scores, target):\n    return scores.max() + 1e-6",
+            "For **accuracy**",
+        ),
+        "index": (
+            "def choose_threshold(scores, target):\n"
+            "    candidates = np.quantile(scores, np.linspace(0.5, 1, 300))\n"
+            "    return np.argmax([iou(scores >= t, target) for t in candidates])",
+            "**index**",
         ),
         "everything": (
             "def choose_threshold(scores, target):\n    return 0.0",
@@ -86,6 +92,12 @@ WRONG_ANSWERS = {
             "def split_by_tile(groups, rng):\n"
             "    return np.flatnonzero(np.isin(groups, np.unique(groups)[:10]))",
             "one `True` or `False`",
+        ),
+        "another generator": (
+            "def split_by_tile(groups, rng):\n"
+            "    tiles = np.unique(groups)\n"
+            "    return np.isin(groups, np.random.choice(tiles, len(tiles) // 4, replace=False))",
+            "not with `np.random`",
         ),
         "not drawn": (
             "def split_by_tile(groups, rng):\n"

@@ -39,14 +39,22 @@ WRONG_ANSWERS = {
             "    p = torch.sigmoid(x).clamp(1e-7, 1 - 1e-7)\n"
             "    loss = 0.25 * (1 - p) ** 2 * y * -p.log() + 0.75 * p**2 * (1 - y) * -(1 - p).log()\n"
             "    return loss.mean()",
-            "a clip has silenced",
+            "inside a logarithm",
         ),
         "no gradient": (
             "def stable_focal(x, y):\n"
             "    p = torch.sigmoid(x)\n"
             "    loss = 0.25 * (1 - p) ** 2 * y * -p.log() + 0.75 * p**2 * (1 - y) * -(1 - p).log()\n"
             "    return loss.mean().item()",
-            "No gradient flows",
+            "no gradient flows back",
+        ),
+        "detached weight": (
+            "def stable_focal(x, y):\n"
+            "    p = torch.sigmoid(x).detach()\n"
+            "    defect = 0.25 * (1 - p) ** 2 * softplus(-x)\n"
+            "    background = 0.75 * p**2 * softplus(x)\n"
+            "    return (y * defect + (1 - y) * background).mean()",
+            "gradient for argument 1 is not",
         ),
         "alpha on the background": (
             "def stable_focal(x, y):\n"
