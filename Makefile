@@ -60,6 +60,10 @@ test: $(READY) ## unit tests, nbval and papermill over every lesson
 test-unit: $(READY) ## the unit tests alone
 	@$(BIN)/pytest -q
 
+.PHONY: mutants
+mutants: $(READY) ## broken lessons must leave their bands (some minutes)
+	@$(BIN)/pytest -q tests/mutants
+
 .PHONY: notebooks
 notebooks: $(READY) ## execute notebooks/source/*.py into the notebooks (LESSON=01 for one)
 	@$(BIN)/python notebooks/build.py $(LESSONS)

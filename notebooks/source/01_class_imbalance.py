@@ -337,7 +337,8 @@ panels[1]["series"]["network, best threshold"] = best
 
 # %%
 panels[0]["ylim"] = (max(0, 1 - 3 * share), 1.0)
-panels[1]["ylim"] = panels[2]["ylim"] = (-0.02, 1.02)
+top = 1.2 * max(max(run) for run in best + panels[2]["series"]["network, threshold .5"])
+panels[1]["ylim"] = panels[2]["ylim"] = (-0.02 * top, top)
 figure = plots.lines_panels(
     panels,
     title="Three seeds, validation: accuracy stays near silence; the other two tell them apart",
@@ -352,7 +353,7 @@ record_metric("called_defect_at_half", final["called defect"], note="share of th
 record_metric("really_defect", share, note="share of the pixels")
 
 # %% [markdown]
-# Accuracy starts near silence and has nowhere to go. AP leaves chance behind early: the network
+# Accuracy climbs to where silence is, and stays there. AP leaves chance behind early: the network
 # *ranks* defects above background. But at a threshold of .5 it calls fewer pixels defect than there
 # are (the last two numbers). For a rare class an honest probability is low nearly everywhere, so it
 # seldom crosses .5. **It knows more than it says**: the gap between the two IoU curves is what a
@@ -467,7 +468,7 @@ record_metric("memoriser_iou_honest", np.median(honest), note="5 splits")
 # %% [markdown]
 # The upper row is an illusion: copying earns it. Try `dataset="magnetic_tile"`, where each tile was
 # photographed several times, and see how far copying gets there. In `sd_saliency_900` many images
-# are overlapping crops of one photograph; shifted twins do not fool a copier, but a network may
+# are overlapping crops of one photograph; shifted twins do not help a copier, but a network may
 # recognise them all the same.
 #
 # **Every data set that `open_dataset` returns is split by groups**, and its `split_note` says so.

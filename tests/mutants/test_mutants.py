@@ -1,0 +1,78 @@
+"""Broken lessons must leave their bands: this proves that the bands of `make test` can fail.
+
+Each mutant is a lesson with one line changed into a mistake that somebody might make. It runs at
+smoke profile, and the metric that it ought to spoil must lie outside its band. `make mutants`.
+
+Metrics of networks that were trained for a dozen steps say little and have wide bands: mutants of
+the losses and metrics themselves are killed by the unit tests.
+"""
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from course_utils.batch import Outcome, run_notebook
+from course_utils.lessons import read_metrics
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+MUTANTS = {
+    "good images are not counted": (
+        "00_start_here",
+        ".float().mean()) for i in order[:60]]",
+        ".float().mean()) for i in defective]",
+        "defect_share",
+    ),
+    "a split that leaks": (
+        "01_class_imbalance",
+        "honest = [memoriser_iou(groups, s)",
+        "honest = [memoriser_iou(np.arange(len(groups)), s)",
+        "memoriser_iou_honest",
+    ),
+    "a split that was meant to leak does not": (
+        "01_class_imbalance",
+        "leaking = [memoriser_iou(np.arange(len(groups)), s)",
+        "leaking = [memoriser_iou(groups, s)",
+        "memoriser_iou_leaking",
+    ),
+    "an alarm everywhere in place of silence": (
+        "01_class_imbalance",
+        "silence = np.zeros_like(masks)",
+        "silence = np.ones_like(masks)",
+        "silent_accuracy",
+    ),
+    "votes counted on the background": (
+        "02_focal_and_reweighted_losses",
+        "size_of_vote[watched_masks > 0].sum()",
+        "size_of_vote[watched_masks == 0].sum()",
+        "vote/cross_entropy_untrained",
+    ),
+    "plain cross entropy that is weighted": (
+        "02_focal_and_reweighted_losses",
+        '"cross entropy": focal(0.5, 0),\n    "weighted (alpha .95)"',
+        '"cross entropy": focal(0.95, 0),\n    "weighted (alpha .95)"',
+        "vote/cross_entropy_untrained",
+    ),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_broken_lesson_leaves_its_band(mutant: str, tmp_path: Path) -> None:
+    lesson, right, wrong, metric = MUTANTS[mutant]
+    notebook = nbformat.read(NOTEBOOKS / f"{lesson}.ipynb", as_version=4)
+    hit = [cell for cell in notebook.cells if right in cell.source]
+    assert len(hit) == 1, f"the line to change stands in {len(hit)} cells: {right}"
+    hit[0].source = hit[0].source.replace(right, wrong)
+    nbformat.write(notebook, tmp_path / "mutant.ipynb")
+    result = run_notebook(
+        tmp_path / "mutant.ipynb",
+        tmp_path / "done.ipynb",
+        {"profile": "smoke"},
+        workdir=tmp_path / "work",
+        timeout=600,
+    )
+    assert result.outcome == Outcome.OK, result.message
+    value = read_metrics(result.notebook)[metric]
+    band = json.loads((NOTEBOOKS / "bands" / f"{lesson}.json").read_text())["metrics"][metric]
+    assert not band["low"] <= value <= band["high"], (metric, value, band["low"], band["high"])
