@@ -278,9 +278,6 @@ def _data_sets(root: str | Path | None) -> Iterator[Check]:
     here = [f"{name} ({entry.images} images)" for name, entry in found.items() if entry.images]
     if here:
         yield Check("data sets", Status.OK, f"{', '.join(here)} in {folder}")
-    for name, entry in found.items():
-        if not entry.images and entry.folder.is_dir():
-            yield Check(f"data set {name}", Status.NOTE, "cannot be read", entry.problem)
     if not here:
         yield Check(
             "data sets",
@@ -288,6 +285,14 @@ def _data_sets(root: str | Path | None) -> Iterator[Check]:
             f"no real images in {folder}: lessons use the synthetic set, which needs no files",
             "export COURSE_DATA_ROOT=<the folder of your data sets>, if you have some",
         )
+    for name, entry in found.items():
+        if entry.images:
+            continue
+        if entry.folder.is_dir():
+            yield Check(name, Status.NOTE, "cannot be read", entry.problem)
+        else:
+            place = f"{name}/ with {entry.info.layout}, in the folder COURSE_DATA_ROOT"
+            yield Check(name, Status.NOTE, f"not here; published at {entry.info.page}", place)
 
 
 def _weights() -> Iterator[Check]:
