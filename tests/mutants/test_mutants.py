@@ -18,10 +18,10 @@ from course_utils.lessons import read_metrics
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 MUTANTS = {
-    "good images are not counted": (
+    "the background is counted": (
         "00_start_here",
-        ".float().mean()) for i in order[:60]]",
-        ".float().mean()) for i in defective]",
+        "shares = [float((surfaces[int(i)].mask > 0)",
+        "shares = [float((surfaces[int(i)].mask == 0)",
         "defect_share",
     ),
     "a split that leaks": (
