@@ -27,6 +27,10 @@ from course_utils.lessons.registry import find_lesson
 T = TypeVar("T")
 
 LESSON_MIME = "application/vnd.course.lesson+json"
+SMOKE_WARNING = (
+    "A smoke run only shows that everything works: networks train for a few steps, so figures and "
+    "text need not agree. Profile `laptop` shows what the text describes."
+)
 REPORTED_PACKAGES = ("course-utils", "torch", "torchvision", "numpy")
 
 
@@ -119,6 +123,9 @@ def _show_header(outline: LessonOutline, lesson: Lesson) -> None:
     if own:
         body += _facts_html(own)
         lines.append(_facts_text(own))
+    if lesson.profile is Profile.SMOKE:
+        body += f'<div style="{QUIET_STYLE}">{inline_html(SMOKE_WARNING)}</div>'
+        lines.append(SMOKE_WARNING)
     show_card(
         Tone.INFO, title, body, text="\n  ".join(lines), bundle={LESSON_MIME: _record(lesson)}
     )

@@ -144,3 +144,9 @@ def test_a_new_start_frees_the_names_of_metrics():
 def test_an_unknown_lesson_names_the_known():
     with pytest.raises(ValueError, match="00_start_here"):
         find_lesson("77")
+
+
+@pytest.mark.parametrize(("profile", "warned"), [("smoke", True), ("laptop", False)])
+def test_a_smoke_run_says_that_its_figures_need_not_agree_with_the_text(profile, warned, capsys):
+    start_lesson("00_start_here", profile=profile)
+    assert ("only shows that everything works" in capsys.readouterr().out) is warned
