@@ -3,6 +3,7 @@
 from course_utils.lessons.equality import prove_equal
 from course_utils.lessons.exercise import Exercise
 from course_utils.lessons.explore import explore
+from course_utils.lessons.live import LiveCurves
 from course_utils.lessons.metrics import read_metrics, record_metric
 from course_utils.lessons.outline import LessonOutline
 from course_utils.lessons.parameters import LessonParameters
@@ -18,6 +19,7 @@ __all__ = [
     "Lesson",
     "LessonOutline",
     "LessonParameters",
+    "LiveCurves",
     "Outcome",
     "Question",
     "Verdict",

@@ -1,5 +1,21 @@
 """Networks that find defects."""
 
+from course_utils.models.casae import CascadedAutoencoder, SegmentationAutoencoder
+from course_utils.models.compact_cnn import CompactDefectCNN
+from course_utils.models.receptive_field import influence, receptive_field_side
 from course_utils.models.small import SmallSegmenter
+from course_utils.models.unet import UNet, double_convolution, up_convolution
+from course_utils.models.unet_stages import measure_stages
 
-__all__ = ["SmallSegmenter"]
+__all__ = [
+    "CascadedAutoencoder",
+    "CompactDefectCNN",
+    "SegmentationAutoencoder",
+    "SmallSegmenter",
+    "UNet",
+    "double_convolution",
+    "influence",
+    "measure_stages",
+    "receptive_field_side",
+    "up_convolution",
+]

@@ -1,9 +1,9 @@
 """A small segmentation network that trains in seconds on a laptop."""
 
-import math
-
-import torch
 from torch import Tensor, nn
+
+from course_utils.models.prior import start_from
+from course_utils.models.standardise import standardise
 
 
 class SmallSegmenter(nn.Module):
@@ -24,6 +24,7 @@ class SmallSegmenter(nn.Module):
     `forward` takes (N, in_channels, H, W) with even H and W and returns
     (N, num_classes, H, W); it raises `ValueError` for other shapes.
 
+    >>> import torch
     >>> SmallSegmenter(in_channels=3, num_classes=4)(torch.zeros(2, 3, 64, 48)).shape
     torch.Size([2, 4, 64, 48])
     """
@@ -50,7 +51,7 @@ class SmallSegmenter(nn.Module):
         self.head = nn.Conv2d(width, num_classes, kernel_size=1)
         self.grow = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
         if prior is not None:
-            self._start_from(prior)
+            start_from(self.head, prior)
 
     def forward(self, image: Tensor) -> Tensor:
         if image.ndim != 4 or image.shape[1] != self.in_channels:
@@ -61,26 +62,12 @@ class SmallSegmenter(nn.Module):
             raise ValueError(
                 f"height and width must be even, got {tuple(image.shape[2:])}: pad or resize first"
             )
-        x = _standardised(image)  # (N, in_channels, H, W)
+        x = standardise(image)  # (N, in_channels, H, W)
         x = self.stem(x)  # (N, width, H/2, W/2)
         for block in self.body:
             x = x + block(x)  # (N, width, H/2, W/2)
         x = self.head(x)  # (N, num_classes, H/2, W/2)
         return self.grow(x)  # (N, num_classes, H, W)
-
-    def _start_from(self, prior: float) -> None:
-        if not 0 < prior < 1:
-            raise ValueError(f"prior must lie strictly between 0 and 1, got {prior!r}")
-        bias = torch.zeros(self.head.out_channels)
-        defects = self.head.out_channels - 1 or 1
-        bias[-defects:] = math.log(prior / (1 - prior) / defects)
-        self.head.bias = nn.Parameter(bias)
-
-
-def _standardised(image: Tensor) -> Tensor:
-    # Per image: exposure varies far more between photographs than a defect does within one.
-    spread, mean = torch.std_mean(image, dim=(1, 2, 3), keepdim=True)
-    return (image - mean) / (spread + 0.01)
 
 
 def _conv_block(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:

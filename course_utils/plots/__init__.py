@@ -4,6 +4,7 @@ from course_utils.plots.bar_charts import bars
 from course_utils.plots.images import errors, montage, samples
 from course_utils.plots.line_charts import learning_curves, lines, lines_panels
 from course_utils.plots.matrices import confusion, heatmap
+from course_utils.plots.network_diagram import unet_diagram
 from course_utils.plots.notebook import as_png, show
 from course_utils.plots.overlays import error_map, overlay, to_picture
 from course_utils.plots.pixel_maps import pixel_maps
@@ -32,4 +33,5 @@ __all__ = [
     "seed_dots",
     "show",
     "to_picture",
+    "unet_diagram",
 ]

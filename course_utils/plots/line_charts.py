@@ -168,7 +168,8 @@ def _draw(
         if len(values) > 1:
             low, high = values.min(axis=0), values.max(axis=0)
             axes.fill_between(place, low, high, color=colours[name], alpha=0.18, linewidth=0)
-        axes.plot(place, np.median(values, axis=0), color=colours[name], label=name)
+        marker = "o" if len(place) == 1 else None  # a line of one point has no length
+        axes.plot(place, np.median(values, axis=0), marker=marker, color=colours[name], label=name)
     for text, (left, up) in (markers or {}).items():
         axes.plot(left, up, "o", color=INK, zorder=5)
         axes.annotate(text, (left, up), (0, 8), textcoords="offset points", size=9, ha="center")

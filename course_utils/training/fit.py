@@ -1,44 +1,22 @@
 """The one training loop of the course, on Lightning Fabric."""
 
-import itertools
-import logging
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from course_utils.config import pick_device, pick_precision
-
-
-class Batch(Protocol):
-    """What `fit` needs of a batch; a collated `Sample` has it."""
-
-    @property
-    def image(self) -> Tensor: ...
-
-    @property
-    def mask(self) -> Tensor: ...
-
-
-@dataclass
-class History:
-    """What happened while training: one entry per step, and one per evaluation."""
-
-    loss: list[float] = field(default_factory=list)
-    learning_rate: list[float] = field(default_factory=list)
-    evaluations: list[dict[str, float]] = field(default_factory=list)
-    """Each holds `"step"` and whatever `evaluate` returned."""
-
-    def metric(self, name: str) -> tuple[list[float], list[float]]:
-        """Return the steps and the values of one evaluated metric."""
-        return (
-            [row["step"] for row in self.evaluations],
-            [row[name] for row in self.evaluations],
-        )
+from course_utils.training.batch_stream import Batch, BatchStream
+from course_utils.training.devices import make_fabric
+from course_utils.training.history import History
+from course_utils.training.interrupts import StepInterrupts
+from course_utils.training.resume import agreed_settings, count, resume_run, save_run
+from course_utils.training.run import Run
+from course_utils.training.scalars import ScalarLog
+from course_utils.training.shared_batches import SharedBatches, draw_apart
 
 
 def fit(
@@ -51,8 +29,14 @@ def fit(
     weight_decay: float = 1e-4,
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
     evaluate_every: int | None = None,
+    watch: Callable[[History], None] | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int | None = None,
+    settings: Mapping[str, str | int | float | bool | None] | None = None,
+    log_folder: str | Path | None = None,
     device: str | torch.device = "auto",
     precision: str | None = None,
+    fabric: Fabric | None = None,
     progress: bool = False,
     description: str = "training",
 ) -> History:
@@ -61,21 +45,38 @@ def fit(
     AdamW with one rise and fall of the learning rate (`OneCycleLR`: warm-up over the first 20 %,
     then cosine), channels-last memory, and bf16 where the device is fast at it.
 
+    With a `checkpoint`, a run that was stopped at any moment, even by `kill -9` or a power cut,
+    goes on when the same program is started again. On the CPU its weights and its history are
+    then the same, bit for bit, as if it had never stopped; see `BatchStream` for what the data
+    must offer. A finished run returns at once. On a single device, Ctrl-C saves after the step at
+    work. A checkpoint never holds weights that are not finite.
+
     Args:
         model: takes images (N, C, H, W) and returns logits.
         batches: batches with `.image` and `.mask`, such as a `DataLoader` of a defect data set;
-            started anew whenever it runs out.
+            started anew whenever it runs out. Several devices share each batch.
         loss_function: takes `(logits, mask)`, the logits in float32, and returns a scalar.
         steps: number of batches to train on.
         learning_rate: the highest of the schedule.
         evaluate: called with the model (in eval mode, without gradients) every `evaluate_every`
-            steps and after the last; returns metrics by name.
+            steps and after the last; returns metrics by name. Of several processes, the first
+            one evaluates.
+        watch: called with a copy of the history after each evaluation, and once when a run goes
+            on; for curves that grow while training. It cannot change the training.
+        checkpoint: a file, made and kept up to date; a run goes on from it if it is there.
+        checkpoint_every: steps between two checkpoints; None takes `evaluate_every`, else a tenth
+            of the steps. The last step is always saved.
+        settings: what else a checkpoint must agree with to go on from it, such as
+            `{"data": "synthetic", "loss": "focal", "seed": 0}`.
+        log_folder: where TensorBoard finds the curves; None logs nothing.
         device: `"auto"` picks a GPU where there is one.
         precision: a Fabric precision; None picks bf16 or float32 by device.
+        fabric: what `launch` hands to its function, instead of `device` and `precision`.
         progress: whether to show a progress bar.
 
-    Raises `ValueError` for unusable settings, no batches or a loss with axes, and
-    `FloatingPointError` naming the step if the network's output or the loss is not finite.
+    Raises `ValueError` for unusable settings, no batches, a loss with axes, and a checkpoint that
+    is damaged or of another run; `FloatingPointError` naming the step if the network's output,
+    the loss or the weights are not finite.
 
     >>> from types import SimpleNamespace
     >>> batch = SimpleNamespace(image=torch.rand(2, 1, 8, 8), mask=torch.zeros(2, 1, 8, 8))
@@ -84,6 +85,86 @@ def fit(
     >>> len(history.loss), history.loss[-1] < history.loss[0]
     (20, True)
     """
+    _require_usable(steps, evaluate, evaluate_every, watch, checkpoint, checkpoint_every)
+    if fabric is None:
+        fabric = make_fabric(device, precision)
+    elif device != "auto" or precision is not None:
+        raise ValueError("fabric brings its device and precision: give these to launch instead")
+    path = None if checkpoint is None else Path(checkpoint)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        max_lr=learning_rate,
+        total_steps=steps + 1,
+        # It divides by the length of the rise less one step, which .2 makes zero for 4 steps.
+        pct_start=0.25 if steps == 4 else 0.2,
+    )
+    agreed = agreed_settings(
+        settings,
+        steps=steps,
+        learning_rate=float(learning_rate),
+        weight_decay=float(weight_decay),
+        evaluate=evaluate is not None,
+        evaluate_every=evaluate_every,
+        device=fabric.device.type,
+        precision=fabric.strategy.precision.precision,
+        processes=fabric.world_size,
+        batches=count(batches),
+        samples=count(getattr(batches, "dataset", None)),
+    )
+    source = batches if fabric.world_size == 1 else SharedBatches(batches, fabric)
+    stream = BatchStream(source, fabric.device, notes=path is not None)
+    model.to(memory_format=torch.channels_last)
+    wrapped, stepper = fabric.setup(model, optimiser)
+    run = Run(model, wrapped, stepper, schedule, stream, fabric, agreed)
+    if path:
+        resume_run(run, path)
+    if run.step and watch:
+        run.show(watch)
+    if run.step == 0 and fabric.world_size > 1:
+        draw_apart(fabric)
+
+    def is_due(every: int | None) -> bool:
+        return run.step == steps or bool(every and run.step % every == 0)
+
+    save_every = checkpoint_every or evaluate_every or max(steps // 10, 1)
+    shown = progress and fabric.is_global_zero
+    bar = tqdm(total=steps, initial=run.step, desc=description, disable=not shown, leave=False)
+    log = ScalarLog(log_folder if fabric.is_global_zero else None, done=run.step)
+    # Several processes would not all stop at the same step: theirs ends without a checkpoint.
+    finish = partial(save_run, run, path) if path and fabric.world_size == 1 else None
+    interrupts = StepInterrupts(finish)
+    with bar, log, interrupts:
+        while run.step < steps:
+            batch = next(stream)
+            with interrupts.step():
+                run.train_step(batch, loss_function)
+                if is_due(evaluate_every):
+                    run.require_finite_weights()
+                    if evaluate:
+                        run.evaluate(evaluate)
+                log.add(run.history)
+                if watch and is_due(evaluate_every):
+                    run.show(watch)
+                if path:
+                    run.place = stream.place()
+                    if is_due(save_every):
+                        log.flush()
+                        save_run(run, path)
+                bar.update()
+                bar.set_postfix(loss=f"{run.history.loss[-1]:.4f}", refresh=False)
+    model.eval()
+    return run.history
+
+
+def _require_usable(
+    steps: int,
+    evaluate: object,
+    evaluate_every: int | None,
+    watch: object,
+    checkpoint: object,
+    checkpoint_every: int | None,
+) -> None:
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
     if evaluate_every is not None and (evaluate is None or evaluate_every < 1):
@@ -91,65 +172,10 @@ def fit(
             "evaluate_every must be at least 1 and needs evaluate, got "
             f"evaluate_every={evaluate_every}, evaluate={evaluate}"
         )
-    target_device = torch.device(device) if device != "auto" else pick_device()
-    fabric = _fabric(target_device, precision or pick_precision(target_device))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=learning_rate, total_steps=steps + 1, pct_start=0.2
-    )
-    model.to(memory_format=torch.channels_last)
-    wrapped, optimiser = fabric.setup(model, optimiser)
-    history = History()
-    bar = tqdm(total=steps, desc=description, disable=not progress, leave=False)
-    with bar:
-        for step, batch in enumerate(itertools.islice(_forever(batches), steps), start=1):
-            wrapped.train()
-            image, mask = fabric.to_device((batch.image, batch.mask))
-            logits = wrapped(image.contiguous(memory_format=torch.channels_last)).float()
-            _require_finite(logits, "the network's output", step, steps, learning_rate)
-            loss = loss_function(logits, mask)
-            if loss.ndim:
-                raise ValueError(
-                    f"loss_function must return a scalar, got shape {tuple(loss.shape)}: "
-                    'use reduction="mean"'
-                )
-            _require_finite(loss, "the loss", step, steps, learning_rate)
-            optimiser.zero_grad(set_to_none=True)
-            fabric.backward(loss)
-            optimiser.step()
-            history.loss.append(loss.item())
-            history.learning_rate.append(optimiser.param_groups[0]["lr"])
-            schedule.step()
-            bar.update()
-            bar.set_postfix(loss=f"{history.loss[-1]:.4f}", refresh=False)
-            if evaluate and (step == steps or (evaluate_every and step % evaluate_every == 0)):
-                wrapped.eval()
-                with torch.no_grad():
-                    history.evaluations.append({"step": step, **evaluate(model)})
-    model.eval()
-    return history
-
-
-def _require_finite(values: Tensor, name: str, step: int, steps: int, learning_rate: float) -> None:
-    if not bool(torch.isfinite(values).all()):
-        raise FloatingPointError(
-            f"{name} is not finite at step {step} of {steps}: lower the learning rate "
-            f"({learning_rate:g}) or look at this batch"
+    if watch is not None and evaluate is None:
+        raise ValueError("watch is called after each evaluation: give evaluate, too")
+    if checkpoint_every is not None and (checkpoint is None or checkpoint_every < 1):
+        raise ValueError(
+            "checkpoint_every must be at least 1 and needs checkpoint, got "
+            f"checkpoint_every={checkpoint_every}, checkpoint={checkpoint}"
         )
-
-
-def _fabric(device: torch.device, precision: str) -> Fabric:
-    # Fabric logs its precision at every construction; a lesson's header says it once.
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    devices = [device.index] if device.index is not None else 1
-    return Fabric(accelerator=device.type, devices=devices, precision=precision)  # type: ignore[arg-type]
-
-
-def _forever(batches: Iterable[Batch]) -> Iterator[Batch]:
-    while True:
-        empty = True
-        for batch in batches:
-            empty = False
-            yield batch
-        if empty:
-            raise ValueError("there are no batches to train on: the data set is empty or used up")

@@ -59,6 +59,13 @@ def test_the_learning_rate_rises_to_the_given_value_and_falls():
     assert rates.learning_rate[-1] < 0.001
 
 
+@pytest.mark.parametrize("steps", range(1, 12))
+def test_every_number_of_steps_can_be_trained(steps):
+    history = fit(SmallSegmenter(1, 1, width=4), [squares(2)], focal, steps=steps, device="cpu")
+    assert len(history.loss) == steps
+    assert all(0 < rate <= 0.01 for rate in history.learning_rate)
+
+
 def test_evaluation_runs_on_schedule_and_after_the_last_step():
     model = SmallSegmenter(1, 1, width=4)
     modes = []

@@ -1,0 +1,263 @@
+"""U-Net (Ronneberger, Fischer and Brox, 2015): the published forms, and the slim one we train."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.models.prior import start_from
+from course_utils.models.standardise import standardise
+
+Padding = Literal["same", "valid"]
+
+
+class UNet(nn.Module):
+    """Image in, logits of every pixel out, with details carried across by skip connections.
+
+    Going down, each stage applies two 3x3 convolutions, halves the map and doubles the channels;
+    going up, it doubles the map, halves the channels, joins what the same stage saw on the way
+    down, and applies two more. The default is slim (1.9 million parameters), normalises its
+    batches and standardises each image; `UNet.published()` and `UNet.original()` are the forms
+    of the literature.
+
+    Args:
+        in_channels: 1 (gray) or 3 (RGB).
+        num_classes: 1 for one defect logit per pixel, K + 1 for background and K classes.
+        width: channels of the first stage.
+        depth: how often the image is halved.
+        skips: whether the way up sees what the way down saw. False is for comparison only.
+        padding: of the 3x3 convolutions. With `"valid"` each one takes a border of 1 pixel away,
+            skips are cropped, and the output is smaller than the image.
+        normalise: batch normalisation after each 3x3 and 2x2 convolution.
+        standardise_input: bring each image to mean 0 and spread 1 first.
+        dropout: of the two deepest stages of the way down; skips are taken after it.
+        bottleneck: channels of one more 3x3 convolution before the last layer; None leaves it out.
+        prior: share of defect pixels that the untrained network starts from (Lin et al. 2017,
+            section 4.1); None starts undecided.
+
+    `forward` takes (N, in_channels, H, W) and returns (N, num_classes, H, W), less the border
+    with valid padding. It raises `ValueError` for other shapes, for sides that 2**depth does not
+    divide (same padding), and for images too small for valid padding.
+
+    >>> UNet(in_channels=3, num_classes=4)(torch.zeros(2, 3, 64, 48)).shape
+    torch.Size([2, 4, 64, 48])
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        num_classes: int = 1,
+        *,
+        width: int = 16,
+        depth: int = 4,
+        skips: bool = True,
+        padding: Padding = "same",
+        normalise: bool = True,
+        standardise_input: bool = True,
+        dropout: float = 0.0,
+        bottleneck: int | None = None,
+        prior: float | None = None,
+    ) -> None:
+        super().__init__()
+        if min(in_channels, num_classes, width, depth) < 1:
+            raise ValueError(
+                "in_channels, num_classes, width and depth must be at least 1, got "
+                f"{in_channels}, {num_classes}, {width}, {depth}"
+            )
+        if padding not in ("same", "valid"):
+            raise ValueError(f'padding must be "same" or "valid", got {padding!r}')
+        if bottleneck is not None and bottleneck < 1:
+            raise ValueError(f"bottleneck must be at least 1, or None, got {bottleneck}")
+        self.in_channels, self.depth, self.padding = in_channels, depth, padding
+        self.bottleneck = bottleneck
+        self.skips, self.standardise_input = skips, standardise_input
+        widths = [width * 2**stage for stage in range(depth + 1)]
+
+        self.down = nn.ModuleList()
+        for stage, (inputs, outputs) in enumerate(
+            zip([in_channels, *widths], widths, strict=False)
+        ):
+            block = double_convolution(inputs, outputs, padding=padding, normalise=normalise)
+            if dropout and stage >= depth - 1:
+                block.append(nn.Dropout(dropout))
+            self.down.append(block)
+        self.pool = nn.MaxPool2d(2)
+
+        self.grow, self.up = nn.ModuleList(), nn.ModuleList()
+        for outputs in reversed(widths[:-1]):
+            self.grow.append(up_convolution(2 * outputs, outputs, normalise=normalise))
+            joined = 2 * outputs if skips else outputs
+            block = double_convolution(joined, outputs, padding=padding, normalise=normalise)
+            self.up.append(block)
+        last = width
+        if bottleneck is not None:
+            block.extend(_convolution(width, bottleneck, 3, padding, normalise=normalise))
+            last = bottleneck
+        self.head = nn.Conv2d(last, num_classes, kernel_size=1)
+        self.apply(he_normal)
+        nn.init.xavier_uniform_(self.head.weight)
+        if prior is not None:
+            start_from(self.head, prior)
+
+    @classmethod
+    def published(cls, in_channels: int = 1, num_classes: int = 1) -> "UNet":
+        """The Keras network that most tutorials copy (`zhixuhao/unet`), parameter by parameter.
+
+        Its last but one layer has 2 channels with ReLU: when both are 0 everywhere, the network
+        answers a constant and learns no more.
+
+        >>> sum(p.numel() for p in UNet.published().parameters())
+        31031685
+        """
+        return cls(
+            in_channels,
+            num_classes,
+            width=64,
+            normalise=False,
+            standardise_input=False,
+            dropout=0.5,
+            bottleneck=2,
+        )
+
+    @classmethod
+    def original(cls, in_channels: int = 1, num_classes: int = 2) -> "UNet":
+        """The network of the paper: no padding, so 572 pixels in are 388 out.
+
+        >>> UNet.original().output_size(572, 572)
+        (388, 388)
+        """
+        return cls(
+            in_channels,
+            num_classes,
+            width=64,
+            padding="valid",
+            normalise=False,
+            standardise_input=False,
+            dropout=0.5,
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        self._check(image)
+        x = standardise(image) if self.standardise_input else image
+        seen = []
+        for stage, block in enumerate(self.down):
+            x = block(self.pool(x) if stage else x)  # (N, width * 2**stage, H / 2**stage, ...)
+            seen.append(x)
+        seen.pop()
+        for grow, block in zip(self.grow, self.up, strict=True):
+            x = grow(x)
+            skip = seen.pop()
+            if self.skips:
+                x = torch.cat([_cropped(skip, x), x], dim=1)
+            x = block(x)
+        return self.head(x)
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width of the output for an image of this size.
+
+        Raises `ValueError` for sizes that `forward` refuses.
+
+        >>> UNet.original().output_size(512, 512)
+        (324, 324)
+        """
+        return self._output_side(height), self._output_side(width)
+
+    def _output_side(self, side: int) -> int:
+        if self.padding == "same":
+            if side < 1 or side % 2**self.depth:
+                raise ValueError(
+                    f"sides must be multiples of {2**self.depth} (the image is halved "
+                    f"{self.depth} times), got {side}: pad or resize first"
+                )
+            return side
+        given = side
+        for stage in range(self.depth + 1):
+            side = (side if stage == 0 else side // 2) - 4
+        for _ in range(self.depth):
+            side = 2 * side - 4
+        if self.bottleneck is not None:
+            side -= 2
+        if side < 1:
+            raise ValueError(
+                f"sides of {given} pixels are too few: without padding, nothing would be left "
+                "after all convolutions"
+            )
+        return side
+
+    def _check(self, image: Tensor) -> None:
+        if image.ndim != 4 or image.shape[1] != self.in_channels:
+            raise ValueError(
+                f"image must be (N, {self.in_channels}, H, W), got {tuple(image.shape)}"
+            )
+        self.output_size(*image.shape[2:])
+
+
+def double_convolution(
+    inputs: int, outputs: int, *, padding: Padding = "same", normalise: bool = True
+) -> nn.Sequential:
+    """Two 3x3 convolutions, each with ReLU: the block that U-Net is made of.
+
+    >>> double_convolution(1, 8)(torch.zeros(2, 1, 16, 16)).shape
+    torch.Size([2, 8, 16, 16])
+    """
+    return nn.Sequential(
+        *_convolution(inputs, outputs, 3, padding, normalise=normalise),
+        *_convolution(outputs, outputs, 3, padding, normalise=normalise),
+    )
+
+
+def up_convolution(inputs: int, outputs: int, *, normalise: bool = True) -> nn.Sequential:
+    """Double the map (nearest), then a 2x2 convolution with ReLU that brings the channels down.
+
+    A 2x2 kernel has no centre: `"same"` pads one row and one column, at the bottom and the right.
+
+    >>> up_convolution(8, 4)(torch.zeros(2, 8, 16, 16)).shape
+    torch.Size([2, 4, 32, 32])
+    """
+    return nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="nearest"),
+        *_convolution(inputs, outputs, 2, "same", normalise=normalise),
+    )
+
+
+def he_normal(module: nn.Module) -> None:
+    """Start a convolution as Keras' `he_normal` does: a normal cut at two standard deviations.
+
+    The spread after the cut is sqrt(2 / fan-in) (He et al. 2015); biases start at 0.
+
+    >>> layer = nn.Conv2d(64, 64, 3)
+    >>> he_normal(layer)
+    >>> abs(layer.weight.std().item() / math.sqrt(2 / (64 * 9)) - 1) < 0.05
+    True
+    """
+    if isinstance(module, nn.Conv2d):
+        fan_in = module.weight[0].numel()
+        spread = math.sqrt(2 / fan_in) / _SPREAD_AFTER_CUT
+        nn.init.trunc_normal_(module.weight, std=spread, a=-2 * spread, b=2 * spread)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+_SPREAD_AFTER_CUT = 0.87962566103423978  # standard deviation of a normal cut at -2 and 2
+
+
+def _convolution(
+    inputs: int, outputs: int, kernel: int, padding: Padding, *, normalise: bool
+) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    side = kernel // 2 if padding == "same" else 0
+    if padding == "same" and kernel % 2 == 0:
+        layers.append(nn.ZeroPad2d((0, 1, 0, 1)))  # what "same" means for an even kernel
+        side = 0
+    layers.append(nn.Conv2d(inputs, outputs, kernel, padding=side, bias=not normalise))
+    if normalise:
+        layers.append(nn.BatchNorm2d(outputs))
+    return [*layers, nn.ReLU(inplace=True)]
+
+
+def _cropped(skip: Tensor, like: Tensor) -> Tensor:
+    # With valid padding the skip is larger: its centre is what `like` describes.
+    top = (skip.shape[2] - like.shape[2]) // 2
+    left = (skip.shape[3] - like.shape[3]) // 2
+    return skip[:, :, top : top + like.shape[2], left : left + like.shape[3]]

@@ -1,0 +1,174 @@
+"""The U that gave U-Net its name, drawn from sizes that were measured."""
+
+import math
+from itertools import pairwise
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from course_utils.models.unet_stages import Stage, UNetStages
+from course_utils.plots.style import (
+    BLUE,
+    FAINT,
+    GREEN,
+    INK,
+    ORANGE,
+    VERMILLION,
+    WIDTH,
+    in_course_style,
+    new_figure,
+    readable,
+)
+
+LEVEL = 0.95
+"""Inches from one stage down to the next."""
+HEAD = "-|>,head_width=.22,head_length=.42"
+TIMES = "\N{MULTIPLICATION SIGN}"
+Point = tuple[float, float]
+
+
+@in_course_style
+def unet_diagram(stages: UNetStages, *, title: str | None = None) -> Figure:
+    """Return a figure of a U-Net: one box for each stage, one arrow for each way between them.
+
+    A box is taller for a larger map and wider for more channels, both by their logarithm, and
+    says "side px · channels" above it. Where a skip connection is larger than the map it joins, its
+    arrow says what it is cropped to.
+
+    `stages`: what `measure_stages` found. Raises `ValueError` where the ways down and up do not
+    have the same number of stages.
+
+    >>> from course_utils.models.unet import UNet
+    >>> from course_utils.models.unet_stages import measure_stages
+    >>> figure = unet_diagram(measure_stages(UNet(3, 4), 128))
+    >>> [text.get_text() for text in figure.axes[0].texts][:2]
+    ['128 px · 3', '128 px · 16']
+    """
+    depth = len(stages.up)
+    if depth < 1 or len(stages.down) != depth + 1 or len(stages.grown) != depth:
+        raise ValueError(
+            "a U has one more stage down (the bottom) than up, got "
+            f"{len(stages.down)} down, {len(stages.grown)} grown, {depth} up"
+        )
+    canvas = _canvas(depth, title)
+    column = WIDTH / (2 * depth + 3)
+    boxes = _place(stages, column)
+    image, output = boxes[0], boxes[-1]
+    down, up = boxes[1 : depth + 2], boxes[depth + 2 : -1]
+    # Only in the top row do two labels stand side by side.
+    longest = max(len(box.label) for box in (image, down[0], up[-1], output))
+    size = min(9.0, 72 * column / (0.58 * longest))  # a letter is about .53 of its size wide
+    for box in boxes:
+        box.draw(canvas, size)
+
+    for box in (image, output):
+        canvas.text(box.x, box.bottom[1] - 0.06, box.stage.name, ha="center", va="top", size=size)
+
+    _arrow(canvas, [image.right, down[0].left], INK)
+    for above, below in pairwise(down):
+        _arrow(canvas, [above.bottom, (above.x, below.y), below.left], BLUE)
+    for below, above in pairwise([down[-1], *up]):
+        _arrow(canvas, [below.right, (above.x, below.y), above.bottom], ORANGE)
+    _arrow(canvas, [up[-1].right, output.left], INK)
+    cropped = False
+    for seen, grown, box in zip(reversed(down[:-1]), stages.grown, up, strict=True):
+        if stages.skips:
+            _arrow(canvas, [seen.right, box.left], GREEN, dashed=True)
+            cropped |= _tell_crop(canvas, seen, grown, box, size)
+    _legend(canvas, stages, cropped)
+    return canvas.figure  # type: ignore[return-value]
+
+
+class _Box:
+    """A stage with its place in the figure, in inches; `y` counts downwards in levels."""
+
+    def __init__(self, stage: Stage, x: float, level: int, colour: str) -> None:
+        self.stage, self.x, self.y, self.colour = stage, x, -level * LEVEL, colour
+        self.tall = 0.095 * math.log2(2 * math.sqrt(stage.height * stage.width))
+        self.wide = 0.045 * math.log2(2 * stage.channels)
+        self.label = f"{_size(stage)} px · {stage.channels}"
+        self.left: Point = (x - self.wide / 2, self.y)
+        self.right: Point = (x + self.wide / 2, self.y)
+        self.bottom: Point = (x, self.y - self.tall / 2)
+
+    def draw(self, canvas: Axes, size: float) -> None:
+        corner = (self.left[0], self.bottom[1])
+        canvas.add_patch(
+            Rectangle(corner, self.wide, self.tall, facecolor=self.colour, edgecolor="white")
+        )
+        top = self.y + self.tall / 2 + 0.05
+        canvas.text(self.x, top, self.label, ha="center", va="bottom", size=size)
+
+
+def _canvas(depth: int, title: str | None) -> Axes:
+    top, bottom = 0.85, depth * LEVEL + 0.62
+    figure = new_figure(top + bottom, title)
+    figure.set_layout_engine("none")  # the axes are the page: places are inches
+    canvas = figure.add_axes((0, 0, 1, (top + bottom) / figure.get_figheight()))
+    canvas.set(xlim=(0, WIDTH), ylim=(-bottom, top))
+    canvas.axis("off")
+    return canvas
+
+
+def _place(stages: UNetStages, column: float) -> list[_Box]:
+    depth = len(stages.up)
+    levels = [0, *range(depth + 1), *reversed(range(depth)), 0]
+    maps = [stages.image, *stages.down, *stages.up, stages.output]
+    colours = [FAINT, *[BLUE] * (depth + 1), *[ORANGE] * depth, FAINT]
+    return [
+        _Box(stage, (place + 0.5) * column, level, colour)
+        for place, (stage, level, colour) in enumerate(zip(maps, levels, colours, strict=True))
+    ]
+
+
+def _arrow(canvas: Axes, points: list[Point], colour: str, *, dashed: bool = False) -> None:
+    """Draw a line through all points, with a head at the last."""
+    for start, end in pairwise(points[:-1]):
+        canvas.plot(*zip(start, end, strict=True), color=colour, linewidth=1.6)
+    canvas.annotate(
+        "",
+        points[-1],
+        points[-2],
+        arrowprops={
+            "arrowstyle": HEAD,
+            "color": colour,
+            "linewidth": 1.6,
+            "linestyle": (0, (5, 2)) if dashed else "solid",
+            "shrinkA": 0,
+            "shrinkB": 1,
+            "mutation_scale": 14,
+        },
+    )
+
+
+def _size(stage: Stage) -> str:
+    if stage.height == stage.width:
+        return str(stage.height)
+    return f"{stage.height}{TIMES}{stage.width}"
+
+
+def _tell_crop(canvas: Axes, seen: _Box, grown: Stage, box: _Box, size: float) -> bool:
+    if (seen.stage.height, seen.stage.width) == (grown.height, grown.width):
+        return False
+    text = f"crop {_size(seen.stage)} → {_size(grown)}"
+    place = ((seen.right[0] + box.left[0]) / 2, seen.y + 0.04)
+    canvas.text(*place, text, ha="center", va="bottom", size=size, color=readable(VERMILLION))
+    return True
+
+
+def _legend(canvas: Axes, stages: UNetStages, cropped: bool) -> None:
+    """Explain in the two corners below the U, where nothing is drawn."""
+    bottom = canvas.get_ylim()[0] + 0.2
+    ways = [(BLUE, "max-pool: side / 2", False), (ORANGE, f"up-convolution: side {TIMES} 2", False)]
+    if stages.skips:
+        ways.append((GREEN, "skip: crop and join" if cropped else "skip: copy and join", True))
+    for row, (colour, text, dashed) in enumerate(reversed(ways)):
+        y = bottom + 0.24 * row
+        _arrow(canvas, [(0.15, y), (0.6, y)], colour, dashed=dashed)
+        canvas.text(0.7, y, text, va="center", size=9)
+    notes = [f"each box: a map after its 3{TIMES}3 convolutions", "side in pixels · channels"]
+    if not stages.skips:
+        notes.insert(0, "no skip connections")
+    for row, text in enumerate(reversed(notes)):
+        canvas.text(WIDTH - 0.15, bottom + 0.24 * row, text, ha="right", va="center", size=9)

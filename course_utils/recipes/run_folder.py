@@ -1,0 +1,228 @@
+"""One training in a folder of its own: it can be stopped, started again, and looked at."""
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from lightning_fabric import Fabric
+
+from course_utils.data import DefectDataset
+from course_utils.plots import as_png, errors, learning_curves
+from course_utils.recipes.segmentation import (
+    Parts,
+    Segmentation,
+    SegmentationRecipe,
+    open_parts,
+    train_segmentation,
+)
+from course_utils.recipes.segmentation_scores import decide
+from course_utils.training import History
+
+PICTURES = 8
+RECIPE, SCORES, CHECKPOINT, LOCK = "recipe.json", "scores.json", "checkpoint.pt", ".training.lock"
+
+
+def run_in_folder(
+    fabric: Fabric,
+    recipe: SegmentationRecipe,
+    folder: Path,
+    looks: int = 10,
+    progress: bool = True,
+) -> dict[str, float]:
+    """Train as `recipe` says, keep everything in `folder`, and return the test images' scores.
+
+    A training that was stopped goes on; a finished one returns its scores at once. The folder gets
+    `recipe.json`, `checkpoint.pt`, `tensorboard/`, `scores.json`, `learning.png` and
+    `predictions.png`. Nothing is written before the images were read.
+
+    Args:
+        fabric: what `launch` hands over.
+        looks: how often to look at the validation images at most, the end included.
+
+    Raises `ValueError` if the folder holds a training by another recipe, `FileExistsError` if it
+    holds anything else or another process trains in it, and what `train_segmentation` raises.
+    """
+    if looks < 1:
+        raise ValueError(f"looks must be at least 1, got {looks}")
+    if fabric.is_global_zero:
+        require_place(folder, recipe)
+    fabric.barrier()
+    if (folder / SCORES).exists():
+        return read_scores(folder)
+    parts = open_parts(recipe, progress=progress and fabric.is_global_zero)
+    with _held(folder) if fabric.is_global_zero else nullcontext():
+        if fabric.is_global_zero:
+            require_place(folder, recipe)  # whoever held it until now may have used it
+            _write(folder / RECIPE, json.dumps(asdict(recipe), indent=2) + "\n")
+        fabric.barrier()
+        started = perf_counter()
+        result = train_segmentation(
+            recipe,
+            parts,
+            fabric=fabric,
+            folder=folder,
+            evaluate_every=math.ceil(recipe.steps / looks),
+            progress=progress,
+            description=f"{recipe.loss}, seed {recipe.seed}",
+        )
+        if fabric.is_global_zero:
+            _picture(parts, result, folder)
+            report = _report(parts, result, fabric, perf_counter() - started)
+            _write(folder / SCORES, json.dumps(report, indent=2) + "\n")
+    return result.scores
+
+
+def require_place(folder: Path, recipe: SegmentationRecipe) -> None:
+    """Raise unless `folder` is free for `recipe` or holds its training; write nothing.
+
+    Raises `ValueError` if it holds a training by another recipe, and `FileExistsError` if it holds
+    anything else or is a file.
+
+    >>> require_place(Path("nowhere"), SegmentationRecipe())
+    """
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise FileExistsError(f"{nearest} is a file: choose another folder")
+    if not folder.exists():
+        return
+    file, wanted = folder / RECIPE, asdict(recipe)
+    if not file.exists():
+        ours = {LOCK, _draft(file).name}
+        others = sorted(path.name for path in folder.iterdir() if path.name not in ours)
+        if others:
+            raise FileExistsError(
+                f"{folder} holds {others[0]} and no {RECIPE}: choose an empty or new folder"
+            )
+        return
+    found = _read(file)
+    if found.keys() != wanted.keys():
+        raise FileExistsError(
+            f"{file} is no recipe of this version of course_utils: choose another folder"
+        )
+    started = (folder / CHECKPOINT).exists() or (folder / SCORES).exists()
+    different = [name for name in wanted if found[name] != wanted[name]]
+    if started and different:
+        name = different[0]
+        raise ValueError(
+            f"{folder} holds a training with {name} {found[name]!r}, and this one has "
+            f"{wanted[name]!r}: choose another folder, or delete that one"
+        )
+
+
+def read_scores(folder: Path) -> dict[str, float]:
+    """Return the scores of the finished training in `folder`, as `run_in_folder` returned them.
+
+    Raises `FileNotFoundError` if there are none, and `ValueError` if the file is damaged.
+
+    >>> read_scores(Path("nowhere"))
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: ...
+    """
+    scores = _read(folder / SCORES).get("scores")
+    if not isinstance(scores, dict):
+        raise ValueError(f"{folder / SCORES} holds no scores: delete it to score the test again")
+    return {name: math.nan if value is None else value for name, value in scores.items()}
+
+
+def collect_scores(out: Path) -> list[dict[str, Any]]:
+    """Return a row for each finished training in `out`/LOSS/seed_N: its recipe and its scores.
+
+    A score that is not defined, of a class that the test images do not show, is None.
+
+    >>> collect_scores(Path("nowhere"))
+    []
+    """
+    found = sorted(
+        (file.parent for file in out.glob(f"*/seed_*/{SCORES}")),
+        key=lambda folder: (folder.parent.name, len(folder.name), folder.name),
+    )
+    return [_read(folder / RECIPE) | _plain(read_scores(folder)) for folder in found]
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Make `folder` if need be, and keep every other process from training in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / LOCK, timeout=0):  # dropped by the system if its process dies
+            yield
+    except Timeout:
+        raise FileExistsError(
+            f"another process trains in {folder}: wait for its end, or choose another folder"
+        ) from None
+
+
+def _report(parts: Parts, result: Segmentation, fabric: Fabric, seconds: float) -> dict[str, Any]:
+    return {
+        "scores": _plain(result.scores),
+        "threshold": result.threshold,
+        "split": parts.test.split_note,
+        "images": {name: len(getattr(parts, name)) for name in ("train", "val", "test")},
+        "seconds_since_last_start": round(seconds, 1),
+        "device": str(fabric.device),
+        "precision": fabric.strategy.precision.precision,
+        "processes": fabric.world_size,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+
+
+def _picture(parts: Parts, result: Segmentation, folder: Path) -> None:
+    curves = learning_curves({"training": _columns(result.history)})
+    _write(folder / "learning.png", as_png(curves))
+    chosen = _with_defects(parts.test)
+    found = decide(result.probabilities[chosen], result.threshold)
+    figure = errors(
+        [parts.test[i].image for i in chosen],
+        [parts.test[i].mask > 0 for i in chosen],
+        list(found > 0),
+        [parts.test[i].name for i in chosen],
+    )
+    _write(folder / "predictions.png", as_png(figure))
+
+
+def _with_defects(test: DefectDataset) -> list[int]:
+    """Some images with defects, evenly spaced."""
+    defects = [i for i in range(len(test)) if bool(test[i].mask.any())]
+    return [defects[n * len(defects) // PICTURES] for n in range(min(PICTURES, len(defects)))]
+
+
+def _columns(history: History) -> dict[str, list[float]]:
+    names = [name for name in history.evaluations[0] if name != "step"]
+    steps, _ = history.metric(names[0])
+    losses = [history.loss[int(step) - 1] for step in steps]
+    return {"step": steps, "loss": losses, **{name: history.metric(name)[1] for name in names}}
+
+
+def _plain(scores: dict[str, float]) -> dict[str, float | None]:
+    # JSON has no NaN, and other readers than Python's refuse it.
+    return {name: None if math.isnan(value) else value for name, value in scores.items()}
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged ({error}): choose another folder") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{file} is not of a training of this course: choose another folder")
+    return found
+
+
+def _write(file: Path, content: str | bytes) -> None:
+    draft = _draft(file)
+    draft.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.replace(draft, file)
+
+
+def _draft(file: Path) -> Path:
+    return file.with_name(file.name + ".part")

@@ -1,0 +1,109 @@
+"""Score a segmentation: IoU, Dice and average precision, of one defect class or of several."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from course_utils.evaluation import (
+    average_precision,
+    best_threshold,
+    confusion_matrix,
+    dice,
+    iou,
+    per_class_dice,
+    per_class_iou,
+)
+
+
+def choose_threshold(probabilities: Tensor, masks: Tensor) -> float | None:
+    """Return the threshold with the best IoU on these (validation) images; None for many classes.
+
+    With several classes the most probable one is taken, and there is nothing to choose.
+
+    >>> import torch
+    >>> defect = torch.tensor([[[0.1, 0.8]]])
+    >>> choose_threshold(torch.stack([1 - defect, defect], dim=1), torch.tensor([[[0, 1]]]))
+    0.8...
+    """
+    if probabilities.shape[1] > 2:
+        return None
+    return best_threshold(probabilities[:, 1], masks > 0, criterion="iou")
+
+
+def decide(probabilities: Tensor, threshold: float | None) -> Tensor:
+    """Return the class of each pixel, (N, H, W), from probabilities (N, K, H, W).
+
+    With a threshold, class 1 where its probability reaches it, else 0; without, the most probable
+    class. Raises `ValueError` for a threshold and more than two classes.
+
+    >>> import torch
+    >>> probabilities = torch.tensor([0.6, 0.4]).reshape(1, 2, 1, 1)
+    >>> decide(probabilities, 0.3).item(), decide(probabilities, None).item()
+    (1, 0)
+    """
+    if threshold is None:
+        return probabilities.argmax(dim=1)
+    if probabilities.shape[1] != 2:
+        raise ValueError(
+            f"a threshold decides between 2 classes, got {probabilities.shape[1]}: pass None"
+        )
+    return (probabilities[:, 1] >= threshold).long()
+
+
+def score_segmentation(
+    probabilities: Tensor, masks: Tensor, threshold: float | None, class_names: Sequence[str]
+) -> dict[str, float]:
+    """Return IoU, Dice and AP over all pixels, by name; several classes add a row for each.
+
+    Args:
+        probabilities: of each class, (N, K, H, W).
+        masks: the true classes, (N, H, W).
+        threshold: as `choose_threshold` returned it **on other images**.
+        class_names: K names, `"background"` first.
+
+    With several classes `iou`, `dice` and `ap` are means over the defect classes; what is not
+    defined is NaN and left out of them: all three of a class that is neither there nor predicted,
+    AP of every class that is not there.
+
+    Raises `ValueError` if the masks hold no defect, or if the numbers of classes differ.
+
+    >>> import torch
+    >>> probabilities = torch.eye(2)[torch.tensor([[[0, 1, 1, 0]]])].movedim(-1, 1)
+    >>> scores = score_segmentation(
+    ...     probabilities, torch.tensor([[[0, 1, 0, 0]]]), 0.5, ("background", "defect")
+    ... )
+    >>> scores["iou"], round(scores["dice"], 3), scores["ap"]
+    (0.5, 0.667, 0.5)
+    """
+    if probabilities.shape[1] != len(class_names):
+        raise ValueError(
+            f"probabilities are of {probabilities.shape[1]} classes, and {len(class_names)} have "
+            "names: give one name for each, background first"
+        )
+    if not bool((masks > 0).any()):
+        raise ValueError("there is nothing to score: the masks hold no defect")
+    found = decide(probabilities, threshold)
+    if len(class_names) == 2:
+        truth = masks > 0
+        return {
+            "iou": iou(found, truth),
+            "dice": dice(found, truth),
+            "ap": average_precision(probabilities[:, 1], truth),
+        }
+    confusion = confusion_matrix(found, masks, len(class_names))
+    by_class = {
+        "iou": per_class_iou(confusion)[1:],
+        "dice": per_class_dice(confusion)[1:],
+        "ap": np.array([_ap(probabilities, masks, c) for c in range(1, len(class_names))]),
+    }
+    scores = {name: float(np.nanmean(values)) for name, values in by_class.items()}
+    for name, values in by_class.items():
+        for class_name, value in zip(class_names[1:], values, strict=True):
+            scores[f"{name}/{class_name}"] = float(value)
+    return scores
+
+
+def _ap(probabilities: Tensor, masks: Tensor, c: int) -> float:
+    truth = masks == c
+    return average_precision(probabilities[:, c], truth) if bool(truth.any()) else np.nan

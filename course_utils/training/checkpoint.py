@@ -1,0 +1,129 @@
+"""Everything that a training run needs to go on, in one file that is never half written."""
+
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from course_utils.training.history import History
+
+# What the parts of this file raise when it is cut short, changed, or something else altogether.
+UNREADABLE = (
+    zipfile.BadZipFile,
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+)
+FORMAT = "course_utils checkpoint, version 1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training run after one of its steps.
+
+    `fit(..., checkpoint=path)` writes and reads these. By hand, one is good for the weights of a
+    run: `model.load_state_dict(Checkpoint.load(path).model)`.
+
+    >>> import tempfile
+    >>> model = torch.nn.Conv2d(1, 1, 1)
+    >>> saved = Checkpoint(1, {"steps": 1}, model.state_dict(), {}, {}, {}, {}, History([0.5]), [])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     saved.save(f"{folder}/run.pt")
+    ...     found = Checkpoint.load(f"{folder}/run.pt")
+    >>> found.history.loss, bool((found.model["weight"] == model.weight).all())
+    ([0.5], True)
+    """
+
+    step: int
+    """Steps that were done."""
+    settings: dict[str, Any]
+    """What a run that goes on from here must agree with."""
+    model: dict[str, Tensor]
+    """The model's `state_dict`: parameters and buffers."""
+    hidden_buffers: dict[str, Tensor]
+    """Buffers that a `state_dict` leaves out (`persistent=False`)."""
+    optimiser: dict[str, Any]
+    schedule: dict[str, Any]
+    precision: dict[str, Any]
+    """The state of the loss scaling, where the precision has one."""
+    history: History
+    places: list[dict[str, Any]]
+    """Of each process: the place in its batches and all random states."""
+
+    def save(self, path: str | Path) -> None:
+        """Write the file in one piece: whoever is killed here leaves the old file or the new one.
+
+        Raises `OSError` if the disk is full or the folder is missing; the old file stays.
+        """
+        path = Path(path)
+        draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+        fields = {**vars(self), "history": self.history.state_dict()}
+        try:
+            with draft.open("wb") as file:
+                torch.save({"format": FORMAT, **fields}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+        _flush_folder(path.parent)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Checkpoint":
+        """Read a file that `save` wrote, onto the CPU, without running code from it.
+
+        Raises `FileNotFoundError` if there is none, and `ValueError` if it is damaged or something
+        else.
+
+        >>> Checkpoint.load("nowhere.pt")
+        Traceback (most recent call last):
+            ...
+        FileNotFoundError: there is no checkpoint nowhere.pt
+        """
+        path = Path(path)
+        if not path.exists():
+            raise FileNotFoundError(f"there is no checkpoint {path}")
+        try:
+            with zipfile.ZipFile(path) as archive:  # torch writes checksums and does not read them
+                if damaged := archive.testzip():
+                    raise ValueError(f"its part {damaged} is damaged")
+            found = torch.load(path, map_location="cpu", weights_only=True)
+            if not isinstance(found, Mapping) or found.get("format") != FORMAT:
+                raise ValueError("it was not written by this version of course_utils")
+            fields = {name: found[name] for name in cls.__dataclass_fields__}
+            return cls(**{**fields, "history": History.from_state_dict(fields["history"])})
+        except UNREADABLE as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(
+                f"{path} cannot be read as a checkpoint ({reason}): delete it or choose another "
+                "path"
+            ) from error
+
+
+def remove_drafts(path: Path) -> None:
+    """Remove what runs that were killed while writing the checkpoint `path` have left beside it."""
+    for draft in path.parent.glob(f".{path.name}.*.part"):
+        draft.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    # The new name survives a power cut only once the folder is on disk, too. Windows, which has
+    # no such call, does it by itself.
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

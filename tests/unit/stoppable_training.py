@@ -1,0 +1,161 @@
+"""A small training with everything that draws random numbers, for tests that stop it."""
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from course_utils.config import seed_everything
+from course_utils.data import Sample
+from course_utils.training import History, fit
+
+STEPS = 11  # with 4 batches a pass, the third pass ends within
+
+
+class Stopped(Exception):
+    """The training was stopped from outside."""
+
+
+class Augmented(Dataset):
+    """Images with noise from the three global generators."""
+
+    def __len__(self) -> int:
+        return 15
+
+    def __getitem__(self, index: int) -> Sample:
+        rng = torch.Generator().manual_seed(index)
+        image = torch.rand(1, 8, 8, generator=rng)
+        mask = (image[0] > 0.6).long()
+        image = image + 0.2 * torch.rand(1, 8, 8) + 0.1 * random.random()
+        image = image + 0.1 * float(np.random.rand())  # noqa: NPY002
+        return Sample(image, mask, 1, "g", str(index))
+
+
+class OwnNoise(Augmented):
+    """Images with noise from a generator of its own."""
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(5)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        return sample._replace(image=sample.image + 0.3 * float(self.rng.random()))
+
+
+class LeastSeen(Sampler[int]):
+    """Draws what it drew least, with a little luck: it remembers more than random states."""
+
+    def __init__(self, size: int) -> None:
+        self.drawn = torch.zeros(size)
+
+    def __len__(self) -> int:
+        return len(self.drawn)
+
+    def __iter__(self) -> Iterator[int]:
+        for _ in range(len(self)):
+            chosen = int((self.drawn + 2 * torch.rand(len(self))).argmin())
+            self.drawn[chosen] += 1
+            yield chosen
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"drawn": self.drawn}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.drawn = state["drawn"]
+
+
+def loader(dataset: Dataset, **settings: Any) -> DataLoader:
+    return DataLoader(dataset, batch_size=4, **settings)
+
+
+PREPARED = list(loader(Augmented()))
+
+SOURCES: dict[str, Callable[[], Any]] = {
+    "shuffled": lambda: loader(Augmented(), shuffle=True),
+    "two workers": lambda: loader(Augmented(), shuffle=True, num_workers=2),
+    "own generator": lambda: loader(
+        Augmented(), shuffle=True, generator=torch.Generator().manual_seed(1)
+    ),
+    "noise of its own": lambda: loader(OwnNoise(), shuffle=True),
+    "sampler with a state": lambda: loader(Augmented(), sampler=LeastSeen(15)),
+    "list": lambda: PREPARED,
+}
+
+
+class HiddenBuffer(nn.Module):
+    """Adds the average of what it has seen, and keeps it out of the `state_dict`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()), persistent=False)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.seen.mul_(0.9).add_(0.1 * image.detach().float().mean())
+        return image + self.seen
+
+
+def network() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+        HiddenBuffer(),
+        nn.Conv2d(8, 1, 1),
+    )
+
+
+def cross_entropy(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return nn.functional.binary_cross_entropy_with_logits(logits, mask.unsqueeze(1).float())
+
+
+def weights(model: nn.Module) -> torch.Tensor:
+    """All parameters and buffers, as one vector."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return torch.cat([tensor.detach().flatten().double() for tensor in tensors])
+
+
+def train(
+    make_batches: Callable[[], Any] = SOURCES["shuffled"],
+    *,
+    seed: int = 0,
+    stop_after: int | None = None,
+    error: type[BaseException] = Stopped,
+    **settings: Any,
+) -> tuple[torch.Tensor, History, float]:
+    """Train a new network; returns its weights, the history and the next random number.
+
+    With `stop_after`, an error leaves the loss function in the step after that one. Evaluation
+    draws random numbers, too, so that a lost state cannot stay unseen.
+    """
+    seed_everything(seed)
+    model = network()
+    batches = make_batches()
+    steps_here = 0
+
+    def loss(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        nonlocal steps_here
+        if steps_here == stop_after:
+            raise error
+        steps_here += 1
+        return cross_entropy(logits, mask)
+
+    history = fit(
+        model,
+        batches,
+        loss,
+        **{
+            "steps": STEPS,
+            "evaluate": lambda _: {"luck": torch.rand(())},
+            "evaluate_every": 3,
+            "device": "cpu",
+            "precision": "32-true",
+            **settings,
+        },
+    )
+    return weights(model), history, float(torch.rand(()))

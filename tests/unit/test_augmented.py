@@ -1,0 +1,117 @@
+from collections import Counter
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+from torchvision.transforms import v2
+
+from course_utils.data import Augmented, DefectDataset, InMemory, Sample
+
+
+class Marked:
+    """Images that say in red where their own mask is, so that both can be compared."""
+
+    class_names = ("background", "a", "b")
+    channels = 3
+    split_note = "Made for this test."
+
+    def __init__(self, side=12):
+        self.side = side
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        mask = torch.zeros(self.side, self.side + 2, dtype=torch.long)
+        mask[1 : 2 + index, 1:4] = 1
+        mask[-2, -3:] = 2
+        image = torch.rand(3, *mask.shape, generator=torch.Generator().manual_seed(index))
+        image[0] = mask / 2
+        return Sample(image, mask, 1, f"g{index}", f"n{index}")
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+def test_image_and_mask_are_turned_over_alike():
+    shown = Augmented(Marked())
+    for index in list(range(6)) * 8:
+        sample = shown[index]
+        assert torch.equal(sample.image[0], sample.mask / 2)
+
+
+def test_by_default_the_four_ways_to_turn_come_equally_often():
+    plain = Marked()[2]
+    ways = {
+        "as it is": plain.image,
+        "left to right": plain.image.flip(-1),
+        "upside down": plain.image.flip(-2),
+        "both": plain.image.flip(-1, -2),
+    }
+    shown = Augmented(Marked())
+    seen = Counter(
+        next(name for name, image in ways.items() if torch.equal(image, found))
+        for found in (shown[2].image for _ in range(400))
+    )
+    assert set(seen) == set(ways)
+    # Each has a quarter; beyond 140 or below 60 lies one run in ten thousand.
+    assert all(60 < number < 140 for number in seen.values())
+
+
+def test_a_transform_that_interpolates_leaves_classes_whole():
+    turn = v2.RandomAffine(30, (0.2, 0.2), (0.8, 1.3), interpolation=v2.InterpolationMode.BILINEAR)
+    shown = Augmented(Marked(24), turn)
+    before = set(Marked(24)[0].image.flatten().tolist())
+    blended = False
+    for _ in range(10):
+        sample = shown[0]
+        assert sample.mask.dtype == torch.long
+        assert set(sample.mask.unique().tolist()) <= {0, 1, 2}
+        blended |= bool(set(sample.image.flatten().tolist()) - before)
+    assert blended
+
+
+def test_a_change_of_light_leaves_the_mask_alone():
+    shown = Augmented(Marked(), v2.ColorJitter(brightness=(0.5, 0.5)))
+    plain = Marked()[1]
+    assert torch.equal(shown[1].mask, plain.mask)
+    torch.testing.assert_close(shown[1].image, plain.image / 2)
+
+
+def test_plain_tensors_come_out_and_the_rest_stays():
+    found, plain = Augmented(Marked())[3], Marked()[3]
+    assert type(found.image) is torch.Tensor
+    assert type(found.mask) is torch.Tensor
+    assert found.mask.shape == plain.mask.shape
+    assert (found.label, found.group, found.name) == (plain.label, plain.group, plain.name)
+
+
+def test_what_is_held_in_memory_is_not_changed():
+    held = InMemory(Marked())
+    before = [(sample.image.clone(), sample.mask.clone()) for sample in held.samples]
+    shown = Augmented(held, v2.Compose([v2.RandomHorizontalFlip(), v2.ColorJitter(0.5)]))
+    for _ in range(4):
+        list(DataLoader(shown, batch_size=3))
+    for sample, (image, mask) in zip(held.samples, before, strict=True):
+        assert torch.equal(sample.image, image)
+        assert torch.equal(sample.mask, mask)
+
+
+def test_the_same_random_state_gives_the_same_images():
+    shown = Augmented(Marked())
+    state = torch.get_rng_state()
+    first = [shown[i].image for i in range(6)]
+    other = [shown[i].image for i in range(6)]
+    torch.set_rng_state(state)
+    again = [shown[i].image for i in range(6)]
+    assert all(map(torch.equal, first, again))
+    assert not all(map(torch.equal, first, other))
+
+
+def test_it_says_of_itself_what_the_data_set_says():
+    shown = Augmented(Marked())
+    assert isinstance(shown, DefectDataset)
+    assert (len(shown), shown.channels, shown.class_names) == (6, 3, Marked.class_names)
+    assert shown.split_note == "Made for this test."

@@ -1,0 +1,117 @@
+"""The file of a checkpoint is whole, or it is refused."""
+
+import os
+
+import pytest
+import torch
+from torch import nn
+
+from course_utils.training import Checkpoint, History
+from course_utils.training.checkpoint import remove_drafts
+
+
+def example(step: int = 1) -> Checkpoint:
+    torch.manual_seed(step)
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    history = History([0.1 + 0.2] * step, [1e-2] * step, [{"step": step, "IoU": 1 / 3}])
+    return Checkpoint(step, {"steps": 9}, model.state_dict(), {}, {}, {}, {}, history, [])
+
+
+def test_what_was_saved_is_loaded(tmp_path):
+    saved = example(3)
+    saved.save(tmp_path / "run.pt")
+    found = Checkpoint.load(tmp_path / "run.pt")
+    assert (found.step, found.settings, found.history) == (3, {"steps": 9}, saved.history)
+    assert found.model.keys() == saved.model.keys()
+    assert all(torch.equal(found.model[name], saved.model[name]) for name in saved.model)
+    assert os.listdir(tmp_path) == ["run.pt"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "run.pt"
+    example(1).save(path)
+
+    def disk_full(value, file):
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        example(2).save(path)
+    assert Checkpoint.load(path).step == 1
+    assert os.listdir(tmp_path) == ["run.pt"]
+
+
+def test_at_each_moment_of_writing_the_file_is_the_old_or_the_new_one(tmp_path, monkeypatch):
+    path = tmp_path / "run.pt"
+    example(1).save(path)
+    seen = []
+
+    def looked_at(name):
+        function = getattr(os, name)
+
+        def call(*arguments):
+            seen.append((name, Checkpoint.load(path).step))
+            result = function(*arguments)
+            seen.append((name, Checkpoint.load(path).step))
+            return result
+
+        monkeypatch.setattr(os, name, call)
+
+    looked_at("fsync")
+    looked_at("replace")
+    example(2).save(path)
+    # The draft is on disk before it takes the place of the old file.
+    assert seen[:4] == [("fsync", 1), ("fsync", 1), ("replace", 1), ("replace", 2)]
+
+
+def test_drafts_of_killed_runs_are_removed_and_nothing_else(tmp_path):
+    for name in (".run.pt.123.part", "run.pt", ".other.pt.123.part"):
+        (tmp_path / name).touch()
+    remove_drafts(tmp_path / "run.pt")
+    assert sorted(os.listdir(tmp_path)) == [".other.pt.123.part", "run.pt"]
+
+
+class Unsafe:
+    def __reduce__(self):
+        return os.mkdir, ("unsafe",)
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.999])
+def test_a_file_that_was_cut_short_is_refused(tmp_path, share):
+    path = tmp_path / "run.pt"
+    example().save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ValueError, match=r"cannot be read as a checkpoint.*delete it or choose"):
+        Checkpoint.load(path)
+
+
+def test_a_file_with_a_changed_weight_is_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    saved = example()
+    saved.save(path)
+    whole = path.read_bytes()
+    weight = saved.model["0.weight"].numpy().tobytes()
+    assert whole.count(weight) == 1
+    path.write_bytes(whole.replace(weight, weight[::-1]))
+    with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
+        Checkpoint.load(path)
+
+
+@pytest.mark.parametrize(
+    "content", [[1, 2], {"model": {}}, {"format": "course_utils checkpoint, version 1"}, Unsafe()]
+)
+def test_a_foreign_file_is_refused_and_not_run(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    torch.save(content, "run.pt")
+    with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
+        Checkpoint.load("run.pt")
+    assert os.listdir(tmp_path) == ["run.pt"]
+
+
+def test_text_and_folders_are_refused(tmp_path):
+    (tmp_path / "run.txt").write_text("epoch 3: fine")
+    for path in (tmp_path / "run.txt", tmp_path):
+        with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
+            Checkpoint.load(path)

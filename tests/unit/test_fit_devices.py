@@ -1,0 +1,165 @@
+"""Two processes on the CPU stand for two GPUs. Functions that they call stand at the top level."""
+
+import pytest
+import torch
+from stoppable_training import (
+    Augmented,
+    LeastSeen,
+    Stopped,
+    cross_entropy,
+    loader,
+    network,
+    weights,
+)
+from torch import nn
+
+from course_utils.config import seed_everything
+from course_utils.data import Sample
+from course_utils.training import Checkpoint, fit, launch
+
+LARGE = 1_000_000  # more than a pipe between processes holds
+CPU = {"device": "cpu", "precision": "32-true"}
+
+
+class Fixed(Augmented):
+    """Images without noise, so that every process can be compared with one alone."""
+
+    def __len__(self):
+        return 16
+
+    def __getitem__(self, index):
+        image = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(index))
+        return Sample(image, (image[0] > 0.6).long(), 1, "g", str(index))
+
+
+def plain_network():
+    return nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 1))
+
+
+def train_plainly(fabric):
+    """Without batch normalisation and dropout: the number of devices makes no difference."""
+    seed_everything(0)
+    model = plain_network()
+    batches = loader(Fixed(), sampler=LeastSeen(16), num_workers=0)
+    history = fit(
+        model,
+        batches,
+        cross_entropy,
+        steps=7,
+        evaluate=lambda model: {"rank": fabric.global_rank, "mean": float(weights(model).mean())},
+        fabric=fabric,
+    )
+    return weights(model), history
+
+
+def train_resumed(fabric, path, stop_after, seed=0):
+    """With everything that draws random numbers; stopped in both processes."""
+    seed_everything(seed)
+    model = network()
+    steps_here = 0
+
+    def loss(logits, mask):
+        nonlocal steps_here
+        if steps_here == stop_after:
+            raise Stopped
+        steps_here += 1
+        return cross_entropy(logits, mask)
+
+    class Even(Augmented):
+        def __len__(self):
+            return 16
+
+    history = fit(
+        model,
+        loader(Even(), shuffle=True),
+        loss,
+        steps=9,
+        checkpoint=path,
+        checkpoint_every=2,
+        log_folder=path.parent / "log",
+        fabric=fabric,
+    )
+    return weights(model), history
+
+
+def everything_on_two(fabric, folder):
+    """Processes take seconds to start, so they do all that is compared below."""
+    results = {"plain": train_plainly(fabric)}
+    results["undisturbed"] = train_resumed(fabric, folder / "undisturbed.pt", None)
+    with pytest.raises(Stopped):
+        train_resumed(fabric, folder / "stopped.pt", 7)
+    fabric.barrier()
+    results["resumed"] = train_resumed(fabric, folder / "stopped.pt", None, seed=5)
+    with pytest.raises(ValueError, match="batch of 3 cannot be shared evenly by 2"):
+        fit(plain_network(), loader(Augmented()), cross_entropy, steps=4, fabric=fabric)
+    with pytest.raises(ValueError, match="DataLoader of a map-style data set, got list"):
+        fit(plain_network(), [1], cross_entropy, steps=4, fabric=fabric)
+    dropped = nn.functional.dropout(torch.ones(64))
+    results["differs"] = not torch.equal(fabric.broadcast(dropped), dropped)
+    gathered = [None, None]
+    torch.distributed.all_gather_object(gathered, results)
+    return gathered, "x" * LARGE
+
+
+@pytest.fixture(scope="module")
+def on_two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    found, large = launch(everything_on_two, folder, devices=2, **CPU)
+    assert len(large) == LARGE
+    return folder, found
+
+
+def test_two_devices_take_the_steps_of_one(on_two):
+    alone_weights, alone = launch(train_plainly, **CPU)
+    for rank in (0, 1):
+        found, history = on_two[1][rank]["plain"]
+        torch.testing.assert_close(found, alone_weights, rtol=1e-4, atol=1e-6)
+        assert history.loss == pytest.approx(alone.loss, rel=1e-5)
+        assert history.learning_rate == alone.learning_rate
+
+
+def test_both_have_the_same_weights_and_the_history_of_the_first(on_two):
+    first, second = on_two[1]
+    for run in ("plain", "undisturbed", "resumed"):
+        assert first[run][1] == second[run][1]
+        parameters = slice(0, -20)  # statistics of batch normalisation are each device's own
+        assert torch.equal(first[run][0][parameters], second[run][0][parameters])
+    assert second["plain"][1].evaluations[0]["rank"] == 0
+
+
+def test_a_run_on_two_devices_goes_on_bit_for_bit(on_two):
+    for found in on_two[1]:
+        assert found["resumed"][1] == found["undisturbed"][1]
+    assert torch.equal(on_two[1][0]["resumed"][0], on_two[1][0]["undisturbed"][0])
+    saved = Checkpoint.load(on_two[0] / "stopped.pt")
+    assert (saved.step, len(saved.places)) == (9, 2)
+
+
+def test_devices_draw_random_numbers_of_their_own(on_two):
+    assert [found["differs"] for found in on_two[1]] == [False, True]
+
+
+def test_a_checkpoint_of_two_processes_is_refused_by_one(on_two):
+    with pytest.raises(ValueError, match="processes is 2 in the file and 1 in this call"):
+        launch(train_resumed, on_two[0] / "stopped.pt", None, **CPU)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"devices": 0}, "at least 1"),
+        ({"devices": "two"}, "or \"auto\", got 'two'"),
+        ({"device": "cuda:1", "devices": 2}, "cuda:1 is one device"),
+    ],
+)
+def test_devices_that_cannot_be_are_refused(settings, said):
+    with pytest.raises(ValueError, match=said):
+        launch(train_plainly, **{"device": "cpu", **settings})
+
+
+def test_fit_refuses_a_device_beside_a_fabric():
+    def both(fabric):
+        fit(plain_network(), [1], cross_entropy, steps=1, fabric=fabric, device="cpu")
+
+    with pytest.raises(ValueError, match="give these to launch"):
+        launch(both, **CPU)

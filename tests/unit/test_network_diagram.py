@@ -1,0 +1,105 @@
+"""The drawn U: every stage and every way between stages, readable."""
+
+import dataclasses
+from itertools import combinations
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
+from matplotlib.text import Annotation
+
+from course_utils.models.unet import UNet
+from course_utils.models.unet_stages import measure_stages
+from course_utils.plots.network_diagram import unet_diagram
+from course_utils.plots.style import GREEN, WIDTH
+
+FORMS = {
+    "slim": (UNet(3, 4), 128, None),
+    "no skips": (UNet(3, 4, skips=False), 128, None),
+    "valid": (UNet(1, 2, width=64, depth=3, padding="valid"), 572, None),
+    "not square": (UNet(3, 4), 512, 384),
+    "shallow": (UNet(1, 1, depth=1), 64, None),
+    "deep": (UNet(1, 1, depth=6, width=4), 256, None),
+}
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def drawn(request):
+    model, height, width = FORMS[request.param]
+    stages = measure_stages(model, height, width)
+    return stages, unet_diagram(stages, title="A finding")
+
+
+def words(figure):
+    return [text.get_text() for text in figure.axes[0].texts if text.get_text()]
+
+
+def test_each_stage_has_its_box_and_its_size_in_words(drawn):
+    stages, figure = drawn
+    maps = [stages.image, *stages.down, *stages.up, stages.output]
+    boxes = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
+    assert len(boxes) == len(maps)
+    square = stages.image.height == stages.image.width
+    for one in maps:
+        side = f"{one.height}" if square else f"{one.height}\N{MULTIPLICATION SIGN}{one.width}"
+        assert f"{side} px · {one.channels}" in words(figure)
+    by_size = sorted(zip((m.height for m in maps), (b.get_height() for b in boxes), strict=True))
+    assert (np.diff([tall for _, tall in by_size]) >= 0).all()
+    by_channels = sorted(
+        zip((m.channels for m in maps), (b.get_width() for b in boxes), strict=True)
+    )
+    assert (np.diff([wide for _, wide in by_channels]) >= 0).all()
+
+
+def skip_arrows(figure):
+    notes = [text for text in figure.axes[0].texts if isinstance(text, Annotation)]
+    arrows = [note.arrow_patch for note in notes]
+    return [arrow for arrow in arrows if to_hex(arrow.get_edgecolor()).upper() == GREEN.upper()]
+
+
+def test_there_is_an_arrow_for_each_skip_and_one_in_the_legend(drawn):
+    stages, figure = drawn
+    assert len(skip_arrows(figure)) == (len(stages.up) + 1 if stages.skips else 0)
+    assert ("no skip connections" in words(figure)) is not stages.skips
+
+
+def test_crops_are_told_where_a_skip_is_larger_than_what_it_joins(drawn):
+    stages, figure = drawn
+    crops = [text for text in words(figure) if text.startswith("crop")]
+    wanted = [
+        f"crop {seen.height} → {grown.height}"
+        for seen, grown in zip(stages.down[-2::-1], stages.grown, strict=True)
+        if seen.height != grown.height
+    ]
+    assert crops == wanted
+    assert ("skip: crop and join" in words(figure)) is bool(crops)
+
+
+def test_all_words_lie_inside_the_page_and_apart_from_each_other(drawn):
+    _, figure = drawn
+    figure.draw_without_rendering()
+    assert figure.get_figwidth() == WIDTH
+    boxes = [
+        text.get_window_extent()
+        for text in [*figure.axes[0].texts, *figure.texts]
+        if text.get_text()
+    ]
+    page = figure.bbox
+    for box in boxes:
+        assert box.x0 >= 0 <= box.y0
+        assert box.x1 <= page.x1
+        assert box.y1 <= page.y1
+    assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+
+
+def test_the_sizes_of_the_paper_show_its_crops():
+    figure = unet_diagram(measure_stages(UNet(1, 2, width=8, padding="valid"), 572))
+    crops = [text for text in words(figure) if text.startswith("crop")]
+    assert crops == ["crop 64 → 56", "crop 136 → 104", "crop 280 → 200", "crop 568 → 392"]
+
+
+def test_a_way_up_that_does_not_fit_is_refused():
+    stages = measure_stages(UNet(width=2, depth=2), 16)
+    with pytest.raises(ValueError, match="3 down, 2 grown, 1 up"):
+        unet_diagram(dataclasses.replace(stages, up=stages.up[:1]))
