@@ -50,9 +50,10 @@ doctor: $(READY) ## check this machine
 	@$(BIN)/course doctor
 
 .PHONY: test
-test: $(READY) ## unit tests, nbval and papermill over every lesson
+test: $(READY) ## unit tests, faults, nbval and papermill over every lesson
 	@status=0; \
 	echo "== unit tests"; $(BIN)/pytest -q || status=1; \
+	echo "== faults"; $(BIN)/pytest -q tests/faults || status=1; \
 	echo "== lessons"; $(BIN)/pytest -q tests/notebooks || status=1; \
 	exit $$status
 

@@ -24,7 +24,7 @@ from course_utils.recipes import (
 from course_utils.training import launch
 
 app = typer.Typer(help="Train a network of the course, without a notebook.", no_args_is_help=True)
-SHOWN = ("iou", "dice", "ap")
+SHOWN = {"iou": "IoU", "dice": "Dice", "ap": "AP"}
 DEFAULT = SegmentationRecipe()
 
 
@@ -147,7 +147,7 @@ def _table(scores: dict[tuple[str, int], dict[str, float]], losses: list[str], d
     title = f"{escape(data)}, test images" + (
         f", median of {seeds} seeds (range)" if seeds > 1 else ""
     )
-    table = Table("loss", *(name.upper() if name == "ap" else name for name in SHOWN), title=title)
+    table = Table("loss", *SHOWN.values(), title=title)
     for loss in losses:
         cells = []
         for name in SHOWN:

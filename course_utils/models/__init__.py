@@ -2,17 +2,20 @@
 
 from course_utils.models.casae import CascadedAutoencoder, SegmentationAutoencoder
 from course_utils.models.compact_cnn import CompactDefectCNN
+from course_utils.models.convolutions import double_convolution, up_convolution
 from course_utils.models.receptive_field import influence, receptive_field_side
 from course_utils.models.small import SmallSegmenter
-from course_utils.models.unet import UNet, double_convolution, up_convolution
-from course_utils.models.unet_stages import measure_stages
+from course_utils.models.unet import UNet
+from course_utils.models.unet_stages import Stage, UNetStages, measure_stages
 
 __all__ = [
     "CascadedAutoencoder",
     "CompactDefectCNN",
     "SegmentationAutoencoder",
     "SmallSegmenter",
+    "Stage",
     "UNet",
+    "UNetStages",
     "double_convolution",
     "influence",
     "measure_stages",

@@ -21,6 +21,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from course_utils.models.convolutions import convolution, he_normal, up_convolution
+
 
 class CascadedAutoencoder(nn.Module):
     """Two autoencoders in a row: the second sees only the defect probabilities of the first.
@@ -146,8 +148,10 @@ class SegmentationAutoencoder(nn.Module):
         dilations = self.DILATIONS if atrous else (1,) * 10
         self.encoder = nn.ModuleList(
             nn.Sequential(
-                _convolution(inputs, outputs, normalise, dilation=dilations[2 * level]),
-                _convolution(outputs, outputs, normalise, dilation=dilations[2 * level + 1]),
+                convolution(inputs, outputs, 3, dilation=dilations[2 * level], normalise=normalise),
+                convolution(
+                    outputs, outputs, 3, dilation=dilations[2 * level + 1], normalise=normalise
+                ),
             )
             for level, (inputs, outputs) in enumerate(
                 zip([in_channels, *widths], widths, strict=False)
@@ -155,18 +159,18 @@ class SegmentationAutoencoder(nn.Module):
         )
         self.pool = nn.MaxPool2d(2)
         self.grow = nn.ModuleList(
-            _grow_and_halve(2 * outputs, outputs, normalise) for outputs in widths[3::-1]
+            up_convolution(2 * outputs, outputs, normalise=normalise) for outputs in widths[3::-1]
         )
         self.decoder = nn.ModuleList(
             nn.Sequential(
-                _convolution(2 * outputs, outputs, normalise),
-                _convolution(outputs, outputs, normalise),
+                convolution(2 * outputs, outputs, 3, normalise=normalise),
+                convolution(outputs, outputs, 3, normalise=normalise),
             )
             for outputs in widths[3:0:-1]
         )
-        self.decoder.append(_convolution(2 * width, width, normalise))
+        self.decoder.append(convolution(2 * width, width, 3, normalise=normalise))
         self.head = nn.Conv2d(width, num_classes, kernel_size=1)
-        self.apply(_start_for_relu)
+        self.apply(he_normal)
 
     def forward(self, image: Tensor) -> Tensor:
         self._check(image)
@@ -214,32 +218,3 @@ class SegmentationAutoencoder(nn.Module):
                 "height and width must be multiples of 16 (four poolings by 2), got "
                 f"{tuple(image.shape[2:])}: pad or resize first"
             )
-
-
-def _convolution(inputs: int, outputs: int, normalise: bool, *, dilation: int = 1) -> nn.Sequential:
-    convolution = nn.Conv2d(
-        inputs, outputs, 3, padding=dilation, dilation=dilation, bias=not normalise
-    )
-    return _activated(convolution, normalise)
-
-
-def _grow_and_halve(inputs: int, outputs: int, normalise: bool) -> nn.Sequential:
-    # A 2x2 kernel has no middle: as Keras' "same", it looks at a pixel and its right and lower
-    # neighbours.
-    return nn.Sequential(
-        nn.Upsample(scale_factor=2, mode="nearest"),
-        nn.ZeroPad2d((0, 1, 0, 1)),
-        *_activated(nn.Conv2d(inputs, outputs, 2, bias=not normalise), normalise),
-    )
-
-
-def _activated(convolution: nn.Conv2d, normalise: bool) -> nn.Sequential:
-    norm = [nn.BatchNorm2d(convolution.out_channels)] if normalise else []
-    return nn.Sequential(convolution, *norm, nn.ReLU(inplace=True))
-
-
-def _start_for_relu(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

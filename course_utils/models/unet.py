@@ -1,15 +1,17 @@
 """U-Net (Ronneberger, Fischer and Brox, 2015): the published forms, and the slim one we train."""
 
-import math
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
+from course_utils.models.convolutions import (
+    Padding,
+    convolution,
+    double_convolution,
+    he_normal,
+    up_convolution,
+)
 from course_utils.models.prior import start_from
 from course_utils.models.standardise import standardise
-
-Padding = Literal["same", "valid"]
 
 
 class UNet(nn.Module):
@@ -92,7 +94,7 @@ class UNet(nn.Module):
             self.up.append(block)
         last = width
         if bottleneck is not None:
-            block.extend(_convolution(width, bottleneck, 3, padding, normalise=normalise))
+            block.extend(convolution(width, bottleneck, 3, padding=padding, normalise=normalise))
             last = bottleneck
         self.head = nn.Conv2d(last, num_classes, kernel_size=1)
         self.apply(he_normal)
@@ -107,7 +109,8 @@ class UNet(nn.Module):
         Its last but one layer has 2 channels with ReLU: when both are 0 everywhere, the network
         answers a constant and learns no more.
 
-        >>> sum(p.numel() for p in UNet.published().parameters())
+        >>> with torch.device("meta"):  # shapes without numbers
+        ...     sum(p.numel() for p in UNet.published().parameters())
         31031685
         """
         return cls(
@@ -124,7 +127,8 @@ class UNet(nn.Module):
     def original(cls, in_channels: int = 1, num_classes: int = 2) -> "UNet":
         """The network of the paper: no padding, so 572 pixels in are 388 out.
 
-        >>> UNet.original().output_size(572, 572)
+        >>> with torch.device("meta"):
+        ...     UNet.original().output_size(572, 572)
         (388, 388)
         """
         return cls(
@@ -158,7 +162,8 @@ class UNet(nn.Module):
 
         Raises `ValueError` for sizes that `forward` refuses.
 
-        >>> UNet.original().output_size(512, 512)
+        >>> with torch.device("meta"):
+        ...     UNet.original().output_size(512, 512)
         (324, 324)
         """
         return self._output_side(height), self._output_side(width)
@@ -191,69 +196,6 @@ class UNet(nn.Module):
                 f"image must be (N, {self.in_channels}, H, W), got {tuple(image.shape)}"
             )
         self.output_size(*image.shape[2:])
-
-
-def double_convolution(
-    inputs: int, outputs: int, *, padding: Padding = "same", normalise: bool = True
-) -> nn.Sequential:
-    """Two 3x3 convolutions, each with ReLU: the block that U-Net is made of.
-
-    >>> double_convolution(1, 8)(torch.zeros(2, 1, 16, 16)).shape
-    torch.Size([2, 8, 16, 16])
-    """
-    return nn.Sequential(
-        *_convolution(inputs, outputs, 3, padding, normalise=normalise),
-        *_convolution(outputs, outputs, 3, padding, normalise=normalise),
-    )
-
-
-def up_convolution(inputs: int, outputs: int, *, normalise: bool = True) -> nn.Sequential:
-    """Double the map (nearest), then a 2x2 convolution with ReLU that brings the channels down.
-
-    A 2x2 kernel has no centre: `"same"` pads one row and one column, at the bottom and the right.
-
-    >>> up_convolution(8, 4)(torch.zeros(2, 8, 16, 16)).shape
-    torch.Size([2, 4, 32, 32])
-    """
-    return nn.Sequential(
-        nn.Upsample(scale_factor=2, mode="nearest"),
-        *_convolution(inputs, outputs, 2, "same", normalise=normalise),
-    )
-
-
-def he_normal(module: nn.Module) -> None:
-    """Start a convolution as Keras' `he_normal` does: a normal cut at two standard deviations.
-
-    The spread after the cut is sqrt(2 / fan-in) (He et al. 2015); biases start at 0.
-
-    >>> layer = nn.Conv2d(64, 64, 3)
-    >>> he_normal(layer)
-    >>> abs(layer.weight.std().item() / math.sqrt(2 / (64 * 9)) - 1) < 0.05
-    True
-    """
-    if isinstance(module, nn.Conv2d):
-        fan_in = module.weight[0].numel()
-        spread = math.sqrt(2 / fan_in) / _SPREAD_AFTER_CUT
-        nn.init.trunc_normal_(module.weight, std=spread, a=-2 * spread, b=2 * spread)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
-_SPREAD_AFTER_CUT = 0.87962566103423978  # standard deviation of a normal cut at -2 and 2
-
-
-def _convolution(
-    inputs: int, outputs: int, kernel: int, padding: Padding, *, normalise: bool
-) -> list[nn.Module]:
-    layers: list[nn.Module] = []
-    side = kernel // 2 if padding == "same" else 0
-    if padding == "same" and kernel % 2 == 0:
-        layers.append(nn.ZeroPad2d((0, 1, 0, 1)))  # what "same" means for an even kernel
-        side = 0
-    layers.append(nn.Conv2d(inputs, outputs, kernel, padding=side, bias=not normalise))
-    if normalise:
-        layers.append(nn.BatchNorm2d(outputs))
-    return [*layers, nn.ReLU(inplace=True)]
 
 
 def _cropped(skip: Tensor, like: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from course_utils.plots.pixel_maps import pixel_maps
 from course_utils.plots.rank_curves import roc_and_pr
 from course_utils.plots.seed_charts import seed_dots
 from course_utils.plots.style import class_colour, course_style, new_figure
+from course_utils.plots.training_curves import training_curves
 
 __all__ = [
     "as_png",
@@ -33,5 +34,6 @@ __all__ = [
     "seed_dots",
     "show",
     "to_picture",
+    "training_curves",
     "unet_diagram",
 ]

@@ -193,7 +193,8 @@ def _picture(parts: Parts, result: Segmentation, folder: Path) -> None:
 def _with_defects(test: DefectDataset) -> list[int]:
     """Some images with defects, evenly spaced."""
     defects = [i for i in range(len(test)) if bool(test[i].mask.any())]
-    return [defects[n * len(defects) // PICTURES] for n in range(min(PICTURES, len(defects)))]
+    shown = min(PICTURES, len(defects))
+    return [defects[n * len(defects) // shown] for n in range(shown)]
 
 
 def _columns(history: History) -> dict[str, list[float]]:

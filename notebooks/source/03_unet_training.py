@@ -772,7 +772,15 @@ exercise("clean_target").check(clean_target)
 # %% [markdown]
 # ## Recap
 #
-# RECAP
+# - Pooling buys surroundings and pays with place; skip connections bring the place back.
+# - Without padding 512 pixels in are 324 out, of the *middle*: labels are cropped to it, never resized.
+# - Masks are classes. Store them as PNG, resize with nearest, and look at their values before training.
+# - A recipe with a seed is an experiment. A checkpoint is one only if the resumed run is equal to the
+#   undisturbed one.
+# - Compare with the same amount of training, several seeds, thresholds from validation images, and a
+#   control for every explanation that is simpler than yours.
+#
+# Lesson 04 makes defects: what to do when there is not a single one to learn from.
 #
 # ## Quiz
 

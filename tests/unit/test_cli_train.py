@@ -12,8 +12,19 @@ from typer.testing import CliRunner
 
 from course_utils import cli_train
 from course_utils.cli import app
-from course_utils.recipes import segmentation
+from course_utils.recipes import run_folder, segmentation
 from course_utils.training import Checkpoint
+
+TINY = [
+    *("--size", "32", "--width", "2", "--steps", "4", "--batch-size", "4", "--looks", "2"),
+    *("--device", "cpu", "--precision", "32-true", "--quiet"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch):
+    """They take most of the time, and test_run_folder looks at them."""
+    monkeypatch.setattr(run_folder, "_picture", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +37,8 @@ def unet(data, tmp_path):
     """Call `course train unet` with tiny settings; later arguments win."""
 
     def call(*arguments: object, out: Path = tmp_path / "out"):
-        tiny = "--size 32 --width 2 --steps 4 --batch-size 4 --looks 2 --device cpu -q".split()
-        given = ["train", "unet", "--data", data, *tiny, "--precision", "32-true", "--out", out]
-        return CliRunner().invoke(app, [str(argument) for argument in (*given, *arguments)])
+        given = ["train", "unet", "--data", data, "--out", out, *TINY, *arguments]
+        return CliRunner().invoke(app, [str(argument) for argument in given])
 
     return call
 
@@ -52,7 +62,10 @@ def model_in(folder: Path) -> dict[str, torch.Tensor]:
     return Checkpoint.load(folder / "checkpoint.pt").model
 
 
-def test_each_loss_and_seed_has_a_folder_a_row_and_the_medians_are_printed(unet, tmp_path):
+def test_each_loss_and_seed_has_a_folder_a_row_and_the_medians_are_printed(
+    unet, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "120")
     several = ["--loss", "focal", "--loss", "dice", "--seed", "1", "--seed", "0"]
     result = unet(*several)
     assert result.exit_code == 0, result.output
@@ -101,7 +114,7 @@ def test_what_is_named_twice_is_trained_once(unet, tmp_path):
         (["--loss", "focal", "--loss", ""], "loss '' is unknown"),
         (["--classes", "some"], 'classes must be "one" or "all"'),
         (["--size", "100"], "size must be a multiple of 16"),
-        (["--size", "big"], "not a valid int"),
+        (["--size", "big"], "--size"),
         (["--width", "0"], "width must be at least 1"),
         (["--steps", "0"], "steps must be at least 1"),
         (["--batch-size", "0"], "batch_size must be at least 1"),

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib.image
@@ -129,6 +130,7 @@ def test_stopped_in_the_middle_it_ends_in_the_same_bits(finished, tiny, tmp_path
         if len(history.loss) == 3:
             raise Stopped
 
+    monkeypatch.setattr(run_folder, "_picture", lambda *_: None)
     with monkeypatch.context() as patch:
         patch.setattr(run_folder, "train_segmentation", lambda *a, **k: whole(*a, **k, watch=stop))
         for _ in range(2):  # the second stop is at the same place: nothing was saved in between
@@ -151,6 +153,7 @@ def test_stopped_while_drawing_the_pictures_it_need_not_train_again(tiny, tmp_pa
         with pytest.raises(Stopped):
             train(tiny, tmp_path)
     before = (tmp_path / "checkpoint.pt").read_bytes()
+    monkeypatch.setattr(run_folder, "_picture", lambda *_: None)
     train(tiny, tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert (tmp_path / "scores.json").exists()
@@ -167,7 +170,8 @@ def test_another_recipe_is_refused_and_the_difference_named(kept, tiny, tmp_path
     assert contents(tmp_path) == before
 
 
-def test_a_recipe_that_was_never_trained_by_may_change(tiny, tmp_path):
+def test_a_recipe_that_was_never_trained_by_may_change(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder, "_picture", lambda *_: None)
     (tmp_path / "recipe.json").write_text(json.dumps(asdict(replace(tiny, width=3))))
     train(tiny, tmp_path)
     assert json.loads((tmp_path / "recipe.json").read_text())["width"] == 2
@@ -314,7 +318,7 @@ def test_the_picture_shows_images_with_defects_evenly_spaced():
     assert len(set(chosen)) == 8
     assert set(chosen) <= set(defects)
     assert chosen[0] == defects[0]
-    gaps = [defects.index(b) - defects.index(a) for a, b in zip(chosen, chosen[1:], strict=False)]
+    gaps = [defects.index(b) - defects.index(a) for a, b in pairwise(chosen)]
     assert max(gaps) - min(gaps) <= 1
 
 
