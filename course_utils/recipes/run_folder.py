@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 
 from course_utils.data import DefectDataset
-from course_utils.plots import as_png, errors, learning_curves
+from course_utils.plots import as_png, errors, training_curves
 from course_utils.recipes.segmentation import (
     Parts,
     Segmentation,
@@ -24,9 +24,9 @@ from course_utils.recipes.segmentation import (
     train_segmentation,
 )
 from course_utils.recipes.segmentation_scores import decide
-from course_utils.training import History
 
 PICTURES = 8
+IMAGE_SETTINGS = ("data", "classes", "size", "split_seed", "split_by")
 RECIPE, SCORES, CHECKPOINT, LOCK = "recipe.json", "scores.json", "checkpoint.pt", ".training.lock"
 
 
@@ -57,7 +57,7 @@ def run_in_folder(
     fabric.barrier()
     if (folder / SCORES).exists():
         return read_scores(folder)
-    parts = open_parts(recipe, progress=progress and fabric.is_global_zero)
+    parts = _parts_of(recipe, progress and fabric.is_global_zero)
     with _held(folder) if fabric.is_global_zero else nullcontext():
         if fabric.is_global_zero:
             require_place(folder, recipe)  # whoever held it until now may have used it
@@ -148,6 +148,18 @@ def collect_scores(out: Path) -> list[dict[str, Any]]:
     return [_read(folder / RECIPE) | _plain(read_scores(folder)) for folder in found]
 
 
+def _parts_of(recipe: SegmentationRecipe, progress: bool) -> Parts:
+    # Losses and seeds of one command share their images: read them once.
+    images = {name: getattr(recipe, name) for name in IMAGE_SETTINGS}
+    if _last.get("images") != images:
+        _last.clear()
+        _last.update(images=images, parts=open_parts(recipe, progress=progress))
+    return _last["parts"]
+
+
+_last: dict[str, Any] = {}
+
+
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
     """Make `folder` if need be, and keep every other process from training in it."""
@@ -177,7 +189,7 @@ def _report(parts: Parts, result: Segmentation, fabric: Fabric, seconds: float) 
 
 
 def _picture(parts: Parts, result: Segmentation, folder: Path) -> None:
-    curves = learning_curves({"training": _columns(result.history)})
+    curves = training_curves({"training": result.history}, metrics=("val/iou", "val/ap"))
     _write(folder / "learning.png", as_png(curves))
     chosen = _with_defects(parts.test)
     found = decide(result.probabilities[chosen], result.threshold)
@@ -195,13 +207,6 @@ def _with_defects(test: DefectDataset) -> list[int]:
     defects = [i for i in range(len(test)) if bool(test[i].mask.any())]
     shown = min(PICTURES, len(defects))
     return [defects[n * len(defects) // shown] for n in range(shown)]
-
-
-def _columns(history: History) -> dict[str, list[float]]:
-    names = [name for name in history.evaluations[0] if name != "step"]
-    steps, _ = history.metric(names[0])
-    losses = [history.loss[int(step) - 1] for step in steps]
-    return {"step": steps, "loss": losses, **{name: history.metric(name)[1] for name in names}}
 
 
 def _plain(scores: dict[str, float]) -> dict[str, float | None]:

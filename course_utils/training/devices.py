@@ -73,7 +73,9 @@ def make_fabric(
     >>> make_fabric("cpu", "32-true").device
     device(type='cpu')
     """
-    target = torch.device(device) if device != "auto" else pick_device()
+    target = pick_device(str(device))
+    if target.type == "cpu":
+        target = torch.device("cpu")  # "cpu:0" is the CPU, too
     if devices != "auto" and (isinstance(devices, str) or devices < 1):
         raise ValueError(f'devices must be at least 1, or "auto", got {devices!r}')
     if target.index is not None and devices != 1:

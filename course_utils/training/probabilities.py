@@ -26,7 +26,9 @@ def predict_probabilities(
     was_training = model.training
     model.eval()
     probabilities, masks = [], []
-    for batch in DataLoader(dataset, batch_size=batch_size):
+    # A loader draws from torch's global numbers even if it shuffles nothing: a look at the
+    # validation images would then change the training that goes on after it.
+    for batch in DataLoader(dataset, batch_size=batch_size, generator=torch.Generator()):
         image = batch.image.to(device).contiguous(memory_format=torch.channels_last)
         logits = model(image).float()
         p = logits.sigmoid().squeeze(1) if logits.shape[1] == 1 else logits.softmax(1)

@@ -86,8 +86,8 @@ predict(
 # small map does not know *which* of its 256 pixels is the scratch.
 #
 # Here is what one output pixel hears, measured by the gradient of its logit with respect to the
-# image, for untrained networks of growing depth. *Look at how the bright area grows, and that even
-# the deepest network listens most to the middle.*
+# image, for untrained networks of growing depth. Above each stands how far it can see at most.
+# *Look at how the bright area grows, and that even the deepest network listens most to the middle.*
 
 # %%
 torch.manual_seed(seed)
@@ -157,7 +157,10 @@ prove_equal(lambda x: grow_and_halve(x, *grow.parameters()), grow, x)
 def unet_from_scratch(image, weights):
     """A U-Net of depth 2: `weights` are those of its layers, in the order of use."""
     w = iter(weights)
-    take = lambda n: [next(w) for _ in range(n)]
+
+    def take(n):
+        return [next(w) for _ in range(n)]
+
     fine = two_convolutions(image, *take(4))
     middle = two_convolutions(F.max_pool2d(fine, 2), *take(4))
     x = two_convolutions(F.max_pool2d(middle, 2), *take(4))
@@ -188,9 +191,11 @@ def count(model):
     return sum(p.numel() for p in model.parameters())
 
 
-published = UNet.published()
+with torch.device("meta"):  # shapes without numbers: nothing is drawn or stored
+    published, original = UNet.published(), UNet.original()
+    cascade = CascadedAutoencoder()
 print(f"published (Keras)  {count(published):>12,}")
-print(f"original (paper)   {count(UNet.original()):>12,}")
+print(f"original (paper)   {count(original):>12,}")
 print(f"this course        {count(UNet(1, 1)):>12,}")
 bottom = count(published.down[-1])
 print(f"the two layers at the bottom hold {bottom / count(published):.0%} of the first")
@@ -201,13 +206,12 @@ print(f"the two layers at the bottom hold {bottom / count(published):.0%} of the
 # without padding, it marks only what it saw whole. The price is a smaller output:
 
 # %% tags=["nbval-check-output"]
-original = UNet.original()
 for side in (572, 512, 444, 188):
     print(f"image {side} x {side}: output {original.output_size(side, side)}")
 
 # %%
 figure = plots.unet_diagram(
-    measure_stages(UNet.original(), 512, 512), title="Without padding, 512 pixels in are 324 out"
+    measure_stages(original, 512, 512), title="Without padding, 512 pixels in are 324 out"
 )
 plots.show(figure, "The original U-Net as boxes: maps shrink at each stage, skips are cropped")
 
@@ -219,7 +223,7 @@ plots.show(figure, "The original U-Net as boxes: maps shrink at each stage, skip
 # One task in this lesson: defect or not. Images and masks are read once and kept in memory.
 
 # %%
-size = lesson.pick(smoke=48, laptop=128, full=256)
+size = lesson.pick(smoke=48, laptop=96, full=256)
 
 
 def some_of(split, count):
@@ -246,7 +250,7 @@ print(f"{(test_masks > 0).float().mean():.1%} of the test pixels are defect")
 recipe = dict(
     data=dataset,
     size=size,
-    steps=lesson.pick(smoke=6, laptop=400, full=4000),
+    steps=lesson.pick(smoke=6, laptop=300, full=4000),
     width=lesson.pick(smoke=4, laptop=16, full=32),
     batch_size=8,
     split_seed=seed,
@@ -298,7 +302,7 @@ figure = plots.seed_dots(
         for metric, key in (("IoU", "iou"), ("AP", "ap"))
     },
     xlabel="test images, three seeds",
-    title="Skips carry the shape across",
+    title="With and without skip connections",
 )
 plots.show(figure, "IoU and AP with and without skip connections, one dot for each seed")
 for name, runs in results.items():
@@ -406,7 +410,7 @@ figure = plots.seed_dots(
         for metric, key in (("IoU", "iou"), ("Dice", "dice"), ("AP", "ap"))
     },
     xlabel="test images, three seeds, dots; tick: median",
-    title="TITLE-LOSSES",
+    title="Four losses, each with its own threshold",
 )
 plots.show(figure, "IoU, Dice and AP of the four losses on the test images, a dot for each seed")
 for loss, name in LOSS_NAMES.items():
@@ -446,7 +450,7 @@ figure = plots.seed_dots(
         for name, indices in thirds.items()
     },
     xlabel="share of the defect pixels found, three seeds",
-    title="TITLE-SIZE",
+    title="Who finds the small ones?",
 )
 plots.show(figure, "Share of small, medium and large defects that each loss finds, per seed")
 
@@ -455,7 +459,7 @@ plots.show(figure, "Share of small, medium and large defects that each loss find
 #
 # A much-copied reader stores image and label as JPEG, and resizes the label *bicubically* to
 # **324 x 324**, then trains a network with padding. Three mistakes in one line. We send a mask the
-# same way. *Look at the middle picture: what are these colours doing in a mask?*
+# same way. *Look at the edge of the second picture, and at the scale: a mask has two values.*
 
 
 # %%
@@ -469,7 +473,19 @@ def published_label(mask, side=324):
 surfaces = open_dataset("synthetic", "train", size=512, seed=0)
 masks_512 = [(surfaces[i].mask.numpy() > 0).astype(np.uint8) for i in range(60)]
 masks_512 = [mask for mask in masks_512 if 300 < mask.sum() < 12_000][:20]
-label = published_label(masks_512[0])
+
+# %%
+mask = masks_512[0]
+clean = cv2.resize(mask, (324, 324), interpolation=cv2.INTER_NEAREST)
+label = published_label(mask)
+top, left = np.argwhere(clean)[len(np.argwhere(clean)) // 2] - 24
+window = np.s_[max(top, 0) : max(top, 0) + 48, max(left, 0) : max(left, 0) + 48]
+figure = plots.pixel_maps(
+    {"PNG, nearest": clean[window].astype(float), "JPEG, bicubic": label[window]},
+    label="value of the label",
+    title="48 x 48 pixels of a mask, stored and resized in two ways",
+)
+plots.show(figure, "A clean mask, and the published one with soft edges and values beyond 0 and 1")
 
 # %% tags=["nbval-check-output"]
 ruined = np.stack([published_label(mask) for mask in masks_512])
@@ -550,7 +566,9 @@ for name, samples in versions.items():
 
 # %%
 figure = plots.seed_dots(
-    label_scores, xlabel="test images with true masks, three seeds", title="TITLE-LABELS"
+    label_scores,
+    xlabel="test images with true masks, three seeds",
+    title="What clean masks are worth",
 )
 plots.show(figure, "IoU and AP after training with clean labels and with labels sent through JPEG")
 for name, slug in zip(versions, ("clean", "published")):
@@ -567,7 +585,6 @@ for name, slug in zip(versions, ("clean", "published")):
 # dilation 2 that shrinks the map, and nothing fits any more:
 
 # %% tags=["nbval-check-output"]
-cascade = CascadedAutoencoder()
 print(f"cascade {count(cascade):,} parameters, each half {count(cascade.first):,}")
 for padding in (1, 2):
     layer = nn.Conv2d(1, 1, kernel_size=3, dilation=2, padding=padding)
@@ -582,7 +599,7 @@ for padding in (1, 2):
 
 # %%
 weights = torch.tensor([0.2, 0.8])  # of background and defect, as in the paper
-halves = lesson.pick(smoke=(4, 3), laptop=(250, 150), full=(2500, 1500))
+halves = lesson.pick(smoke=(4, 3), laptop=(200, 100), full=(2500, 1500))
 
 
 def defect_loss(logits, mask):
@@ -624,7 +641,7 @@ metrics = ("IoU at .5", "IoU at chosen", "AP")
 figure = plots.seed_dots(
     {m: {name: [s[m] for s in cascade_scores[name]] for name in contenders} for m in metrics},
     xlabel="test images, three seeds",
-    title="TITLE-CASCADE",
+    title="One network, two in a row, and one trained as long",
 )
 plots.show(figure, "IoU and AP of the first network, the cascade, and one network trained as long")
 for name, slug in zip(contenders, ("first", "cascade", "control")):
@@ -698,7 +715,7 @@ figure = plots.lines(
     },
     xlabel="step",
     ylabel="cross entropy",
-    title="TITLE-NAMERS",
+    title="Two ways to start the same network",
 )
 plots.show(figure, "Loss of the small classifier over the steps for two ways to start")
 truth = crops["test"].labels.numpy()
