@@ -2,7 +2,7 @@
 
 from course_utils.plots.bar_charts import bars
 from course_utils.plots.images import errors, montage, samples
-from course_utils.plots.line_charts import learning_curves, lines, lines_panels
+from course_utils.plots.line_charts import lines, lines_panels
 from course_utils.plots.matrices import confusion, heatmap
 from course_utils.plots.network_diagram import unet_diagram
 from course_utils.plots.notebook import as_png, show
@@ -22,7 +22,6 @@ __all__ = [
     "error_map",
     "errors",
     "heatmap",
-    "learning_curves",
     "lines",
     "lines_panels",
     "montage",

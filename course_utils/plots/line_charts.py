@@ -95,43 +95,6 @@ def lines_panels(
     return figure
 
 
-def learning_curves(
-    history: Mapping[str, Mapping[str, npt.ArrayLike]],
-    *,
-    title: str | None = None,
-    log: Sequence[str] = ("loss",),
-) -> Figure:
-    """Return a figure with one panel for each quantity that was recorded while training.
-
-    `history`: name of the run -> {"step": (n,), "loss": (n,) or (seeds, n), "iou": ...}. A run
-    may lack a quantity. Quantities named in `log` get a logarithmic axis where all are positive.
-
-    Raises `ValueError` when a run has no steps.
-
-    >>> run = {"step": [1, 2, 3], "loss": [1.0, 0.5, 0.4], "iou": [0.0, 0.1, 0.3]}
-    >>> [axes.get_ylabel() for axes in learning_curves({"plain": run}).axes]
-    ['loss', 'iou']
-    """
-    missing = [name for name, run in history.items() if "step" not in run]
-    if not history or missing:
-        raise ValueError(f"each run needs its steps under 'step', missing in {missing or 'all'}")
-    quantities = dict.fromkeys(key for run in history.values() for key in run if key != "step")
-    panels = []
-    for quantity in quantities:
-        values = {name: run[quantity] for name, run in history.items() if quantity in run}
-        positive = all((np.asarray(one) > 0).all() for one in values.values())
-        panels.append(
-            {
-                "x": {name: history[name]["step"] for name in values},
-                "series": values,
-                "xlabel": "step",
-                "ylabel": quantity,
-                "logy": quantity in log and positive,
-            }
-        )
-    return lines_panels(panels, title=title)
-
-
 def _with_defaults(panel: Mapping[str, Any]) -> dict[str, Any]:
     optional = {"title": None, "logx": False, "logy": False, "markers": None, "ylim": None}
     unknown = set(panel) - {"x", "series", "xlabel", "ylabel", *optional}

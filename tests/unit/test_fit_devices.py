@@ -149,12 +149,18 @@ def test_a_checkpoint_of_two_processes_is_refused_by_one(on_two):
     [
         ({"devices": 0}, "at least 1"),
         ({"devices": "two"}, "or \"auto\", got 'two'"),
-        ({"device": "cuda:1", "devices": 2}, "cuda:1 is one device"),
+        ({"device": "gpu"}, "device 'gpu' cannot be used here"),
     ],
 )
 def test_devices_that_cannot_be_are_refused(settings, said):
     with pytest.raises(ValueError, match=said):
         launch(train_plainly, **{"device": "cpu", **settings})
+
+
+def test_one_named_device_is_not_several(monkeypatch):
+    monkeypatch.setattr("course_utils.training.devices.pick_device", torch.device)
+    with pytest.raises(ValueError, match="cuda:1 is one device"):
+        launch(train_plainly, device="cuda:1", devices=2)
 
 
 def test_fit_refuses_a_device_beside_a_fabric():

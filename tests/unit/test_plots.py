@@ -79,13 +79,6 @@ FIGURES = {
         ],
         title=LONG,
     ),
-    "learning curves": lambda: plots.learning_curves(
-        {
-            "plain": {"step": STEPS, "loss": np.outer(seeds(1), 1 / STEPS), "iou": STEPS / 40},
-            "focal": {"step": STEPS[::2], "loss": 1 / STEPS[::2]},
-        },
-        title=LONG,
-    ),
     "roc and pr": lambda: plots.roc_and_pr(
         {"chance": (SCORES, TARGET), "better": (SCORES + TARGET / 2, TARGET)}, title=LONG
     ),
@@ -371,7 +364,6 @@ BROKEN = {
     ),
     "a panel takes": lambda: plots.lines_panels([{"series": {"a": [1]}, "colour": "red"}]),
     "at least one panel": lambda: plots.lines_panels([]),
-    "steps under 'step'": lambda: plots.learning_curves({"a": {"loss": [1]}}),
     "results is empty": lambda: plots.roc_and_pr({}),
     "values is empty": lambda: plots.seed_dots({}, xlabel="x"),
     "one finite value for each seed": lambda: plots.seed_dots({"a": [np.nan]}, xlabel="x"),

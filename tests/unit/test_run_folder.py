@@ -14,7 +14,6 @@ from filelock import FileLock
 
 from course_utils.data import AnyDefect, InMemory, open_dataset
 from course_utils.recipes import (
-    Segmentation,
     SegmentationRecipe,
     collect_scores,
     read_scores,
@@ -22,7 +21,7 @@ from course_utils.recipes import (
     run_folder,
     run_in_folder,
 )
-from course_utils.training import Checkpoint, History, launch
+from course_utils.training import Checkpoint, launch
 
 FILES = [
     ".training.lock",
@@ -327,13 +326,3 @@ def test_few_defects_are_all_shown():
     defects = [i for i in range(12) if images[i].mask.any()]
     assert 0 < len(defects) < 8
     assert run_folder._with_defects(images) == defects
-
-
-def test_the_curves_show_the_loss_of_the_steps_that_were_looked_at():
-    history = History([0.5, 0.4, 0.3], [], [{"step": 2, "val/iou": 0.1}, {"step": 3, "val/iou": 1}])
-    result = Segmentation(None, history, None, {}, torch.zeros(()))
-    assert run_folder._columns(result.history) == {
-        "step": [2, 3],
-        "loss": [0.4, 0.3],
-        "val/iou": [0.1, 1],
-    }
