@@ -5,7 +5,7 @@
 #     summary: The network that marks pixels, trained so that its numbers can be trusted, and what four losses make of it.
 #     minutes_reading: 45
 #     minutes_exercises: 35
-#     compared_cells: 8
+#     compared_cells: 7
 #   jupytext:
 #     notebook_metadata_filter: course,kernelspec,-all
 #     text_representation:
@@ -38,9 +38,6 @@ dataset = "synthetic"  # or "magnetic_tile", "sd_saliency_900", "folder:<path>"
 seed = 0
 
 # %%
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
 import cv2
 import numpy as np
 import torch
@@ -57,7 +54,7 @@ from course_utils.lessons import (
 )  # fmt: skip
 from course_utils.losses import weighted_cross_entropy
 from course_utils.models import (
-    CascadedAutoencoder, CompactDefectCNN, SegmentationAutoencoder, SmallSegmenter, UNet,
+    CascadedAutoencoder, CompactDefectCNN, SegmentationAutoencoder, UNet,
     double_convolution, influence, measure_stages, receptive_field_side, up_convolution,
 )  # fmt: skip
 from course_utils.recipes import (
@@ -220,14 +217,18 @@ plots.show(figure, "The original U-Net as boxes: maps shrink at each stage, skip
 #
 # ## Data
 #
-# One task in this lesson: defect or not. Images and masks are read once and kept in memory.
+# One task in this lesson: defect or not. An inspection line sees one product, not eight materials:
+# of the synthetic surfaces we take two families, with defects that are larger and plainer than in
+# lesson 02, so that a network learns them in a minute. Images are read once and kept in memory.
 
 # %%
 size = lesson.pick(smoke=48, laptop=96, full=256)
+line = dict(surfaces=("cast_metal", "painted_sheet"), frequency=0.9, defect_size=1.5, contrast=1.2)
+options = line if dataset == "synthetic" else {}
 
 
 def some_of(split, count):
-    images = open_dataset(dataset, split, size=size, seed=seed)
+    images = open_dataset(dataset, split, size=size, seed=seed, **options)
     chosen = np.random.default_rng(seed).permutation(len(images))[:count]
     return InMemory(AnyDefect(images), indices=chosen)
 
@@ -334,7 +335,10 @@ for name, runs in results.items():
     show_errors(runs[0], name)
 
 # %% [markdown]
-# TEXT-SKIPS
+# In the stored run all three networks with skips beat all three without, in IoU. Without skips the
+# network still knows *where* something is; its marks are round, many pixels wide, and swallow the
+# surroundings of every thin line. The training losses alone would hardly have told: background is easy
+# for both. The seeds of one network lie far apart, too. Keep that in mind for the next comparison.
 #
 # ## Pull the plug
 #
@@ -346,6 +350,10 @@ for name, runs in results.items():
 
 
 # %%
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+
 class Accident(Exception):
     pass
 
@@ -419,7 +427,17 @@ for loss, name in LOSS_NAMES.items():
         record_metric(f"losses/{loss}/{key}", np.median(values))
 
 # %% [markdown]
-# TEXT-LOSSES
+# **What these dots say** (stored run, two synthetic materials): cross entropy plus Dice has the highest
+# median of all three scores, and its worst seed lies above the medians of the other three in IoU and
+# AP. That is a hint, not a proof: single seeds of the others reach as high, and weighted cross
+# entropy holds the best AP of all. **Focal loss does not help**: its median is the lowest, although its
+# dots overlap with those of cross entropy. **Weights change nothing** that three seeds could show, once
+# each loss has its own threshold.
+#
+# How much is luck? The network "with skips" above had the same recipe as "cross entropy" here, only its
+# random numbers were drawn in another order: median IoU .40 there, .36 here. Differences of that size
+# between two losses mean nothing. On real steel, with four times the training, the seeds are much closer
+# together, and cross entropy plus Dice is ahead of plain cross entropy: see `docs/results.md`.
 #
 # *What does each of them miss?*
 
@@ -428,7 +446,8 @@ for name in ("cross entropy", "focal loss"):
     show_errors(by_loss[name][0], name)
 
 # %% [markdown]
-# And which defects are missed? The test images with a defect in three equal parts, by how much of
+# Both miss the same things: the soft lower stain, the scratch that is barely brighter than its
+# surroundings. And which defects are missed? The test images with a defect in three equal parts, by how much of
 # the image is defect, and the share of the defect pixels that each loss finds:
 
 # %%
@@ -448,6 +467,7 @@ figure = plots.seed_dots(
             loss: [found_share(run, indices) for run in runs] for loss, runs in by_loss.items()
         }
         for name, indices in thirds.items()
+        if len(indices)
     },
     xlabel="share of the defect pixels found, three seeds",
     title="Who finds the small ones?",
@@ -455,6 +475,10 @@ figure = plots.seed_dots(
 plots.show(figure, "Share of small, medium and large defects that each loss finds, per seed")
 
 # %% [markdown]
+# In the stored run the smallest third is found best, about 80 % of its pixels by every loss. What is
+# lost are pale insides of larger marks. A loss for *rare* pixels cannot help there: these pixels are
+# not rare, they are hard to see.
+#
 # ## The mistake: labels ruined on their way
 #
 # A much-copied reader stores image and label as JPEG, and resizes the label *bicubically* to
@@ -489,7 +513,7 @@ plots.show(figure, "A clean mask, and the published one with soft edges and valu
 
 # %% tags=["nbval-check-output"]
 ruined = np.stack([published_label(mask) for mask in masks_512])
-print(f"{len(ruined)} masks; values from {ruined.min():.2f} to {ruined.max():.2f}")
+print(f"{len(ruined)} masks; values from {ruined.min():.1f} to {ruined.max():.1f}")
 near = (np.abs(ruined) < 0.004) | (np.abs(ruined - 1) < 0.004)
 print(f"neither 0 nor 1: {(~near).mean():.1%} of all pixels")
 print(f"for each defect pixel there are {(~near).sum() / (ruined > 0.5).sum():.1f} of them")
@@ -527,7 +551,7 @@ record_metric("reader/label_iou", np.mean(overlap))
 # %%
 def relabelled(make_label):
     """Training images as they are; masks read at twice the size and shrunk by `make_label`."""
-    large = open_dataset(dataset, "train", size=2 * size, seed=seed)
+    large = open_dataset(dataset, "train", size=2 * size, seed=seed, **options)
     chosen = np.random.default_rng(seed).permutation(len(large))[: len(parts.train)]
     masks = [(large[int(i)].mask.numpy() > 0).astype(np.uint8) for i in chosen]
     labels = [torch.from_numpy(make_label(mask).astype(np.float32)) for mask in masks]
@@ -555,7 +579,7 @@ for name, samples in versions.items():
         torch.manual_seed(run)
         model = UNet(parts.train.channels, 1, width=recipe["width"])
         batches = DataLoader(samples, batch_size=8, shuffle=True, drop_last=True)
-        fit(model, batches, soft_loss, steps=recipe["steps"] // 2, learning_rate=3e-3,
+        fit(model, batches, soft_loss, steps=2 * recipe["steps"] // 3, learning_rate=3e-3,
             device=lesson.device, precision=lesson.precision, progress=lesson.progress,
             description=f"{name}, seed {run}")  # fmt: skip
         p_val, m_val = predict_probabilities(model, parts.val)
@@ -575,7 +599,12 @@ for name, slug in zip(versions, ("clean", "published")):
     record_metric(f"reader/{slug}/ap", np.median(label_scores["AP"][name]))
 
 # %% [markdown]
-# TEXT-LABELS
+# **No cost that three seeds could show** in the stored run: the dots of both lie among each other. A
+# cross entropy averages over soft edges, and JPEG of good quality leaves the insides alone. So this
+# part of the mistake is ugly and mostly harmless at this size of defect. Two warnings remain. A target
+# above 1 makes the loss unbounded below: a confident network is rewarded without end. And whoever
+# cuts the soft values with `.long()` turns .98 into 0. The harmful part was the silent one: resizing
+# instead of cropping.
 #
 # ## A cascade: the second network corrects the first
 #
@@ -623,16 +652,16 @@ def scores_of(model):
 # %%
 contenders = ("first network alone", "cascade of two", "one network, as many steps")
 cascade_scores = {name: [] for name in contenders}
-options = dict(width=lesson.pick(smoke=4, laptop=8, full=16), normalise=True)
+half = dict(width=lesson.pick(smoke=4, laptop=8, full=16), normalise=True)
 for run in lesson.seeds(3):
     torch.manual_seed(run)
-    cascade = CascadedAutoencoder(parts.train.channels, **options)
+    cascade = CascadedAutoencoder(parts.train.channels, **half)
     train_stage(cascade.stage(1), halves[0], f"first, seed {run}")
     cascade_scores["first network alone"].append(scores_of(cascade.first))
     train_stage(cascade.stage(2), halves[1], f"second, seed {run}")
     cascade_scores["cascade of two"].append(scores_of(cascade))
     torch.manual_seed(run)
-    control = SegmentationAutoencoder(parts.train.channels, **options)
+    control = SegmentationAutoencoder(parts.train.channels, **half)
     train_stage(control, sum(halves), f"control, seed {run}")
     cascade_scores["one network, as many steps"].append(scores_of(control))
 
@@ -648,7 +677,11 @@ for name, slug in zip(contenders, ("first", "cascade", "control")):
     record_metric(f"cascade/{slug}/ap", np.median([s["AP"] for s in cascade_scores[name]]))
 
 # %% [markdown]
-# TEXT-CASCADE
+# In the stored run the second network adds nothing to the first, and one network that trains for all
+# the steps has the highest median in each group, with dots that overlap. The paper's gain of five points
+# is not reproduced at this size, and not refuted either: ours is eight times narrower, trains for
+# minutes, and sees other images. What can be said is this: *without the control, a gain of the cascade
+# could not be told from a gain of training longer.*
 #
 # ## Cut out, turn upright, name
 #
@@ -658,8 +691,14 @@ for name, slug in zip(contenders, ("first", "cascade", "control")):
 
 # %%
 full_size = lesson.pick(smoke=96, laptop=256, full=512)
-kinds = {part: open_dataset(dataset, part, size=full_size, seed=seed) for part in ("train", "test")}
-some = range(min(40, len(kinds["train"])))
+kinds = {
+    part: open_dataset(dataset, part, size=full_size, seed=seed, **options)
+    for part in ("train", "test")
+}
+in_any_order = {
+    part: np.random.default_rng(seed).permutation(len(images)) for part, images in kinds.items()
+}
+some = in_any_order["train"][:40].tolist()
 by_area = sorted(some, key=lambda i: -int((kinds["train"][i].mask > 0).sum()))
 pictures, titles = [], []
 for i in by_area[4:12:2]:
@@ -682,10 +721,10 @@ plots.show(figure, "Four images with a rectangle around a defect, and the uprigh
 
 # %%
 counts = dict(
-    zip(("train", "test"), lesson.pick(smoke=(30, 15), laptop=(400, 200), full=(2000, 600)))
+    zip(("train", "test"), lesson.pick(smoke=(60, 30), laptop=(400, 200), full=(2000, 600)))
 )
 crops = {
-    part: DefectCrops(images, indices=range(min(counts[part], len(images))), keep_aspect=True)
+    part: DefectCrops(images, indices=in_any_order[part][: counts[part]].tolist(), keep_aspect=True)
     for part, images in kinds.items()
 }
 K = max(2, len(crops["train"].class_names))
@@ -727,7 +766,12 @@ always = np.bincount(truth).max() / len(truth)
 print(f"always the most frequent kind: {always:.2f}")
 
 # %% [markdown]
-# TEXT-NAMERS
+# In the stored run the published start stays at ln 3 for thirty steps: it knows
+# nothing, and little signal reaches its first layers. After 120 steps it names .60 of the test crops
+# right, the other .89, and always saying the most frequent kind gives .35. This is one seed each. The
+# paper trains for 30 000 steps, where the start matters less.
+#
+# One more thing to read twice: the paper's *accuracy* is defined as TP / (TP + FP). That is precision.
 #
 # *Which kinds are taken for which? Rows are the truth.*
 
