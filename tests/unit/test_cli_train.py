@@ -211,6 +211,15 @@ class Interrupting(nn.CrossEntropyLoss):
         return super().forward(logits, target)
 
 
+@pytest.fixture
+def interruptible():
+    """SIGINT as in a terminal: in a job that a script put in the background it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_gives_130_says_how_to_go_on_and_the_same_command_does(unet, tmp_path, monkeypatch):
     undisturbed = tmp_path / "undisturbed"
     unet(out=undisturbed)
