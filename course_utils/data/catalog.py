@@ -18,6 +18,12 @@ from course_utils.data.readers.magnetic_tile import (
     list_magnetic_tile,
     read_magnetic_tile,
 )
+from course_utils.data.readers.mvtec_ad import (
+    MVTEC_AD,
+    list_mvtec_ad,
+    mvtec_ad_categories,
+    read_mvtec_ad,
+)
 from course_utils.data.readers.steel import (
     SD_SALIENCY_900,
     list_sd_saliency_900,
@@ -37,13 +43,19 @@ SYNTHETIC = DatasetInfo(
     layout="",
 )
 DATASETS: dict[str, DatasetInfo] = {
-    info.name: info for info in (SYNTHETIC, MAGNETIC_TILE, SD_SALIENCY_900)
+    info.name: info for info in (SYNTHETIC, MAGNETIC_TILE, SD_SALIENCY_900, MVTEC_AD)
 }
-"""The data sets with a name of their own; `folder:<path>` opens a person's own images."""
+"""The data sets by name. `mvtec_ad` is opened by category, as `mvtec_ad/bottle`; `folder:<path>`
+opens a person's own images."""
 
-_READERS: dict[str, tuple[Callable[[Path], ImageSet], Callable[[Path], list[Entry]]]] = {
-    "magnetic_tile": (read_magnetic_tile, list_magnetic_tile),
-    "sd_saliency_900": (read_sd_saliency_900, list_sd_saliency_900),
+_READERS: dict[str, Callable[[Path], ImageSet]] = {
+    MAGNETIC_TILE.name: read_magnetic_tile,
+    SD_SALIENCY_900.name: read_sd_saliency_900,
+}
+_LISTS: dict[str, Callable[[Path], list[Entry]]] = {
+    MAGNETIC_TILE.name: list_magnetic_tile,
+    SD_SALIENCY_900.name: list_sd_saliency_900,
+    MVTEC_AD.name: list_mvtec_ad,
 }
 _FOLDER_PREFIX = "folder:"
 _SYNTHETIC_OPTIONS = [
@@ -67,12 +79,12 @@ def open_dataset(
 ) -> DefectDataset:
     """Return the part `split` ("train", "val", "test" or "all") of the data set `name`.
 
-    `name` is one of `DATASETS`, or `folder:<path>` for a person's own images (see `read_folder`;
-    a relative path starts at `root` if given, else at the working directory). Images come at
-    `size`, one side or (height, width). Which image goes where depends on `seed` alone; images
+    `name` is one of `DATASETS`, `mvtec_ad/<category>`, or `folder:<path>` for a person's own
+    images (see `read_folder`; a relative path starts at `root` if given, else at the working
+    directory). Images come at `size`, one side or (height, width). Which image goes where depends on `seed` alone; images
     that show the same thing stay together. `split_by="image"` deals images out one by one, as is
-    often done and **leaks**: it is here to measure what that pretends. `split_note` says which of
-    the two it is.
+    often done and **leaks**: it is here to measure what that pretends. Where the authors chose the
+    test part, it is theirs whatever `split_by` says. `split_note` says how it was done.
 
     Options: `cache=True` keeps images on disk in memory once they were read; those of the
     synthetic set are the arguments of `SyntheticSurfaces`.
@@ -120,7 +132,7 @@ def find_datasets(root: str | Path | None = None) -> dict[str, FoundDataset]:
     0
     """
     found = {}
-    for name, (_, list_entries) in _READERS.items():
+    for name, list_entries in _LISTS.items():
         info = DATASETS[name]
         images, problem = 0, ""
         try:
@@ -135,11 +147,26 @@ def _read(name: str, root: str | Path | None) -> ImageSet:
     if name.startswith(_FOLDER_PREFIX):
         folder = Path(name.removeprefix(_FOLDER_PREFIX)).expanduser()
         return read_folder((Path(root) if root is not None else Path.cwd()) / folder)
+    family, _, category = name.partition("/")
+    if family == MVTEC_AD.name:
+        return read_mvtec_ad(_category_folder(category, root))
     if name not in _READERS:
         known = ", ".join(DATASETS)
         raise ValueError(f"data set {name!r} is unknown: choose one of {known}, or folder:<path>")
-    read, _ = _READERS[name]
-    return read(DATASETS[name].require_folder(data_root(root)))
+    return _READERS[name](DATASETS[name].require_folder(data_root(root)))
+
+
+def _category_folder(category: str, root: str | Path | None) -> Path:
+    folder = MVTEC_AD.require_folder(data_root(root))
+    here = mvtec_ad_categories(folder)
+    if category not in here:
+        wanted = f"no category {category!r}" if category else "categories, and none was named"
+        raise FileNotFoundError(
+            f"{folder} has {wanted}: choose {' or '.join(f'mvtec_ad/{name}' for name in here)}"
+            if here
+            else f"{folder} is empty: want {MVTEC_AD.layout}"
+        )
+    return folder / category
 
 
 def _choose(
@@ -149,6 +176,8 @@ def _choose(
     count = len(image_set.entries)
     if split == "all":
         return np.arange(count), f"All {count} images, no split."
+    if image_set.published_test is not None:
+        return _choose_published(image_set, image_set.published_test, split, seed)
     units = image_set.groups if split_by == "group" else np.arange(count)
     parts = group_split(units, image_set.labels, seed=seed)
     if split_by == "group":
@@ -159,6 +188,19 @@ def _choose(
     else:
         note = _leak_note(image_set.groups, parts, image_set.grouping)
     return parts[SPLIT_NAMES.index(split)], note + _missing_classes(image_set, parts)
+
+
+def _choose_published(
+    image_set: ImageSet, in_test: np.ndarray, split: str, seed: int
+) -> tuple[np.ndarray, str]:
+    rest = np.flatnonzero(~in_test)
+    train, val = group_split(image_set.groups[rest], fractions=(0.8, 0.2), seed=seed)
+    parts = {"train": rest[train], "val": rest[val], "test": np.flatnonzero(in_test)}
+    note = (
+        f"The test part of {in_test.sum()} images is the authors'; of the other {len(rest)} "
+        f"images, {len(val)} were held out for validation by seed {seed}."
+    )
+    return parts[split], note
 
 
 def _leak_note(groups: np.ndarray, parts: Sequence[np.ndarray], grouping: str) -> str:

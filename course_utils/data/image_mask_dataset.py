@@ -39,6 +39,8 @@ class ImageSet:
     channels: int
     read_mask: Callable[[Entry], np.ndarray]
     """Entry to uint8 classes, (H, W), at the size of the file; importable, so that it pickles."""
+    published_test: np.ndarray | None = None
+    """(len(entries),) bool: the test part that its authors chose; None: they chose none."""
 
     def __post_init__(self) -> None:
         twice = [name for name, n in Counter(e.name for e in self.entries).items() if n > 1]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -149,15 +150,13 @@ def collect_scores(out: Path) -> list[dict[str, Any]]:
 
 
 def _parts_of(recipe: SegmentationRecipe, progress: bool) -> Parts:
-    # Losses and seeds of one command share their images: read them once.
     images = {name: getattr(recipe, name) for name in IMAGE_SETTINGS}
-    if _last.get("images") != images:
-        _last.clear()
-        _last.update(images=images, parts=open_parts(recipe, progress=progress))
-    return _last["parts"]
+    return _read_once(SegmentationRecipe(**images), progress)
 
 
-_last: dict[str, Any] = {}
+@lru_cache(maxsize=1)  # losses and seeds of one command share their images
+def _read_once(recipe: SegmentationRecipe, progress: bool) -> Parts:
+    return open_parts(recipe, progress=progress)
 
 
 @contextmanager
