@@ -81,10 +81,11 @@ def open_dataset(
 
     `name` is one of `DATASETS`, `mvtec_ad/<category>`, or `folder:<path>` for a person's own
     images (see `read_folder`; a relative path starts at `root` if given, else at the working
-    directory). Images come at `size`, one side or (height, width). Which image goes where depends on `seed` alone; images
-    that show the same thing stay together. `split_by="image"` deals images out one by one, as is
-    often done and **leaks**: it is here to measure what that pretends. Where the authors chose the
-    test part, it is theirs whatever `split_by` says. `split_note` says how it was done.
+    directory). Images come at `size`, one side or (height, width). Which image goes where depends
+    on `seed` alone; images that show the same thing stay together. `split_by="image"` deals images
+    out one by one, as is often done and **leaks**: it is here to measure what that pretends. Where
+    the authors chose the test part, it is theirs whatever `split_by` says. `split_note` says how
+    it was done.
 
     Options: `cache=True` keeps images on disk in memory once they were read; those of the
     synthetic set are the arguments of `SyntheticSurfaces`.
