@@ -17,6 +17,7 @@ from course_utils.recipes.segmentation_losses import LOSS_NAMES, segmentation_lo
 from course_utils.recipes.segmentation_scores import (
     choose_threshold,
     decide,
+    iou_by_kind,
     score_segmentation,
 )
 
@@ -28,6 +29,7 @@ __all__ = [
     "choose_threshold",
     "collect_scores",
     "decide",
+    "iou_by_kind",
     "open_parts",
     "read_scores",
     "require_place",

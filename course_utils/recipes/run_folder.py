@@ -15,16 +15,17 @@ import torch
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 
-from course_utils.data import DefectDataset
+from course_utils.data import DefectDataset, InMemory
 from course_utils.plots import as_png, errors, training_curves
 from course_utils.recipes.segmentation import (
     Parts,
     Segmentation,
     SegmentationRecipe,
+    open_part,
     open_parts,
     train_segmentation,
 )
-from course_utils.recipes.segmentation_scores import decide
+from course_utils.recipes.segmentation_scores import decide, iou_by_kind
 
 PICTURES = 8
 IMAGE_SETTINGS = ("data", "classes", "size", "split_seed", "split_by")
@@ -77,6 +78,7 @@ def run_in_folder(
         if fabric.is_global_zero:
             _picture(parts, result, folder)
             report = _report(parts, result, fabric, perf_counter() - started)
+            report["iou_by_kind"] = _by_kind(recipe, parts.test, result)
             _write(folder / SCORES, json.dumps(report, indent=2) + "\n")
     return result.scores
 
@@ -185,6 +187,15 @@ def _report(parts: Parts, result: Segmentation, fabric: Fabric, seconds: float) 
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
+
+
+def _by_kind(recipe: SegmentationRecipe, test: InMemory, result: Segmentation) -> dict[str, float]:
+    # Where all defects are one class, the pooled score hides which kinds were found.
+    kinds = open_part(recipe, "test")
+    labels = [kinds[i].label for i in range(len(kinds))]
+    found = decide(result.probabilities, result.threshold)
+    masks = torch.stack([sample.mask for sample in test.samples])
+    return iou_by_kind(found, masks, labels, kinds.class_names)
 
 
 def _picture(parts: Parts, result: Segmentation, folder: Path) -> None:

@@ -15,6 +15,7 @@ from course_utils.config import MAX_SEED, pick_device, seed_everything
 from course_utils.data import (
     AnyDefect,
     Augmented,
+    DefectDataset,
     InMemory,
     Sample,
     count_pixels,
@@ -123,16 +124,21 @@ def open_parts(recipe: SegmentationRecipe, *, progress: bool = False) -> Parts:
     """Read the images of a recipe."""
 
     def part(name: str) -> InMemory:
-        images = open_dataset(
-            recipe.data,
-            name,
-            size=recipe.size,
-            seed=recipe.split_seed,
-            split_by=recipe.split_by,
-        )
+        images = open_part(recipe, name)
         return InMemory(AnyDefect(images) if recipe.classes == "one" else images, progress=progress)
 
     return Parts(part("train"), part("val"), part("test"))
+
+
+def open_part(recipe: SegmentationRecipe, name: str) -> DefectDataset:
+    """Open one part of the images of a recipe, with all classes of its data set."""
+    return open_dataset(
+        recipe.data,
+        name,
+        size=recipe.size,
+        seed=recipe.split_seed,
+        split_by=recipe.split_by,
+    )
 
 
 def train_segmentation(

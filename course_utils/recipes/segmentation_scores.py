@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from course_utils.evaluation import (
@@ -102,6 +103,31 @@ def score_segmentation(
         for class_name, value in zip(class_names[1:], values, strict=True):
             scores[f"{name}/{class_name}"] = float(value)
     return scores
+
+
+def iou_by_kind(
+    found: Tensor, masks: Tensor, labels: Sequence[int], class_names: Sequence[str]
+) -> dict[str, float]:
+    """Return the IoU of defect or not within the images of each kind of defect, by its name.
+
+    Args:
+        found, masks: defect where above 0, (N, H, W).
+        labels: the kind of each image, 0 for good ones, which are left out.
+        class_names: background first.
+
+    All pixels of the images of a kind are pooled. Kinds without an image are left out.
+
+    >>> import torch
+    >>> found, masks = torch.tensor([[[0, 1]], [[1, 1]]]), torch.tensor([[[0, 1]], [[0, 1]]])
+    >>> iou_by_kind(found, masks, [1, 2], ("background", "crack", "fray"))
+    {'crack': 1.0, 'fray': 0.5}
+    """
+    kinds = torch.tensor(labels)
+    return {
+        name: iou(found[kinds == kind] > 0, masks[kinds == kind] > 0)
+        for kind, name in enumerate(class_names)
+        if kind and bool((kinds == kind).any())
+    }
 
 
 def _ap(probabilities: Tensor, masks: Tensor, c: int) -> float:

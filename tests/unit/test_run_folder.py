@@ -16,6 +16,7 @@ from course_utils.data import AnyDefect, InMemory, open_dataset
 from course_utils.recipes import (
     SegmentationRecipe,
     collect_scores,
+    iou_by_kind,
     read_scores,
     require_place,
     run_folder,
@@ -36,6 +37,11 @@ FILES = [
 
 class Stopped(Exception):
     """The training was stopped from outside."""
+
+
+@pytest.fixture(autouse=True)
+def images_are_read_anew():
+    run_folder._read_once.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +95,25 @@ def test_the_report_says_how_the_scores_came_about(finished):
     assert report["images"] == {"train": 12, "val": 4, "test": 4}
     assert (report["device"], report["precision"]) == ("cpu", "32-true")
     assert (report["processes"], report["torch"]) == (1, torch.__version__)
+
+
+def test_the_report_tells_which_kinds_were_found(tmp_path):
+    data = write_images(tmp_path / "kinds", classes=2)
+    recipe = SegmentationRecipe(data=data, size=32, width=2, steps=2, batch_size=4)
+    train(recipe, tmp_path / "out")
+    report = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert set(report["scores"]) == {"iou", "dice", "ap"}
+    assert set(report["iou_by_kind"]) == {"kind1", "kind2"}
+
+
+def test_the_iou_of_a_kind_pools_the_images_of_that_kind_alone():
+    masks = torch.zeros(4, 2, 2, dtype=torch.long)
+    masks[:3, 0] = 1
+    found = masks.clone()
+    found[1, 1] = 1  # twice what is there
+    found[3] = 1  # a false alarm on a good image: of no kind
+    names = ("background", "crack", "fray", "never seen")
+    assert iou_by_kind(found, masks, [1, 2, 1, 0], names) == {"crack": 1.0, "fray": 0.5}
 
 
 def test_a_finished_training_returns_its_scores_at_once(finished, tiny, monkeypatch):
