@@ -12,12 +12,14 @@ from course_utils.data.memory import InMemory
 from course_utils.data.near_duplicates import near_duplicate_groups
 from course_utils.data.samples import DefectDataset, Sample
 from course_utils.data.selection import Selection
+from course_utils.data.simulated import BalancedBatches, SimulatedAnomalies
 from course_utils.data.splits import group_split
 
 __all__ = [
     "DATASETS",
     "AnyDefect",
     "Augmented",
+    "BalancedBatches",
     "Crop",
     "DatasetInfo",
     "DefectCrops",
@@ -28,6 +30,7 @@ __all__ = [
     "Region",
     "Sample",
     "Selection",
+    "SimulatedAnomalies",
     "class_weights",
     "count_pixels",
     "crop_upright",

@@ -6,6 +6,7 @@ from course_utils.evaluation.confusion import (
     per_class_dice,
     per_class_iou,
 )
+from course_utils.evaluation.image_score import image_score
 from course_utils.evaluation.image_table import ImageRow, per_image_table
 from course_utils.evaluation.overlap import accuracy, dice, iou
 from course_utils.evaluation.ranking import (
@@ -33,6 +34,7 @@ __all__ = [
     "confusion_matrix",
     "dice",
     "image_auroc",
+    "image_score",
     "iou",
     "mean_iou",
     "per_class_dice",

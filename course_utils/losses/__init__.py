@@ -6,17 +6,20 @@ from course_utils.losses.focal import (
     binary_focal_loss,
     softmax_focal_loss,
 )
+from course_utils.losses.memseg import MemSegLoss, memseg_loss
 from course_utils.losses.overlap import DiceLoss, TverskyLoss, dice_loss, tversky_loss
 from course_utils.losses.weighted import WeightedCrossEntropy, weighted_cross_entropy
 
 __all__ = [
     "BinaryFocalLoss",
     "DiceLoss",
+    "MemSegLoss",
     "SoftmaxFocalLoss",
     "TverskyLoss",
     "WeightedCrossEntropy",
     "binary_focal_loss",
     "dice_loss",
+    "memseg_loss",
     "softmax_focal_loss",
     "tversky_loss",
     "weighted_cross_entropy",

@@ -3,7 +3,15 @@
 from course_utils.models.casae import CascadedAutoencoder, SegmentationAutoencoder
 from course_utils.models.compact_cnn import CompactDefectCNN
 from course_utils.models.convolutions import double_convolution, up_convolution
+from course_utils.models.memseg import (
+    CoordinateAttention,
+    MemoryBank,
+    MemSeg,
+    MultiScaleFeatureFusion,
+    spatial_attention,
+)
 from course_utils.models.receptive_field import influence, receptive_field_side
+from course_utils.models.resnet_encoder import ResNetEncoder
 from course_utils.models.small import SmallSegmenter
 from course_utils.models.unet import UNet
 from course_utils.models.unet_stages import Stage, UNetStages, measure_stages
@@ -11,6 +19,11 @@ from course_utils.models.unet_stages import Stage, UNetStages, measure_stages
 __all__ = [
     "CascadedAutoencoder",
     "CompactDefectCNN",
+    "CoordinateAttention",
+    "MemSeg",
+    "MemoryBank",
+    "MultiScaleFeatureFusion",
+    "ResNetEncoder",
     "SegmentationAutoencoder",
     "SmallSegmenter",
     "Stage",
@@ -20,5 +33,6 @@ __all__ = [
     "influence",
     "measure_stages",
     "receptive_field_side",
+    "spatial_attention",
     "up_convolution",
 ]

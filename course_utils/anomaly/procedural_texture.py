@@ -1,0 +1,129 @@
+"""Textures made from noise: foreign matter for anomalies, without a download."""
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from course_utils.anomaly.inputs import Image, Shape, check_image, check_rng
+from course_utils.anomaly.perlin import perlin_noise
+
+Field = NDArray[Any]
+
+
+def procedural_source(image: Image, rng: np.random.Generator) -> Image:
+    """Return a random texture of the size and the channels of `image`: one of the sources.
+
+    Raises `ValueError` for an unusable image or generator.
+
+    >>> image = np.zeros((48, 64, 3), np.uint8)
+    >>> procedural_source(image, np.random.default_rng(0)).shape
+    (48, 64, 3)
+    """
+    check_image(image)
+    texture = procedural_texture(image.shape[:2], rng)
+    return texture if image.ndim == 3 else cv2.cvtColor(texture, cv2.COLOR_RGB2GRAY)
+
+
+def procedural_texture(
+    shape: Shape, rng: np.random.Generator, *, pattern: str | None = None
+) -> Image:
+    """Return a texture of `shape` (H, W) in random colours: uint8, (H, W, 3).
+
+    Args:
+        shape: rows and columns.
+        rng: where all random numbers come from.
+        pattern: one of `PATTERNS`; None draws one.
+
+    Raises `ValueError` for an unknown pattern.
+
+    >>> texture = procedural_texture((32, 40), np.random.default_rng(0), pattern="veins")
+    >>> texture.shape, texture.dtype
+    ((32, 40, 3), dtype('uint8'))
+    """
+    check_rng(rng)
+    if pattern is None:
+        pattern = PATTERNS[rng.integers(len(PATTERNS))]
+    if pattern not in _PATTERNS:
+        raise ValueError(f"pattern {pattern!r} is unknown: choose from {', '.join(PATTERNS)}")
+    field = _PATTERNS[pattern](shape, rng)
+    levels = np.clip(field * 255, 0, 255).astype(np.uint8)
+    return cv2.applyColorMap(levels, _palette(rng))
+
+
+def _palette(rng: np.random.Generator) -> Image:
+    """256 colours, (256, 1, 3), from one colour by way of another to a third.
+
+    The three are of about one hue and mostly pale, as in photographs of materials; full random
+    colours would make anomalies that are found by their colour alone.
+    """
+    hue = rng.uniform(0, 180) + rng.normal(0, 12, 3)
+    saturation = 255 * rng.uniform(0, 0.8) * rng.uniform(0.4, 1, 3)
+    value = rng.uniform(20, 255, 3)
+    hsv = np.stack([hue % 180, saturation, value], axis=-1).astype(np.uint8)
+    stops = cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
+    middle = int(rng.integers(64, 192))
+    levels = np.arange(256)
+    channels = [np.interp(levels, [0, middle, 255], stops[:, channel]) for channel in range(3)]
+    return np.stack(channels, axis=-1).astype(np.uint8)[:, None]
+
+
+def _noise(shape: Shape, rng: np.random.Generator, cell: float) -> Field:
+    """Noise whose bumps are about `cell` pixels wide, between about -1 and 1."""
+    height, width = (max(1, min(side, round(side / cell))) for side in shape)
+    return perlin_noise(shape, (height, width), rng)
+
+
+def _waves(shape: Shape, rng: np.random.Generator) -> Field:
+    """The way across parallel lines in a random direction, in periods, somewhat bent."""
+    angle, period = rng.uniform(0, np.pi), rng.uniform(5, 30)
+    rows = np.arange(shape[0], dtype=np.float32)[:, None] * np.float32(np.sin(angle) / period)
+    columns = np.arange(shape[1], dtype=np.float32) * np.float32(np.cos(angle) / period)
+    return rows + columns + np.float32(rng.uniform(0, 1.5)) * _noise(shape, rng, 64)
+
+
+def _clouds(shape: Shape, rng: np.random.Generator) -> Field:
+    coarse = rng.uniform(24, 64)
+    field = sum(0.55**step * _noise(shape, rng, coarse / 2**step) for step in range(3))
+    return np.float32(0.5) + np.float32(0.6) * np.asarray(field)
+
+
+def _stripes(shape: Shape, rng: np.random.Generator) -> Field:
+    waves = np.sin(np.float32(2 * np.pi) * _waves(shape, rng))
+    return np.float32(0.5) + np.float32(0.5 * rng.uniform(1, 4)) * waves
+
+
+def _weave(shape: Shape, rng: np.random.Generator) -> Field:
+    one, other = (np.sin(np.float32(2 * np.pi) * _waves(shape, rng)) for _ in range(2))
+    return np.float32(0.5) + np.float32(0.5) * one * other
+
+
+def _veins(shape: Shape, rng: np.random.Generator) -> Field:
+    """Thin lines where the noise goes through zero, as in marble or in cracked paint."""
+    return np.float32(rng.uniform(2, 6)) * np.abs(_noise(shape, rng, rng.uniform(16, 64)))
+
+
+def _speckles(shape: Shape, rng: np.random.Generator) -> Field:
+    """Round grains on a ground, some of them grown together."""
+    noise = _noise(shape, rng, rng.uniform(6, 20))
+    return np.float32(rng.uniform(3, 6)) * (noise - np.float32(rng.uniform(0, 0.2)))
+
+
+def _grain(shape: Shape, rng: np.random.Generator) -> Field:
+    share = np.float32(rng.uniform(0.2, 0.7))
+    return share * rng.random(shape, np.float32) + (1 - share) * _clouds(shape, rng)
+
+
+_PATTERNS: dict[str, Callable[[Shape, np.random.Generator], Field]] = {
+    "clouds": _clouds,
+    "stripes": _stripes,
+    "weave": _weave,
+    "veins": _veins,
+    "speckles": _speckles,
+    "grain": _grain,
+}
+
+PATTERNS: tuple[str, ...] = tuple(_PATTERNS)
+"""Names of the patterns of `procedural_texture`."""

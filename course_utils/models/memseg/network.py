@@ -1,0 +1,165 @@
+"""MemSeg: find defects after having seen only normal images, by what a memory does not explain.
+
+Source: Yang, Wu and Feng, "MemSeg: A semi-supervised method for image surface defect detection
+using differences and commonalities", Engineering Applications of Artificial Intelligence 119,
+2023, 105835 (arXiv 2205.00908).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.models.convolutions import he_normal
+from course_utils.models.memseg.attention import spatial_attention
+from course_utils.models.memseg.decoder import MemSegDecoder
+from course_utils.models.memseg.fingerprint import change_marks, fingerprint
+from course_utils.models.memseg.fusion import MultiScaleFeatureFusion
+from course_utils.models.memseg.memory import Difference, MemoryBank, Nearest
+from course_utils.models.resnet_encoder import ResNetEncoder, Weights
+
+FILL_BATCH = 8  # images at a time when the memory is filled
+
+
+class MemSeg(nn.Module):
+    """Image in, logits of background and defect of every pixel out; needs a memory first.
+
+    A ResNet-18 sees the image at five scales. At three of them its features are joined with how
+    they differ from the nearest of 30 normal images, fused across scales, weighed by where the
+    difference is large, and decoded. The stem and layers 1 to 3 are frozen, batch normalisation
+    included, since the memory is made of their features; layer 4 and all that follows is trained.
+
+    Args:
+        weights: of the encoder, see `ResNetEncoder`.
+        memory_size: normal images that `fill_memory` stores; 30 in the paper.
+        nearest, difference: how to look up the memory, see `MemoryBank`.
+        memory: False is for comparison only: the differences are all 0 and the spatial maps all
+            1, so that each layer stays, and nothing is known of normal images.
+        attention: False is for comparison only: no coordinate attention and no spatial maps.
+        published_code: repeat the mistakes of the public re-implementation (`TooTouch/MemSeg`),
+            for comparison: the stem is trained and batch normalisation of the frozen layers drifts
+            away from the memory; the fusion is linear and multiplies features by features; the
+            decoder lacks its double convolutions. (The mistake in its loss is an option of
+            `memseg_loss`.)
+
+    `forward` takes float images (N, 1 or 3, H, W) in [0, 1] and returns (N, 2, H, W); channel 1
+    of the softmax is the probability of a defect. Sides are multiples of 32 and those of the
+    memory's images. It raises `ValueError` for other images, and `RuntimeError` if the memory is
+    empty or the frozen weights are no longer those that it was filled with, as after loading
+    other weights into the encoder or a change of precision: fill it again.
+
+    >>> model = MemSeg(weights=None, memory_size=2)
+    >>> model.fill_memory(torch.rand(2, 3, 64, 64))
+    >>> model(torch.rand(4, 3, 64, 64)).shape
+    torch.Size([4, 2, 64, 64])
+    """
+
+    memory_fingerprint: Tensor
+
+    def __init__(
+        self,
+        *,
+        weights: Weights | None = "imagenet",
+        memory_size: int = 30,
+        nearest: Nearest = "joint",
+        difference: Difference = "squared",
+        memory: bool = True,
+        attention: bool = True,
+        published_code: bool = False,
+    ) -> None:
+        super().__init__()
+        if memory_size < 1:
+            raise ValueError(f"memory_size must be at least 1, got {memory_size}")
+        self.memory_size, self.uses_memory = memory_size, memory
+        self.attention, self.published_code = attention, published_code
+        self.encoder = ResNetEncoder(weights)
+        if published_code:
+            for layer in (self.encoder.layer1, self.encoder.layer2, self.encoder.layer3):
+                layer.requires_grad_(False)
+        else:
+            self.encoder.freeze()
+        self.memory = MemoryBank(3, nearest=nearest, difference=difference)
+        self.register_buffer("memory_fingerprint", torch.tensor(0))
+        self.fusion = MultiScaleFeatureFusion(attention=attention, published_code=published_code)
+        self.decoder = MemSegDecoder(published_code=published_code)
+        if not published_code:
+            self.fusion.apply(he_normal)
+            self.decoder.apply(he_normal)
+        self._verified: tuple[Any, ...] = ()
+
+    def forward(self, image: Tensor) -> Tensor:
+        if self.uses_memory:
+            self._require_memory()
+        f0, f1, f2, f3, f4 = self.encoder(image)  # (N, 64, H/2, W/2), ..., (N, 512, H/32, W/32)
+        d1, d2, d3 = self._differences([f1, f2, f3])  # shapes of f1, f2, f3
+        c1 = torch.cat([f1, d1.to(f1.dtype)], dim=1)  # (N, 128, H/4, W/4)
+        c2 = torch.cat([f2, d2.to(f2.dtype)], dim=1)  # (N, 256, H/8, W/8)
+        c3 = torch.cat([f3, d3.to(f3.dtype)], dim=1)  # (N, 512, H/16, W/16)
+        c1, c2, c3 = self.fusion([c1, c2, c3])  # 64, 128, 256 channels
+        if self.attention and self.uses_memory:
+            m1, m2, m3 = spatial_attention([d1, d2, d3])  # (N, 1, H/4, W/4), ...
+            c1, c2, c3 = c1 * m1, c2 * m2, c3 * m3
+        return self.decoder(f4, [c1, c2, c3], f0)  # (N, 2, H, W)
+
+    @torch.no_grad()
+    def fill_memory(self, images: Tensor, *, generator: torch.Generator | None = None) -> None:
+        """Store the features of `memory_size` normal images in place of what was there.
+
+        Args:
+            images: (M, 1 or 3, H, W), floats in [0, 1], M >= `memory_size`, all without defects.
+            generator: draws which ones when there are more; None takes the first.
+
+        Raises `ValueError` for too few or other images.
+        """
+        if images.ndim != 4 or len(images) < self.memory_size:
+            raise ValueError(
+                f"fill_memory needs {self.memory_size} normal images (M, 1 or 3, H, W), got "
+                f"{tuple(images.shape)}: give more or set memory_size"
+            )
+        chosen = torch.arange(self.memory_size)
+        if generator is not None:
+            drawn = torch.randperm(len(images), generator=generator, device=generator.device)
+            chosen = drawn[: self.memory_size].cpu()
+        images = images[chosen.to(images.device)]
+        if images.is_floating_point() and not bool(((images >= 0) & (images <= 1)).all()):
+            raise ValueError(
+                f"images must lie in [0, 1], got {images.min():g}..{images.max():g}: divide first"
+            )
+        images = images.to(self.encoder.conv1.weight) if images.is_floating_point() else images
+        was_training = self.encoder.training
+        self.encoder.eval()
+        with torch.autocast(images.device.type, enabled=False):
+            parts = [self.encoder.up_to_layer3(part)[1:] for part in images.split(FILL_BATCH)]
+        self.encoder.train(was_training)
+        self.memory.fill([torch.cat(level) for level in zip(*parts, strict=True)])
+        self.memory_fingerprint.fill_(fingerprint(self._frozen()))
+
+    def _differences(self, features: list[Tensor]) -> list[Tensor]:
+        if not self.uses_memory:
+            return [torch.zeros_like(f) for f in features]
+        return self.memory.best_differences(features)
+
+    def _frozen(self) -> list[Tensor]:
+        parts = (getattr(self.encoder, name) for name in self.encoder.FROZEN)
+        tensors = (tensor for part in parts for tensor in part.state_dict(keep_vars=True).values())
+        return [tensor for tensor in tensors if tensor.is_floating_point()]
+
+    def _require_memory(self) -> None:
+        if not len(self.memory):
+            raise RuntimeError(
+                f"the memory is empty: call fill_memory(images) with {self.memory_size} or more "
+                "normal images first"
+            )
+        if self.published_code or torch.compiler.is_compiling():
+            return
+        frozen = self._frozen()
+        # The checksum takes milliseconds, the marks microseconds: each change is looked at once.
+        marks = (*change_marks(frozen), *change_marks([self.memory_fingerprint]))
+        if marks == self._verified:
+            return
+        if fingerprint(frozen) != int(self.memory_fingerprint):
+            raise RuntimeError(
+                "the memory was filled with other weights, or in another precision, than the "
+                "encoder has now: call fill_memory(images) again"
+            )
+        self._verified = marks

@@ -1,0 +1,200 @@
+"""Promises of `course_utils.anomaly.synthesis`: what is changed, by how much, and what is said."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from course_utils.anomaly import (
+    SOURCES,
+    AnomalySynthesizer,
+    blend,
+    foreground_mask,
+    procedural_source,
+    simulate_anomaly,
+    structure_source,
+)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20)
+
+
+def picture(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def white(image, rng):
+    return np.full_like(image, 255)
+
+
+def black(image, rng):
+    return np.zeros_like(image)
+
+
+# Blending
+
+
+@settings(max_examples=60, deadline=None)
+@given(opacity=st.floats(0, 1), colour=st.booleans(), seed=st.integers(0, 999))
+def test_blending_is_the_papers_formula_rounded(opacity, colour, seed):
+    rng = np.random.default_rng(seed)
+    shape = (13, 17, 3) if colour else (13, 17)
+    image, source = rng.integers(0, 256, (2, *shape), dtype=np.uint8)
+    mask = rng.integers(0, 2, shape[:2], dtype=np.uint8)
+    before = image.copy(), source.copy(), mask.copy()
+    result = blend(image, source, mask, opacity)
+    m = mask[..., None].astype(float) if colour else mask.astype(float)
+    exact = (1 - m) * image + opacity * m * source + (1 - opacity) * m * image
+    assert result.dtype == np.uint8
+    assert np.abs(result - exact).max() <= 0.5 + 1e-3
+    np.testing.assert_array_equal(result[mask == 0], image[mask == 0])
+    for array, copy in zip((image, source, mask), before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_a_mask_of_truths_is_as_good_as_one_of_numbers():
+    image, mask = picture(8, 8), picture(8, 8, seed=1) > 127
+    results = [blend(image, 255 - image, kind, 0.5) for kind in (mask, mask.astype(np.uint8))]
+    np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((picture(4, 4), picture(4, 5), np.ones((4, 4), bool), 0.5), r"shape \(4, 4\), got \(4, 5"),
+        ((picture(4, 4), picture(4, 4, 3), np.ones((4, 4), bool), 0.5), "source_image must have"),
+        ((picture(4, 4), picture(4, 4), np.ones((2, 4), bool), 0.5), "mask must hold 0 and 1"),
+        ((picture(4, 4), picture(4, 4), np.full((4, 4), 255, np.uint8), 0.5), "threshold it"),
+        ((picture(4, 4), picture(4, 4), np.ones((4, 4), bool), 1.5), "opacity must lie in 0..1"),
+        ((picture(4, 4), picture(4, 4), np.ones((4, 4), bool), float("nan")), "opacity must lie"),
+        ((picture(4, 4) / 255, picture(4, 4), np.ones((4, 4), bool), 1), "image must be a uint8"),
+    ],
+)
+def test_what_cannot_be_blended_is_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        blend(*arguments)
+
+
+# A simulated anomaly
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    shape=st.tuples(st.integers(24, 70), st.integers(24, 70)),
+    colour=st.booleans(),
+    seed=st.integers(0, 2**32),
+)
+def test_an_anomaly_is_what_it_says_it_is(shape, colour, seed):
+    image = picture(*shape, *((3,) if colour else ()))
+    before = image.copy()
+    anomaly = simulate_anomaly(image, np.random.default_rng(seed))
+    assert anomaly.image.shape == image.shape
+    assert anomaly.image.dtype == anomaly.mask.dtype == np.uint8
+    assert 0.001 <= anomaly.mask.mean() < 1
+    assert 0.15 <= anomaly.opacity <= 1
+    assert anomaly.source in (0, 1)
+    np.testing.assert_array_equal(
+        anomaly.image, blend(image, anomaly.source_image, anomaly.mask, anomaly.opacity)
+    )
+    np.testing.assert_array_equal(image, before)
+
+
+def test_the_label_holds_what_cannot_be_seen_too(rng):
+    image = np.zeros((64, 64), np.uint8)
+    anomaly = simulate_anomaly(image, rng, sources=[black])
+    np.testing.assert_array_equal(anomaly.image, image)
+    assert anomaly.mask.any()
+
+
+def test_everything_under_the_mask_is_changed_and_nothing_else(rng):
+    image = np.full((64, 64, 3), 100, np.uint8)
+    for _ in range(20):
+        anomaly = simulate_anomaly(image, rng, sources=[white])
+        changed = (anomaly.image != image).all(axis=2)
+        np.testing.assert_array_equal(changed, anomaly.mask == 1)
+        expected = 100 + anomaly.opacity * 155
+        assert abs(anomaly.image[changed] - expected).max() <= 0.5 + 1e-3
+
+
+def test_opacity_is_even_between_its_limits_and_sources_are_equally_likely(rng):
+    image = np.full((32, 32), 100, np.uint8)
+    drawn = [simulate_anomaly(image, rng, sources=[white, black]) for _ in range(400)]
+    opacities = np.array([anomaly.opacity for anomaly in drawn])
+    counts, _ = np.histogram(opacities, 4, (0.15, 1.0))
+    assert counts.sum() == 400
+    assert counts.min() > 65  # 100 +- 9 expected
+    sources = np.array([anomaly.source for anomaly in drawn])
+    assert 150 < sources.sum() < 250  # 200 +- 10 expected
+    assert all(anomaly.source_image.max() == 255 * (1 - anomaly.source) for anomaly in drawn)
+    assert abs(np.corrcoef(opacities, sources)[0, 1]) < 0.2
+
+
+def test_area_and_opacity_are_kept(rng):
+    image = picture(64, 64)
+    for _ in range(20):
+        anomaly = simulate_anomaly(image, rng, area=(0.03, 0.06), opacity=(0.5, 0.5))
+        assert 0.03 <= anomaly.mask.mean() <= 0.06
+        assert anomaly.opacity == 0.5
+
+
+def test_the_default_is_made_textures_and_the_image_in_disorder():
+    assert (procedural_source, structure_source) == SOURCES
+
+
+def test_equal_generators_give_equal_anomalies_and_one_gives_different_ones():
+    image = picture(48, 48, 3)
+    first, second = (simulate_anomaly(image, np.random.default_rng(4)) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+    rng = np.random.default_rng(4)
+    assert len({simulate_anomaly(image, rng).image.tobytes() for _ in range(20)}) == 20
+
+
+def test_unusable_arguments_are_named(rng):
+    image = picture(32, 32)
+    with pytest.raises(ValueError, match="sources must hold at least one source"):
+        simulate_anomaly(image, rng, sources=[])
+    with pytest.raises(ValueError, match=r"opacity must be \(lowest, highest\) within 0..1"):
+        simulate_anomaly(image, rng, opacity=(0.5, 0.1))
+    with pytest.raises(ValueError, match=r"area must be \(lowest, highest\) within 0..1"):
+        simulate_anomaly(image, rng, area=(0, 2))
+    with pytest.raises(ValueError, match=r"source_image must have the image's shape \(32, 32\)"):
+        simulate_anomaly(image, rng, sources=[lambda image, rng: image[1:]])
+    with pytest.raises(ValueError, match=r"foreground must hold .*got \(31, 32\)"):
+        simulate_anomaly(image, rng, foreground=np.ones((31, 32), bool))
+    with pytest.raises(ValueError, match="Generator, got int"):
+        simulate_anomaly(image, 0)
+    with pytest.raises(ValueError, match="image must be a uint8"):
+        simulate_anomaly(image / 255, rng)
+
+
+# The synthesizer
+
+
+def object_on_ground():
+    image = np.full((80, 80, 3), 240, np.uint8)
+    image[20:60, 20:60] = picture(40, 40, 3) // 4
+    return image
+
+
+def test_a_synthesizer_keeps_anomalies_on_the_object(rng):
+    image = object_on_ground()
+    synthesizer = AnomalySynthesizer(foreground=foreground_mask, sources=[white])
+    for _ in range(20):
+        anomaly = synthesizer(image, rng)
+        inside = np.zeros((80, 80), bool)
+        inside[20:60, 20:60] = True
+        assert anomaly.mask[inside].any()
+        assert not anomaly.mask[~inside].any()
+
+
+def test_a_synthesizer_is_the_function_with_settings():
+    image = object_on_ground()
+    settings = {"sources": [black, white], "opacity": (0.3, 0.4), "area": (0.01, 0.2)}
+    made = AnomalySynthesizer(**settings)(image, np.random.default_rng(1))
+    for one, other in zip(
+        made, simulate_anomaly(image, np.random.default_rng(1), **settings), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)

@@ -1,0 +1,147 @@
+"""Promises of `course_utils.anomaly.foreground`, on drawn objects and on real ones."""
+
+import cv2
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from course_utils.anomaly import MVTEC_FOREGROUNDS, foreground_mask
+from course_utils.config import data_root
+
+
+@pytest.fixture
+def disc():
+    return cv2.circle(np.zeros((80, 90), np.uint8), (45, 40), 25, 1, -1)
+
+
+def picture(disc, inside, outside, noise=4):
+    rng = np.random.default_rng(0)
+    gray = np.where(disc == 1, inside, outside) + rng.normal(0, noise, disc.shape)
+    return gray.clip(0, 255).astype(np.uint8)
+
+
+def overlap(one, other):
+    return (one & other).sum() / (one | other).sum()
+
+
+@pytest.mark.parametrize(("inside", "outside"), [(40, 220), (220, 40), (120, 90)])
+def test_bright_and_dark_objects_are_found_by_the_border(disc, inside, outside):
+    mask = foreground_mask(picture(disc, inside, outside))
+    assert mask.dtype == np.uint8
+    assert set(np.unique(mask)) == {0, 1}
+    assert overlap(mask, disc) > 0.97
+
+
+def test_an_object_that_touches_the_border_is_still_the_object():
+    half = cv2.circle(np.zeros((80, 90), np.uint8), (5, 40), 30, 1, -1)
+    assert overlap(foreground_mask(picture(half, 200, 60)), half) > 0.97
+
+
+def test_the_declared_kind_wins_over_the_border(disc):
+    image = picture(disc, 40, 220)
+    np.testing.assert_array_equal(
+        foreground_mask(image, bright=False, opening=1, closing=1),
+        1 - foreground_mask(image, bright=True, opening=1, closing=1),
+    )
+
+
+def test_a_declared_threshold_is_the_highest_dark_gray():
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (9, 1))
+    mask = foreground_mask(ramp, threshold=100, bright=True, opening=1, closing=1)
+    np.testing.assert_array_equal(mask[0], np.arange(256) > 100)
+    mask = foreground_mask(ramp, threshold=100, bright=False, opening=1, closing=1)
+    np.testing.assert_array_equal(mask[0], np.arange(256) <= 100)
+
+
+def test_colours_count_by_luma():
+    image = np.zeros((20, 20, 3), np.uint8)
+    image[5:15, 5:15, 1] = 200  # green: luma 117
+    image[..., 2] = 200  # blue everywhere: luma 23
+    mask = foreground_mask(image, threshold=100)
+    assert mask[5:15, 5:15].all()
+    assert mask.sum() == 100
+
+
+def test_specks_go_and_holes_are_filled_up_to_the_declared_size(disc):
+    image = np.where(disc == 1, 40, 220).astype(np.uint8)
+    image[5:9, 5:9] = 40  # dust of 4 pixels
+    image[38:42, 40:44] = 220  # a reflex of 4 pixels
+    assert foreground_mask(image)[5:9, 5:9].sum() == 0
+    assert foreground_mask(image)[38:42, 40:44].all()
+    assert foreground_mask(image, opening=3)[5:9, 5:9].all()
+    assert not foreground_mask(image, closing=3)[38:42, 40:44].any()
+
+
+def test_opening_comes_before_closing():
+    image = np.full((40, 40), 220, np.uint8)
+    image[22:38, 10:34] = 40
+    image[4:7, 4:7] = image[8:11, 4:7] = image[4:7, 8:11] = image[8:11, 8:11] = 40
+    # Four specks: closed first, they would grow together into one that survives.
+    assert not foreground_mask(image)[:15].any()
+
+
+def test_opening_and_closing_are_those_of_another_library(disc):
+    rng = np.random.default_rng(3)
+    raw = disc ^ (rng.random(disc.shape) < 0.05)
+    mask = foreground_mask((raw * 200).astype(np.uint8), bright=True, opening=3, closing=5)
+    # scipy takes what is outside of the picture for ground, which matters in the border alone
+    expected = ndimage.binary_opening(raw, np.ones((3, 3)))
+    expected = ndimage.binary_closing(expected, np.ones((5, 5)))
+    np.testing.assert_array_equal(mask[4:-4, 4:-4], expected[4:-4, 4:-4])
+
+
+def test_the_image_stays_as_it_is(disc):
+    image = picture(disc, 40, 220)
+    before = image.copy()
+    foreground_mask(image)
+    np.testing.assert_array_equal(image, before)
+
+
+def test_textures_and_cable_have_no_rule():
+    assert not {"carpet", "grid", "leather", "tile", "wood", "cable"} & set(MVTEC_FOREGROUNDS)
+    assert MVTEC_FOREGROUNDS["bottle"] == (250, False)
+    assert MVTEC_FOREGROUNDS["hazelnut"] == (50, True)
+    assert len(MVTEC_FOREGROUNDS) == 9
+
+
+def test_bottles_are_found_with_and_without_their_rule():
+    folder = data_root() / "mvtec_ad" / "bottle" / "train" / "good"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there")
+    for path in sorted(folder.iterdir())[:10]:
+        image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        found = foreground_mask(image)
+        rule = foreground_mask(image, **MVTEC_FOREGROUNDS["bottle"]._asdict())
+        assert overlap(found, rule) > 0.95
+        assert found[128, 128] == 1
+        assert found[[0, 0, -1, -1], [0, -1, 0, -1]].sum() == 0
+
+
+# Errors say what was given and what is wanted
+
+
+def test_an_image_without_an_object_is_named():
+    plain = np.full((20, 20), 128, np.uint8)
+    with pytest.raises(ValueError, match=r"no pixel is left .*grays are 128..128.*textures"):
+        foreground_mask(plain, threshold=200, bright=True)
+    with pytest.raises(ValueError, match="no pixel is left"):
+        foreground_mask(plain)
+
+
+@pytest.mark.parametrize(
+    ("given_what", "message"),
+    [
+        ({"threshold": 256}, r"threshold must be a gray in 0..255, or None, got 256"),
+        ({"opening": 0}, r"opening must be an odd number of pixels, or 1, got 0"),
+        ({"opening": 4}, r"opening must be an odd number .*got 4"),
+        ({"closing": 2.5}, r"closing must be an odd number .*got 2.5"),
+    ],
+)
+def test_unusable_settings_are_named(given_what, message):
+    with pytest.raises(ValueError, match=message):
+        foreground_mask(np.zeros((8, 8), np.uint8), **given_what)
+
+
+def test_a_wrong_image_is_named():
+    with pytest.raises(ValueError, match=r"image must be a uint8 array .*got float32"):
+        foreground_mask(np.zeros((8, 8), np.float32))

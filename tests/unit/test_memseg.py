@@ -1,0 +1,387 @@
+"""MemSeg as a whole: its arrows, its memory, what is frozen, and that a run goes on as it was."""
+
+import copy
+from functools import cache
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from course_utils.evaluation import image_score
+from course_utils.losses import memseg_loss
+from course_utils.models import MemSeg
+from course_utils.training import fit
+
+
+def images(count: int, side: int = 32, channels: int = 3, seed: int = 0) -> Tensor:
+    """Smooth pictures, each of another brightness."""
+    random = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, channels, 4, 4, generator=random)
+    base = torch.rand(count, 1, 1, 1, generator=random)
+    return 0.5 * base + 0.5 * F.interpolate(coarse, size=(side, side), mode="bilinear")
+
+
+@cache
+def _built(**options) -> MemSeg:
+    torch.manual_seed(0)
+    return MemSeg(**{"weights": None, "memory_size": 3, **options})
+
+
+def pristine(**options) -> MemSeg:
+    return copy.deepcopy(_built(**options))
+
+
+@pytest.fixture(scope="module")
+def filled_once() -> MemSeg:
+    model = pristine()
+    model.fill_memory(images(3))
+    return model.eval()
+
+
+@pytest.fixture
+def model(filled_once) -> MemSeg:
+    return copy.deepcopy(filled_once)
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def batch(count: int = 2, side: int = 32, seed: int = 5) -> SimpleNamespace:
+    random = torch.Generator().manual_seed(seed)
+    mask = torch.randint(2, (count, side, side), generator=random)
+    return SimpleNamespace(image=images(count, side, seed=seed), mask=mask)
+
+
+# The figure
+
+
+@torch.no_grad()
+def test_each_arrow_has_the_shape_of_the_figure(model):
+    seen: dict[str, object] = {}
+
+    def keep(name):
+        def hook(_, inputs, output):
+            seen[name] = inputs, output
+
+        return hook
+
+    for name in ("encoder", "fusion", "decoder"):
+        getattr(model, name).register_forward_hook(keep(name))
+    model.memory.best_differences = lambda features: [2 * f for f in features]
+    out = model(images(2, side=64))
+    f0, f1, f2, f3, f4 = seen["encoder"][1]
+    shapes = [tuple(f.shape[1:]) for f in (f0, f1, f2, f3, f4)]
+    assert shapes == [(64, 32, 32), (64, 16, 16), (128, 8, 8), (256, 4, 4), (512, 2, 2)]
+    joined = seen["fusion"][0][0]
+    assert [tuple(c.shape[1:]) for c in joined] == [(128, 16, 16), (256, 8, 8), (512, 4, 4)]
+    for c, f in zip(joined, (f1, f2, f3), strict=True):  # features first, then differences
+        assert torch.equal(c, torch.cat([f, 2 * f], 1))
+    (deep, weighed, stem) = seen["decoder"][0]
+    assert torch.equal(deep, f4)
+    assert torch.equal(stem, f0)
+    m3 = (2 * f3).mean(1, keepdim=True)
+    grow = nn.UpsamplingBilinear2d(scale_factor=2)
+    m2 = (2 * f2).mean(1, keepdim=True) * grow(m3)
+    m1 = (2 * f1).mean(1, keepdim=True) * grow(m2)
+    for c, m, w in zip(seen["fusion"][1], (m1, m2, m3), weighed, strict=True):
+        torch.testing.assert_close(w, c * m)
+    assert out.shape == (2, 2, 64, 64)
+
+
+def test_the_published_network_has_19_05_million_parameters():
+    with torch.device("meta"):
+        published, ours = MemSeg(weights=None, published_code=True), MemSeg(weights=None)
+    assert parameters(published.encoder) == 11_176_512
+    assert parameters(published.fusion) == 5_825_312
+    assert round(parameters(published.decoder) / 1e6, 2) == 2.04
+    assert parameters(published) == 19_045_170
+    assert parameters(ours.encoder) == 11_176_512
+
+
+@pytest.mark.parametrize(("side", "channels"), [(128, 1), (160, 3), (224, 1), (512, 3)])
+def test_any_multiple_of_32_goes_in_gray_or_in_colour(side, channels):
+    """On paper: shapes without numbers, so that 512 pixels cost nothing."""
+    with torch.device("meta"):
+        model = MemSeg(weights=None, memory_size=2)
+    image = torch.zeros(2, channels, side, side, device="meta")
+    model.memory.fill(model.encoder.up_to_layer3(image)[1:])
+    model._require_memory = lambda: None
+    model.memory.nearest_indices = lambda f: torch.zeros(2, 3, dtype=torch.long, device="meta")
+    assert model(image).shape == (2, 2, side, side)
+
+
+@torch.no_grad()
+def test_a_memory_in_colour_serves_gray_images_of_unequal_sides():
+    model = pristine().eval()
+    model.fill_memory(images(3, side=64)[:, :, :32])
+    assert model(images(2, side=64, channels=1)[:, :, :32]).shape == (2, 2, 32, 64)
+
+
+# The memory
+
+
+def test_without_a_memory_the_error_says_what_to_do():
+    with pytest.raises(RuntimeError, match=r"fill_memory\(images\) with 3"):
+        pristine()(images(1))
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (images(2), "needs 3 normal images"),
+        (images(3)[0], "needs 3 normal images"),
+        (255 * images(3), "divide first"),
+        (images(3, side=80), "multiples of 32"),
+        ((255 * images(3)).to(torch.uint8), "floating point"),
+    ],
+)
+def test_images_that_make_no_memory_are_refused(model, given, problem):
+    with pytest.raises(ValueError, match=problem):
+        model.fill_memory(given)
+
+
+def test_images_of_another_size_than_the_memorys_are_refused(model):
+    with pytest.raises(ValueError, match="same size"):
+        model(images(1, side=96))
+
+
+def test_the_memory_holds_the_features_of_the_first_images_or_of_drawn_ones(model):
+    many = images(9, seed=3)
+    with torch.no_grad():
+        level3 = model.encoder.up_to_layer3(many)[3].permute(0, 2, 3, 1).flatten(2)
+    model.fill_memory(many)
+    torch.testing.assert_close(model.memory.level3, level3[:3])
+    model.fill_memory(many, generator=torch.Generator().manual_seed(1))
+    chosen = torch.randperm(9, generator=torch.Generator().manual_seed(1))[:3]
+    torch.testing.assert_close(model.memory.level3, level3[chosen])
+    assert chosen.tolist() != [0, 1, 2]
+
+
+@pytest.mark.parametrize("published_code", [False, True])
+def test_filling_leaves_the_mode_and_the_statistics(published_code):
+    model = pristine(published_code=published_code)
+    before = {name: b.clone() for name, b in model.encoder.named_buffers()}
+    for mode in (True, False):
+        model.train(mode).fill_memory(images(3))
+        assert model.encoder.layer4.training is model.training is mode
+    assert all(torch.equal(b, before[name]) for name, b in model.encoder.named_buffers())
+
+
+@torch.no_grad()
+def test_the_decoder_sees_no_difference_where_the_memory_explains_the_image(model):
+    seen = []
+    model.decoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1]))
+    model(images(3))
+    assert max(float(c.abs().max()) for c in seen[0]) < 1e-4
+    model(images(3, seed=8))
+    assert max(float(c.abs().max()) for c in seen[1]) > 1e-3
+
+
+@torch.no_grad()
+def test_a_memory_of_other_weights_is_refused_until_it_is_filled_again(model):
+    image = images(1)
+    model(image)
+    other = pristine()
+    with torch.no_grad():
+        other.encoder.layer1[0].conv1.weight[0, 0, 0, 0] += 1e-3
+    model.encoder.load_state_dict(other.encoder.state_dict())
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=r"other weights.*fill_memory\(images\) again"):
+            model(image)
+    model.fill_memory(images(3))
+    assert model(image).shape == (1, 2, 32, 32)
+
+
+@torch.no_grad()
+def test_a_change_of_precision_asks_for_a_new_memory(model):
+    model.to(torch.float64)
+    with pytest.raises(RuntimeError, match="another precision"):
+        model(images(1).double())
+    model.fill_memory(images(3))
+    assert model(images(1).double()).dtype == torch.float64
+
+
+@torch.no_grad()
+def test_what_changes_no_value_needs_no_new_memory(model):
+    image = images(2)
+    wanted = model(image)
+    model.encoder.load_state_dict(copy.deepcopy(model.encoder.state_dict()))
+    assert torch.equal(model(image), wanted)
+    assert torch.equal(copy.deepcopy(model)(image), wanted)
+    reordered = model.to(memory_format=torch.channels_last)
+    image = image.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(reordered(image), wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_the_weights_are_read_once_and_not_at_each_step(model, monkeypatch):
+    from course_utils.models.memseg import network
+
+    counted = []
+    real = network.fingerprint
+    monkeypatch.setattr(network, "fingerprint", lambda t: counted.append(1) or real(t))
+    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    for _ in range(3):
+        memseg_loss(model.train()(batch().image), batch().mask).backward()
+        optimiser.step()
+    model.eval()(images(1))
+    assert len(counted) == 1
+
+
+@torch.no_grad()
+def test_a_state_brings_its_memory_whatever_its_size(model):
+    other = pristine()
+    other.memory_size = 5
+    other.fill_memory(images(5, seed=9))
+    for target in (model, pristine()):
+        target.load_state_dict(other.state_dict())
+        assert len(target.memory) == 5
+        image = images(2, seed=4)
+        assert torch.equal(target.eval()(image), other.eval()(image))
+
+
+# Frozen
+
+
+def test_training_changes_layer_4_fusion_and_decoder_and_nothing_that_is_frozen(model):
+    before = {name: t.clone() for name, t in model.state_dict().items()}
+    fit(model, [batch()], memseg_loss, steps=2, device="cpu", precision="32-true")
+    now = model.state_dict()
+    frozen = ("encoder.conv1", "encoder.bn1", "encoder.layer1", "encoder.layer2", "encoder.layer3")
+    for name in before:
+        if name.startswith((*frozen, "memory")):
+            assert torch.equal(now[name], before[name]), name
+        elif before[name].is_floating_point() and float(before[name].abs().max()):
+            assert not torch.equal(now[name], before[name]), name
+    assert not any(p.requires_grad for n, p in model.named_parameters() if n.startswith(frozen))
+    assert all(p.requires_grad for n, p in model.named_parameters() if not n.startswith(frozen))
+
+
+def test_every_trained_parameter_gets_a_gradient(model):
+    model.train()
+    memseg_loss(model(batch().image), batch().mask).backward()
+    missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert missing == []
+    assert all(
+        p.grad is None for n, p in model.encoder.named_parameters() if not n.startswith("layer4")
+    )
+
+
+# Answers
+
+
+@torch.no_grad()
+def test_an_answer_does_not_depend_on_the_batch_it_came_in(model):
+    image = images(5, seed=2)
+    whole = model(image)
+    for size in (1, 2):
+        parts = torch.cat([model(part) for part in image.split(size)])
+        torch.testing.assert_close(parts, whole, rtol=1e-3, atol=1e-4)
+
+
+@torch.no_grad()
+def test_bf16_autocast_changes_answers_little(model):
+    image = images(2, seed=2)
+    exact = model(image).softmax(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = model(image).float().softmax(1)
+    assert float((exact - rounded).abs().max()) < 0.05
+
+
+def test_it_learns_to_mark_what_its_memory_does_not_hold():
+    torch.manual_seed(0)
+    model = MemSeg(weights="offline", memory_size=3)
+    normal = images(3)
+    model.fill_memory(normal)
+    marked, mask = normal.clone(), torch.zeros(3, 32, 32, dtype=torch.long)
+    for number, top in enumerate((2, 10, 18)):
+        marked[number, :, top : top + 12, 8:20] = 1 - marked[number, :, top : top + 12, 8:20]
+        mask[number, top : top + 12, 8:20] = 1
+    data = SimpleNamespace(image=torch.cat([normal, marked]), mask=torch.cat([0 * mask, mask]))
+    fit(model, [data], memseg_loss, steps=10, learning_rate=3e-3, device="cpu", precision="32-true")
+    with torch.no_grad():
+        probabilities = model(data.image).softmax(1)[:, 1]
+    scores = image_score(probabilities)
+    assert scores[:3].max() < scores[3:].min()
+    marks, rest = probabilities[3:][mask == 1], probabilities[3:][mask == 0]
+    assert marks.mean() > rest.mean() + 0.2
+
+
+# Going on
+
+
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(tmp_path):
+    def start(loss, checkpoint=None):
+        model = pristine()
+        model.fill_memory(images(3))
+        for part in (model.encoder.layer4, model.fusion.fuse3, model.fusion.fuse2):
+            part.requires_grad_(False)  # a smaller checkpoint; their statistics still move
+        saving = {"checkpoint": checkpoint, "checkpoint_every": 2} if checkpoint else {}
+        fit(model, [batch(seed=5), batch(seed=6)], loss, steps=4, device="cpu", **saving)
+        return model.state_dict()
+
+    calls = []
+
+    def stops(logits, mask):
+        calls.append(1)
+        if len(calls) == 3:
+            raise InterruptedError("the power is gone")
+        return memseg_loss(logits, mask)
+
+    wanted = start(memseg_loss)
+    with pytest.raises(InterruptedError):
+        start(stops, tmp_path / "run.pt")
+    found = start(stops, tmp_path / "run.pt")
+    assert len(calls) == 3 + 2
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    assert len(found["memory.level1"]) == 3
+
+
+# For comparison
+
+
+@torch.no_grad()
+def test_without_memory_the_differences_are_0_and_no_map_weighs():
+    model = pristine(memory=False).eval()
+    assert parameters(model) == parameters(pristine())
+    image = images(2)
+    f0, f1, f2, f3, f4 = model.encoder(image)
+    joined = [torch.cat([f, torch.zeros_like(f)], 1) for f in (f1, f2, f3)]
+    torch.testing.assert_close(model(image), model.decoder(f4, model.fusion(joined), f0))
+
+
+@torch.no_grad()
+def test_without_attention_there_are_no_maps_and_no_weights(model):
+    plain = pristine(attention=False).eval()
+    assert not [name for name, _ in plain.named_parameters() if "attention" in name]
+    plain.fill_memory(images(3))
+    image = images(2, seed=4)
+    f0, f1, f2, f3, f4 = plain.encoder(image)
+    differences = plain.memory.best_differences([f1, f2, f3])
+    joined = [torch.cat(pair, 1) for pair in zip([f1, f2, f3], differences, strict=True)]
+    torch.testing.assert_close(plain(image), plain.decoder(f4, plain.fusion(joined), f0))
+
+
+def test_the_published_code_drifts_away_from_its_memory():
+    model = pristine(published_code=True)
+    model.fill_memory(images(3))
+    image = images(2, seed=4)
+    before = model.encoder.eval().up_to_layer3(image)[3].detach()
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
+    for seed in range(4):
+        model.train()
+        optimiser.zero_grad()
+        memseg_loss(model(batch(seed=seed).image), batch().mask, double_softmax=True).backward()
+        optimiser.step()
+    assert model.encoder.conv1.weight.grad is not None
+    assert model.encoder.layer1[0].conv1.weight.grad is None
+    after = model.encoder.eval().up_to_layer3(image)[3].detach()
+    assert float((after - before).norm() / before.norm()) > 0.1
+
+
+def test_a_memory_of_no_images_is_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        MemSeg(weights=None, memory_size=0)

@@ -1,0 +1,215 @@
+"""The memory against slow loops written from its formulas."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from course_utils.models import MemoryBank
+
+SHAPES = ((4, 8, 4), (6, 4, 2), (8, 2, 1))  # C, H, W; as uneven as three levels can be
+
+
+def features(count: int, seed: int = 0) -> list[Tensor]:
+    """As after ReLU, and larger at the finer levels, so that the ways of choosing disagree."""
+    random = torch.Generator().manual_seed(seed)
+    return [
+        (scale * torch.randn(count, *shape, generator=random)).relu()
+        for scale, shape in zip((4, 2, 1), SHAPES, strict=True)
+    ]
+
+
+def filled(memories: list[Tensor], **options) -> MemoryBank:
+    bank = MemoryBank(**options)
+    bank.fill(memories)
+    return bank
+
+
+def nearest_by_loop(f: list[Tensor], memories: list[Tensor], way: str) -> list[list[int]]:
+    found = []
+    for n in range(len(f[0])):
+        table = []  # one row per memory, one column per level
+        for m in range(len(memories[0])):
+            row = []
+            for level, stored in zip(f, memories, strict=True):
+                squares = [
+                    (float(a) - float(b)) ** 2
+                    for a, b in zip(level[n].flatten(), stored[m].flatten(), strict=True)
+                ]
+                row.append(sum(squares) / len(squares) if way == "joint" else sum(squares))
+            table.append(row)
+        if way == "per_level":
+            found.append([column.index(min(column)) for column in zip(*table, strict=True)])
+        else:
+            sums = [sum(row) for row in table]
+            found.append([sums.index(min(sums))] * 3)
+    return found
+
+
+@pytest.mark.parametrize("way", ["joint", "joint_sum", "per_level"])
+def test_the_nearest_is_the_one_that_a_loop_finds(way):
+    memories, f = features(7), features(12, seed=1)
+    assert filled(memories, nearest=way).nearest_indices(f).tolist() == nearest_by_loop(
+        f, memories, way
+    )
+
+
+def test_the_three_ways_of_choosing_disagree_on_such_features():
+    memories, f = features(7), features(12, seed=1)
+    found = [
+        filled(memories, nearest=way).nearest_indices(f).tolist()
+        for way in ("joint", "joint_sum", "per_level")
+    ]
+    assert found[0] != found[1] != found[2] != found[0]
+
+
+@pytest.mark.parametrize("way", ["joint", "per_level"])
+@pytest.mark.parametrize("difference", ["squared", "absolute"])
+def test_the_difference_is_to_the_nearest_element_by_element(way, difference):
+    memories, f = features(5), features(4, seed=1)
+    found = filled(memories, nearest=way, difference=difference).best_differences(f)
+    for n, indices in enumerate(nearest_by_loop(f, memories, way)):
+        for k, index in enumerate(indices):
+            apart = f[k][n] - memories[k][index]
+            wanted = apart**2 if difference == "squared" else apart.abs()
+            assert torch.equal(found[k][n], wanted)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10_000), count=st.integers(1, 9), batch=st.integers(1, 5))
+def test_a_memory_is_nearest_to_itself_and_does_not_differ(seed, count, batch):
+    memories = features(count, seed)
+    chosen = torch.arange(batch) * 7 % count
+    bank = filled(memories)
+    f = [level[chosen] for level in memories]
+    assert bank.nearest_indices(f).tolist() == [[int(i)] * 3 for i in chosen]
+    assert all(float(d.abs().max()) == 0 for d in bank.best_differences(f))
+
+
+def test_an_image_does_not_depend_on_the_others_of_its_batch():
+    bank, f = filled(features(6)), features(5, seed=1)
+    whole = bank.best_differences(f)
+    for n in range(5):
+        alone = bank.best_differences([level[n : n + 1] for level in f])
+        assert all(torch.equal(a[0], w[n]) for a, w in zip(alone, whole, strict=True))
+
+
+def test_memory_format_changes_nothing():
+    memories, f = features(6), features(5, seed=1)
+    reordered = [level.contiguous(memory_format=torch.channels_last) for level in f]
+    bank = filled(memories)
+    moved = copy.deepcopy(bank).to(memory_format=torch.channels_last)
+    for plain, other in zip(
+        bank.best_differences(f), moved.best_differences(reordered), strict=True
+    ):
+        assert torch.equal(plain, other)
+
+
+def test_large_features_do_not_lose_the_nearest_to_rounding():
+    """All memories are alike but for 3 %: |m|**2 - 2 f m must still rank them."""
+    random = torch.Generator().manual_seed(0)
+    common = 50 + torch.rand(1, 64, 32, 32, generator=random)
+    memories = common + 1.5 * torch.rand(8, 64, 32, 32, generator=random)
+    f = memories + 0.1 * torch.rand(8, 64, 32, 32, generator=random)
+    bank = MemoryBank(1)
+    bank.fill([memories])
+    assert bank.nearest_indices([f])[:, 0].tolist() == list(range(8))
+
+
+def test_autocast_does_not_reach_the_distance():
+    memories = features(9)
+    f = [level + 1e-3 * torch.rand(level.shape) for level in memories]
+    bank = filled(memories)
+    with torch.autocast("cpu", torch.bfloat16):
+        differences = bank.best_differences(f)
+        assert bank.nearest_indices(f)[:, 0].tolist() == list(range(9))
+    assert all(d.dtype == torch.float32 for d in differences)
+    assert all(
+        torch.equal(a, b) for a, b in zip(differences, bank.best_differences(f), strict=True)
+    )
+
+
+def test_half_precision_features_differ_in_full_precision():
+    bank = filled(features(4))
+    f = [level.bfloat16() for level in features(2, seed=1)]
+    wide = bank.best_differences([level.float() for level in f])
+    assert all(torch.equal(a, b) for a, b in zip(bank.best_differences(f), wide, strict=True))
+
+
+def test_norms_follow_a_change_of_precision():
+    bank = filled(features(4)).to(torch.bfloat16)
+    assert bank.squared_norms.dtype == torch.float32
+    wanted = [float(level.float().square().sum()) for level in bank.level1]
+    assert bank.squared_norms[0].tolist() == pytest.approx(wanted, rel=1e-5)
+    assert filled(features(4)).double().squared_norms.dtype == torch.float64
+
+
+def test_gradients_reach_the_features_and_not_the_memory():
+    memories, f = features(3), [level.requires_grad_() for level in features(2, seed=1)]
+    bank = filled(memories)
+    sum(d.sum() for d in bank.best_differences(f)).backward()
+    index = bank.nearest_indices(f)[:, 0]
+    for level, stored in zip(f, memories, strict=True):
+        torch.testing.assert_close(level.grad, 2 * (level - stored[index]).detach())
+    assert not any(buffer.requires_grad for buffer in bank.buffers())
+
+
+def test_the_memory_is_a_copy():
+    memories = [f.contiguous(memory_format=torch.channels_last) for f in features(2)]
+    bank = filled(memories)
+    memories[0].zero_()
+    assert float(bank.level1.abs().max()) > 0
+
+
+@pytest.mark.parametrize(("before", "saved"), [(0, 5), (3, 5), (5, 3), (3, 0)])
+def test_a_state_of_another_size_fits(before, saved):
+    bank = filled(features(before)) if before else MemoryBank()
+    other = filled(features(saved, seed=2)) if saved else MemoryBank()
+    state = other.state_dict()
+    assert set(state) == {"level1", "level2", "level3"}
+    bank.load_state_dict(state)
+    assert len(bank) == saved
+    if saved:
+        f = features(4, seed=1)
+        assert torch.equal(bank.nearest_indices(f), other.nearest_indices(f))
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(bank.best_differences(f), other.best_differences(f), strict=True)
+        )
+
+
+def test_a_state_that_lacks_a_level_is_refused():
+    state = filled(features(2)).state_dict()
+    del state["level2"]
+    with pytest.raises(RuntimeError, match="level2"):
+        MemoryBank().load_state_dict(state)
+
+
+def test_it_moves_with_its_module():
+    bank = filled(features(2)).to("meta")
+    assert {buffer.device.type for buffer in bank.buffers()} == {"meta"}
+
+
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        (lambda: MemoryBank(nearest="both"), "nearest must be one of"),
+        (lambda: MemoryBank(difference="cubed"), "difference must be one of"),
+        (lambda: MemoryBank().best_differences(features(1)), "memory is empty"),
+        (lambda: MemoryBank().fill(features(2)[:2]), "3 levels, got 2"),
+        (lambda: MemoryBank().fill(features(0)), "one or more"),
+        (lambda: MemoryBank().fill([*features(2)[:2], features(3)[2]]), r"\[2, 2, 3\]"),
+        (
+            lambda: filled(features(2)).best_differences(
+                [level.transpose(2, 3) for level in features(1)]
+            ),
+            "same size",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(call, problem):
+    with pytest.raises(ValueError, match=problem):
+        call()
