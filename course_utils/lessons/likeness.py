@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 import torch
 
+LONGEST_WHOLE = 1e12  # above it, digits say less than the size does
+LONGEST_TABLE = 24  # numbers in a list of tuples
+
 
 def same(a: Any, b: Any, *, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
     """Return whether two results agree: numbers, arrays, tensors, or tuples and lists of them.
@@ -43,22 +46,41 @@ def as_array(value: Any) -> np.ndarray | None:
 def describe(value: Any) -> str:
     """Return a short name of a value for a message, as inline markdown.
 
-    >>> describe(0.123456), describe(np.zeros((2, 3))), describe("dog")
-    ('`0.1235`', 'an array of shape (2, 3)', "the text `'dog'`")
+    Numbers have four digits, whole numbers all of theirs. A short list of tuples is shown whole.
+
+    >>> describe(0.123456), describe(37568), describe("dog")
+    ('`0.1235`', '`37568`', "the text `'dog'`")
+    >>> describe(np.zeros((2, 3))), describe([(3, 1, 1), (2, 2, 1)])
+    ('an array of shape (2, 3)', '`[(3, 1, 1), (2, 2, 1)]`')
     """
     if isinstance(value, str):
         return f"the text `{value!r}`"
     if callable(value) and not isinstance(value, torch.Tensor):
         return f"the function `{getattr(value, '__name__', value)}`"
+    if _is_short_table(value):
+        return f"`{value}`"
     array = as_array(value)
     if array is None:
         return f"{_with_article(type(value).__name__)}"
     if array.ndim == 0:
-        return f"`{value}`" if isinstance(value, bool) else f"`{float(array):.4g}`"
+        return f"`{value}`" if isinstance(value, bool) else f"`{_digits(float(array))}`"
     if array.ndim == 1 and array.size <= 8:
-        return "`[" + ", ".join(f"{x:.4g}" for x in array) + "]`"
+        return "`[" + ", ".join(_digits(float(x)) for x in array) + "]`"
     kind = type(value).__name__.lower() if not isinstance(value, np.ndarray) else "array"
     return f"{_with_article(kind)} of shape {array.shape}"
+
+
+def _digits(number: float) -> str:
+    whole = number.is_integer() and abs(number) < LONGEST_WHOLE
+    return f"{number:.0f}" if whole else f"{number:.4g}"
+
+
+def _is_short_table(value: Any) -> bool:
+    """Whether `value` is a list of tuples of plain whole numbers that fits into a sentence."""
+    if not isinstance(value, list) or not all(isinstance(row, tuple) for row in value):
+        return False
+    numbers = [number for row in value for number in row]
+    return 0 < len(numbers) <= LONGEST_TABLE and all(type(number) is int for number in numbers)
 
 
 def _with_article(noun: str) -> str:

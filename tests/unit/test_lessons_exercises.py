@@ -74,3 +74,20 @@ def test_lesson_00_examines_the_mask_that_the_notebook_gives():
     names = {}
     exec(EXERCISES["defect_share"].given, names)
     assert np.array_equal(names["mask"], TINY_MASK)
+
+
+@pytest.mark.parametrize("way", ["NEAREST", "NEAREST_EXACT", "LINEAR", "CUBIC", "AREA"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "(cv2.resize(label, (size, size), interpolation=way) >= 128).astype(np.float32)",
+        "(cv2.resize(label / 255, (size, size), interpolation=way) > 0.5).astype(np.float32)",
+        "np.round(cv2.resize((label > 127) * 1.0, (size, size), interpolation=way), 0)"
+        ".clip(0, 1).astype(np.float32)",
+    ],
+)
+def test_lesson_03_takes_any_resizing_that_ends_with_the_threshold(way, body):
+    task = EXERCISES["clean_target"]
+    source = f"def clean_target(label, size):\n    way = cv2.INTER_{way}\n    return {body}"
+    verdict = task.judge(answer_from(task, source))
+    assert verdict.outcome is Outcome.CORRECT, verdict.message

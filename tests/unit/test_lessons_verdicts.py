@@ -14,6 +14,7 @@ from course_utils.lessons.expect import (
     expect_function,
     expect_number,
 )
+from course_utils.lessons.likeness import describe
 from course_utils.lessons.verdicts import Incorrect, NotAttempted, call_answer, incorrect, is_stub
 
 
@@ -177,6 +178,39 @@ def test_arrays_compare_in_shape_and_value():
         expect_array([1, 3], [1, 2])
     with pytest.raises(Incorrect, match="swapped"):
         expect_array([2, 1], [1, 2], mistakes=[([2, 1], "swapped")])
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (37500, "`37500`"),
+        (37500.0, "`37500`"),
+        (-37500, "`-37500`"),
+        (np.int64(14_157_824), "`14157824`"),
+        (torch.tensor(37568), "`37568`"),
+        ([37500, 0.123456], "`[37500, 0.1235]`"),
+        (37500.5, "`3.75e+04`"),
+        (10**12, "`1e+12`"),
+        (float("inf"), "`inf`"),
+        (float("nan"), "`nan`"),
+        (0.0, "`0`"),
+        (True, "`True`"),
+        ([(3, 1, 1), (2, 2, 1)], "`[(3, 1, 1), (2, 2, 1)]`"),
+        ([(3, 1, 1)] * 9, "a list of shape (9, 3)"),
+        ([(0.5, 0.25)] * 2, "a list of shape (2, 2)"),
+        ([[1, 2], [3, 4]], "a list of shape (2, 2)"),
+        ([], "`[]`"),
+    ],
+)
+def test_values_are_shown_in_few_words_and_whole_numbers_whole(value, said):
+    assert describe(value) == said
+
+
+def test_a_wrong_count_shows_both_numbers_and_what_they_are_of():
+    layers = [(3, 1, 1), (2, 2, 1)]
+    said = r"of `\[\(3, 1, 1\), \(2, 2, 1\)\]` is `37500`, wanted `37568`"
+    with pytest.raises(Incorrect, match=said):
+        expect_function(lambda layers: 37500, [((layers,), 37568)])
 
 
 def test_choices_are_told_apart_and_unknown_ones_named():

@@ -1,12 +1,16 @@
 """Lesson 03, U-Net training: sizes, fields of view, parameters, and labels that fit."""
 
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from course_utils.lessons.exercise import Exercise
 from course_utils.lessons.expect import expect_array, expect_function
+from course_utils.lessons.likeness import as_array, describe, same
 from course_utils.lessons.outline import LessonOutline
 from course_utils.lessons.parameters import LessonParameters
 from course_utils.lessons.quiz import Choice, Question
@@ -19,60 +23,69 @@ class Parameters(LessonParameters):
     datasets = ("synthetic", "magnetic_tile", "sd_saliency_900", "folder")
 
 
-def _valid_side(side: int) -> int:
-    for _ in range(4):
-        side = (side - 4) // 2
-    side -= 4
-    for _ in range(4):
-        side = 2 * side - 4
-    return side
+def _side(
+    down: Callable[[float], float] = lambda side: (side - 4) // 2,
+    bottom: Callable[[float], float] = lambda side: side - 4,
+    up: Callable[[float], float] = lambda side: 2 * side - 4,
+    stages: int = 4,
+) -> Callable[[float], float]:
+    """Return what a U of these steps makes of a side; by default the right one."""
 
+    def through(side: float) -> float:
+        for _ in range(stages):
+            side = down(side)
+        side = bottom(side)
+        for _ in range(stages):
+            side = up(side)
+        return side
 
-def _without_bottom(side: int) -> int:
-    for _ in range(4):
-        side = (side - 4) // 2
-    for _ in range(4):
-        side = 2 * side - 4
-    return side
-
-
-def _halved_first(side: int) -> int:
-    for _ in range(4):
-        side = side // 2 - 4
-    side -= 4
-    for _ in range(4):
-        side = 2 * side - 4
-    return side
-
-
-def _two_at_a_time(side: int) -> int:
-    for _ in range(4):
-        side = (side - 2) // 2
-    side -= 2
-    for _ in range(4):
-        side = 2 * side - 2
-    return side
+    return through
 
 
 def _examine_valid_side(answer: Any) -> None:
+    # Without rounding the U takes 184 pixels off any side: only the type tells who halves by `/`.
+    halves = isinstance(call_answer(answer, 512), float)
+    rounds_down = "Nearly: pooling rounds down, and 121 gives 60. Halve with `//`."
     expect_function(
         answer,
-        [((side,), _valid_side) for side in (572, 512, 444, 188)],
+        [((side,), _side()) for side in (572, 512, 444, 188, 570)],
         mistakes=[
             (
-                _without_bottom,
+                _side(bottom=lambda side: side),
                 "Nearly: the bottom of the U has two convolutions as well, between the way down "
                 "and the way up.",
             ),
             (
-                _halved_first,
+                _side(down=lambda side: side // 2 - 4),
                 "You halve before the convolutions. Each stage of the way down convolves first.",
             ),
             (
-                _two_at_a_time,
+                _side(lambda s: (s - 2) // 2, lambda s: s - 2, lambda s: 2 * s - 2),
                 "You take 2 pixels off for a stage. *One* 3x3 convolution costs 2, and there are "
                 "two.",
             ),
+            (
+                _side(up=lambda side: 2 * (side - 4)),
+                "The way down is right. Going up doubles first, then convolves.",
+            ),
+            (
+                _side(down=lambda side: (side - 4) / 2),
+                rounds_down
+                if halves
+                else "Right for 572, but odd sides lose a pixel at pooling: on the way down from "
+                "512, 121 gives 60. Follow the stages, there is no constant.",
+            ),
+            (_side(down=lambda side: round((side - 4) / 2)), rounds_down),
+            (_side(down=lambda side: math.ceil((side - 4) / 2)), rounds_down),
+            (_side(stages=3), "Three stages down and up. This U-Net has depth 4: four of each."),
+            *[
+                (
+                    _side(bottom=bottom, up=lambda side: side),
+                    "That is the side at the bottom of the U. The way up is missing: four times, "
+                    "double and take 4 off.",
+                )
+                for bottom in (lambda side: side - 4, lambda side: side)
+            ],
             (
                 lambda side: side,
                 "That is the size with padding. Here each convolution takes its border off.",
@@ -86,7 +99,11 @@ def _examine_valid_side(answer: Any) -> None:
     )
 
 
-def _field(layers: list[tuple[int, int, int]]) -> int:
+Layers = list[tuple[int, int, int]]
+"""(kernel, stride, dilation) of each layer, first layer first."""
+
+
+def _field(layers: Layers) -> int:
     field, jump = 1, 1
     for kernel, stride, dilation in layers:
         field += (kernel - 1) * dilation * jump
@@ -94,11 +111,11 @@ def _field(layers: list[tuple[int, int, int]]) -> int:
     return field
 
 
-def _field_without_jump(layers: list[tuple[int, int, int]]) -> int:
+def _field_without_jump(layers: Layers) -> int:
     return 1 + sum((kernel - 1) * dilation for kernel, _, dilation in layers)
 
 
-def _field_jump_first(layers: list[tuple[int, int, int]]) -> int:
+def _field_jump_first(layers: Layers) -> int:
     field, jump = 1, 1
     for kernel, stride, dilation in layers:
         jump *= stride
@@ -106,7 +123,7 @@ def _field_jump_first(layers: list[tuple[int, int, int]]) -> int:
     return field
 
 
-def _field_of_kernels(layers: list[tuple[int, int, int]]) -> int:
+def _field_of_kernels(layers: Layers) -> int:
     field, jump = 1, 1
     for kernel, stride, dilation in layers:
         field += kernel * dilation * jump
@@ -114,10 +131,51 @@ def _field_of_kernels(layers: list[tuple[int, int, int]]) -> int:
     return field
 
 
-def _field_undilated(layers: list[tuple[int, int, int]]) -> int:
+def _field_undilated(layers: Layers) -> int:
     return _field([(kernel, stride, 1) for kernel, stride, _ in layers])
 
 
+def _field_of_own_strides(layers: Layers) -> int:
+    return 1 + sum((kernel - 1) * dilation * stride for kernel, stride, dilation in layers)
+
+
+def _field_of_last_strides(layers: Layers) -> int:
+    field, jump = 1, 1
+    for kernel, stride, dilation in layers:
+        field += (kernel - 1) * dilation * jump
+        jump = stride
+    return field
+
+
+def _field_of_added_strides(layers: Layers, unit: int = 0) -> int:
+    field, jump = 1, 1
+    for kernel, stride, dilation in layers:
+        field += (kernel - 1) * dilation * jump
+        jump += stride - unit
+    return field
+
+
+def _field_of_added_steps(layers: Layers) -> int:
+    return _field_of_added_strides(layers, unit=1)
+
+
+def _field_of_spread_kernels(layers: Layers) -> int:
+    field, jump = 1, 1
+    for kernel, stride, dilation in layers:
+        field += (kernel * dilation - 1) * jump
+        jump *= stride
+    return field
+
+
+def _field_without_pools(layers: Layers) -> int:
+    return _field([layer for layer in layers if layer[:2] != POOL])
+
+
+def _field_of_blind_pools(layers: Layers) -> int:
+    return _field([(1 if (k, s) == POOL else k, s, d) for k, s, d in layers])
+
+
+POOL = (2, 2)
 FIELDS = (
     [(3, 1, 1)],
     [(3, 1, 1), (3, 1, 1), (2, 2, 1), (3, 1, 1), (3, 1, 1)],
@@ -148,6 +206,36 @@ def _examine_field(answer: Any) -> None:
                 _field_undilated,
                 "The dilation is missing: it moves the taps of a kernel apart.",
             ),
+            (lambda layers: _field(layers) - 1, "One pixel sees itself: start with 1."),
+            *[
+                (
+                    wrong,
+                    "One stride is not enough: all strides *before* a layer count, multiplied.",
+                )
+                for wrong in (_field_of_own_strides, _field_of_last_strides)
+            ],
+            *[
+                (
+                    wrong,
+                    "Strides multiply: a stride of 1 changes nothing, and after two strides of 2 "
+                    "neighbours of the map are 4 pixels of the image apart.",
+                )
+                for wrong in (_field_of_added_steps, _field_of_added_strides)
+            ],
+            (
+                _field_of_spread_kernels,
+                "Dilation spreads the k - 1 gaps between the taps: (k - 1) * d, not k * d - 1.",
+            ),
+            (
+                _field_without_pools,
+                "You leave the max-pools out. Each sees with its 2x2 kernel, and its stride "
+                "doubles what later layers add.",
+            ),
+            (
+                _field_of_blind_pools,
+                "Nearly: you take a max-pool for its stride alone. It has a 2x2 kernel and sees, "
+                "too.",
+            ),
             (
                 lambda layers: sum(kernel for kernel, _, _ in layers),
                 "That adds up the kernels. They overlap: each adds (k - 1) pixels to the first.",
@@ -170,6 +258,28 @@ def _examine_parameters(answer: Any) -> None:
                 "Nearly: each convolution has a bias for each of its output channels.",
             ),
             (
+                lambda i, o: 9 * i * o + o + 9 * o * o,
+                "Nearly: one bias is missing. Both convolutions have `outputs` of them, one for "
+                "each channel that they give out.",
+            ),
+            (
+                lambda i, o: 9 * i * o + i + 9 * o * o + o,
+                "Nearly: both biases count `outputs`, one for each output channel. The first "
+                "convolution has no bias for the channels that it takes in.",
+            ),
+            (
+                lambda i, o: 3 * i * o + o + 3 * o * o + o,
+                "3x3 is nine numbers, not three.",
+            ),
+            *[
+                (
+                    lambda i, o, biases=biases: 9 * i * o + 9 * o * o + (biases + 4) * o,
+                    "That counts batch normalisation as well, 2 numbers for each channel. Only "
+                    "convolutions here.",
+                )
+                for biases in (2, 0)
+            ],
+            (
                 lambda i, o: 9 * i * o + o,
                 "That is the first convolution alone. The block has two.",
             ),
@@ -190,63 +300,111 @@ def _examine_parameters(answer: Any) -> None:
     )
 
 
-def _as_target(label: np.ndarray, size: int) -> np.ndarray:
-    small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
-    return (small > 127).astype(np.float32)
+NEAREST = (cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT)  # two places of a pixel's centre
+SMOOTH = (cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_AREA)
 
 
-def _examine_target(answer: Any) -> None:
+def _noisy_label() -> np.ndarray:
+    """Return a label as a lossy file leaves it: noise around both values."""
     rng = np.random.default_rng(0)
     label = np.zeros((100, 100), np.uint8)
     label[20:50, 30:70] = 255
     label[60:64, 5:90] = 255
-    # What a lossy file leaves: noise around both values.
     noise = rng.integers(0, 40, label.shape)
-    label = np.where(label > 0, 255 - noise, noise)
-    label = label.astype(np.uint8)
-    result = call_answer(answer, label.copy(), 40)
+    return np.where(label > 0, 255 - noise, noise).astype(np.uint8)
+
+
+def _examine_target(answer: Any) -> None:
+    size = 40
+    label = _noisy_label()
+    result = call_answer(answer, label.copy(), size)
     shape = getattr(result, "shape", None)
-    if shape is not None and tuple(shape) != (40, 40):
+    if shape is not None and tuple(shape) != (size, size):
         incorrect(
-            f"The target has shape `{tuple(shape)}`, and the network gives `(40, 40)`: resize to "
-            "`size`."
+            f"The target has shape `{tuple(shape)}`, and the network gives `{(size, size)}`: "
+            "resize to `size`."
         )
-    bicubic = cv2.resize(label, (40, 40), interpolation=cv2.INTER_CUBIC)
-    linear = cv2.resize(label, (40, 40), interpolation=cv2.INTER_LINEAR)
-    nearest = cv2.resize(label, (40, 40), interpolation=cv2.INTER_NEAREST)
-    exact = cv2.resize(label, (40, 40), interpolation=cv2.INTER_NEAREST_EXACT)
-    soft = "The values are neither 0 nor 1. Resize with nearest, then compare with a threshold."
-    accepted = _as_target(label, 40)
-    if getattr(result, "shape", None) == (40, 40):
-        given = np.asarray(result, dtype=np.float64)
-        # Nearest has two conventions of where a pixel's centre lies: both are fine.
-        if np.array_equal(given, (nearest > 127).astype(np.float64)):
-            accepted = given
+    given = as_array(result)
+    # The smooth filters give one of these too, where the threshold comes last.
+    right = [_resized(label, size, way) > 127 for way in NEAREST]
+    accepted = next((target for target in right if given is not None and same(given, target)), None)
     expect_array(
         result,
-        accepted,
-        mistakes=[
-            (bicubic / 255, f"That is the published reader. {soft}"),
-            (linear / 255, soft),
-            (nearest / 255, f"Nearest, but the file was lossy. {soft}"),
-            (exact / 255, f"Nearest, but the file was lossy. {soft}"),
-            (
-                (nearest > 0).astype(np.float32),
-                "Every value above 0 counts as defect: the noise that JPEG leaves on the "
-                "background, too. The middle, 127, is a safe threshold.",
-            ),
-            (
-                (exact > 0).astype(np.float32),
-                "Every value above 0 counts as defect: the noise that JPEG leaves on the "
-                "background, too. The middle, 127, is a safe threshold.",
-            ),
-            (
-                255 * (nearest > 127).astype(np.float32),
-                "The classes are 0 and 255. A target of 255 is no probability: use 0 and 1.",
-            ),
-            (1 - accepted, "Turned over: 1 is the defect."),
-        ],
+        right[0] if accepted is None else accepted,
+        mistakes=[*_wrong_targets(label, size), *_any_soft_target(given)],
     )
+    if not isinstance(result, np.ndarray) or result.dtype != np.float32:
+        incorrect(
+            "The values are right, their type is not: wanted a NumPy array of float32, got "
+            f"{_type_of(result)}."
+        )
+
+
+def _wrong_targets(label: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, str]]:
+    soft = "The values are neither 0 nor 1. Resize with nearest, then compare with a threshold."
+    hard = (label > 127).astype(np.float32)
+    for way in SMOOTH:
+        start = "That is the published reader. " if way == cv2.INTER_CUBIC else ""
+        yield _resized(label, size, way) / 255, start + soft
+        again = (
+            "Soft again: the threshold came first, and resizing mixed 0 and 1 at the edges. "
+            "Threshold last, or resize with nearest."
+        )
+        yield _resized(hard, size, way), again
+        yield _resized((255 * hard).astype(np.uint8), size, way) / 255, again
+    for way in NEAREST:
+        small = _resized(label, size, way)
+        yield small / 255, f"Nearest, but the file was lossy. {soft}"
+        yield (
+            small,
+            "Nearest is right, but the values still run from 0 to 255, noise and all. The "
+            "threshold is missing: `> 127`.",
+        )
+        yield (
+            small > 0,
+            "Every value above 0 counts as defect: the noise that JPEG leaves on the background, "
+            "too. The middle, 127, is a safe threshold.",
+        )
+        yield (
+            small == 255,
+            "Almost nothing is left of the defects: JPEG leaves few pixels at exactly 255, and "
+            "`.astype(int)` cuts all others down to 0. The middle, 127, is a safe threshold.",
+        )
+        yield (
+            255 * (small > 127),
+            "The classes are 0 and 255. A target of 255 is no probability: use 0 and 1.",
+        )
+        yield small <= 127, "Turned over: 1 is the defect."
+    first = (len(label) - size) // 2
+    for place, corner in (("middle", first), ("upper left corner", 0)):
+        part = label[corner : corner + size, corner : corner + size]
+        for cropped in (part > 127, part / 255, part):
+            yield (
+                cropped,
+                f"That is the {place} of the label, cut out: the defects outside are lost. "
+                "Resize, so that the target shows the whole label.",
+            )
+
+
+def _any_soft_target(given: np.ndarray | None) -> Iterator[tuple[np.ndarray, str]]:
+    if given is not None and (others := given[(given != 0) & (given != 1)]).size:
+        yield (
+            given,
+            f"The target holds other values than 0 and 1, such as {describe(others[0])}. Compare "
+            "with a threshold, last of all.",
+        )
+
+
+def _resized(label: np.ndarray, size: int, way: int) -> np.ndarray:
+    return cv2.resize(label, (size, size), interpolation=way)
+
+
+def _type_of(result: Any) -> str:
+    if isinstance(result, np.ndarray):
+        return f"an array of {result.dtype}: end with `.astype(np.float32)`"
+    if isinstance(result, torch.Tensor):
+        return f"a tensor of {str(result.dtype).removeprefix('torch.')}"
+    return describe(result)
 
 
 EXERCISES = (
