@@ -99,3 +99,16 @@ def test_defects_are_rare_and_weights_make_up_for_it(name, whole):
     assert background == pytest.approx(expected, abs=0.001)
     weighted = class_weights(counts).double().numpy() * counts
     assert weighted == pytest.approx(np.full(len(counts), counts.sum() / len(counts)), rel=1e-5)
+
+
+def test_the_bottles_are_all_there_and_the_masks_lie_on_bad_ones_only():
+    found = find_datasets()["mvtec_ad"]
+    if not (found.folder / "bottle").is_dir():
+        pytest.skip(f"mvtec_ad/bottle is not in {found.folder.parent} (see COURSE_DATA_ROOT)")
+    parts = [open_dataset("mvtec_ad/bottle", split, size=64) for split in SPLITS]
+    assert [len(part) for part in parts] == [167, 42, 83]
+    for part in parts:
+        part.validate()
+    assert labels(parts[2]) == [20, 20, 22, 21]
+    for sample in map(parts[2].__getitem__, range(len(parts[2]))):
+        assert bool(sample.mask.any()) == (sample.label > 0)
