@@ -66,7 +66,8 @@ def receptive_field_side(
         width: of the image; small is quick.
         neighbours: in how many rows of the output, from its middle on, a pixel is looked at.
 
-    Raises `ValueError` when a box reaches the border of the image, and so may be cut.
+    Raises `ValueError` when a box reaches the border of the image, and so may be cut, and for
+    max-pooling with dilation, which mean-pooling does not have.
 
     >>> receptive_field_side(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 1, 3)), height=64)
     5
@@ -130,6 +131,10 @@ def _all_positive(model: nn.Module) -> nn.Module:
             parent.reset_parameters()
         for name, child in parent.named_children():
             if isinstance(child, nn.MaxPool2d):
+                if child.dilation not in (1, (1, 1)):
+                    raise ValueError(
+                        f"max-pooling with dilation cannot be measured, got {child}: use dilation 1"
+                    )
                 mean = nn.AvgPool2d(child.kernel_size, child.stride, child.padding, child.ceil_mode)
                 setattr(parent, name, mean)
     return copy

@@ -157,6 +157,10 @@ class UNet(nn.Module):
             x = block(x)
         return self.head(x)
 
+    def extra_repr(self) -> str:
+        """Name what the layers do not show; a checkpoint of `fit` tells networks apart by it."""
+        return f"skips={self.skips}, standardise_input={self.standardise_input}"
+
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width of the output for an image of this size.
 

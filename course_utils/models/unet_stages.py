@@ -58,7 +58,8 @@ def measure_stages(model: UNet, height: int, width: int | None = None) -> UNetSt
     for part, blocks in (("down", copy.down), ("grown", copy.grow), ("up", copy.up)):
         for number, block in enumerate(blocks, start=1):
             block.register_forward_hook(partial(note, f"{part} {number}"))
-    image = torch.zeros(1, model.in_channels, height, width or height, device="meta")
+    width = height if width is None else width
+    image = torch.zeros(1, model.in_channels, height, width, device="meta")
     with torch.no_grad():
         output = copy(image)
 

@@ -26,6 +26,7 @@ from course_utils.recipes.segmentation import (
     train_segmentation,
 )
 from course_utils.recipes.segmentation_scores import decide, iou_by_kind
+from course_utils.training import Checkpoint
 
 PICTURES = 8
 IMAGE_SETTINGS = ("data", "classes", "size", "split_seed", "split_by")
@@ -49,8 +50,9 @@ def run_in_folder(
         fabric: what `launch` hands over.
         looks: how often to look at the validation images at most, the end included.
 
-    Raises `ValueError` if the folder holds a training by another recipe, `FileExistsError` if it
-    holds anything else or another process trains in it, and what `train_segmentation` raises.
+    Raises `ValueError` if the folder holds a training by another recipe or with another number of
+    looks, `FileExistsError` if it holds anything else or another process trains in it, and what
+    `train_segmentation` raises.
     """
     if looks < 1:
         raise ValueError(f"looks must be at least 1, got {looks}")
@@ -63,6 +65,7 @@ def run_in_folder(
     with _held(folder) if fabric.is_global_zero else nullcontext():
         if fabric.is_global_zero:
             require_place(folder, recipe)  # whoever held it until now may have used it
+            _require_looks(folder, recipe, looks)
             _write(folder / RECIPE, json.dumps(asdict(recipe), indent=2) + "\n")
         fabric.barrier()
         started = perf_counter()
@@ -71,7 +74,7 @@ def run_in_folder(
             parts,
             fabric=fabric,
             folder=folder,
-            evaluate_every=math.ceil(recipe.steps / looks),
+            evaluate_every=_steps_between(recipe, looks),
             progress=progress,
             description=f"{recipe.loss}, seed {recipe.seed}",
         )
@@ -172,6 +175,23 @@ def _held(folder: Path) -> Iterator[None]:
         raise FileExistsError(
             f"another process trains in {folder}: wait for its end, or choose another folder"
         ) from None
+
+
+def _steps_between(recipe: SegmentationRecipe, looks: int) -> int:
+    return math.ceil(recipe.steps / looks)
+
+
+def _require_looks(folder: Path, recipe: SegmentationRecipe, looks: int) -> None:
+    # `fit` refuses this, too, but knows nothing of looks.
+    if not (folder / CHECKPOINT).exists():
+        return
+    every = Checkpoint.load(folder / CHECKPOINT).settings.get("evaluate_every")
+    if every and every != _steps_between(recipe, looks):
+        raise ValueError(
+            f"{folder} holds a training that looks at the validation images every {every} steps, "
+            f"and looks={looks} asks for every {_steps_between(recipe, looks)}: go on with "
+            f"looks={math.ceil(recipe.steps / every)} (--looks), or choose another folder"
+        )
 
 
 def _report(parts: Parts, result: Segmentation, fabric: Fabric, seconds: float) -> dict[str, Any]:

@@ -188,8 +188,7 @@ def train_segmentation(
     loss = segmentation_loss(recipe.loss, count_pixels(parts.train, len(class_names)))
 
     def look(network: torch.nn.Module) -> dict[str, float]:
-        with torch.random.fork_rng(devices=[]):  # a look draws, and must not change the training
-            probabilities, masks = predict_probabilities(network, parts.val)
+        probabilities, masks = predict_probabilities(network, parts.val)
         threshold = choose_threshold(probabilities, masks)
         scores = score_segmentation(probabilities, masks, threshold, class_names)
         return {f"val/{name}": scores[name] for name in ("iou", "dice", "ap")}

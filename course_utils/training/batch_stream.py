@@ -1,6 +1,7 @@
 """Batches without end, whose place can be noted and found again."""
 
 import copy
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -8,10 +9,14 @@ import torch
 from torch import Tensor
 
 from course_utils.training.random_states import (
+    Generator,
     generators_of,
     random_states,
     set_random_states,
 )
+
+PARTS = ("batch_sampler", "sampler", "dataset", "transform", "collate_fn")
+"""Attributes of a loader, and of what these are, that may draw random numbers or have a state."""
 
 
 class Batch(Protocol):
@@ -32,11 +37,13 @@ class BatchStream:
     loads the batches that were used once more, each with the random states it had then, and puts
     back the random states of the noted moment. This takes at most the loading time of one pass.
     Where random numbers are drawn on the CPU, a place grows by some 5 kB per batch of a pass.
+    A checksum of the images and masks of the pass tells whether the batches are the same again.
 
     What must be put back besides Python's, NumPy's and torch's global generators:
 
     - any torch, NumPy or Python generator that is an attribute of the loader, of its (batch)
-      sampler or of its data set is found by itself;
+      sampler, collate function, data set or transforms is found by itself, also in a list, tuple
+      or dict of generators;
     - any of these that changes in other ways offers `state_dict()`, made of tensors and plain
       containers, and `load_state_dict(state)`;
     - `set_epoch(number)` of any of these is called at the start of each pass, from 0.
@@ -49,13 +56,16 @@ class BatchStream:
     Raises `ValueError` if places are to be noted in something that cannot start again; and when a
     pass has no batches.
 
-    >>> stream = BatchStream(["a", "b", "c"], notes=True)
-    >>> [next(stream) for _ in range(4)]
-    ['a', 'b', 'c', 'a']
+    >>> from types import SimpleNamespace
+    >>> zero = torch.tensor(0)
+    >>> batches = [SimpleNamespace(image=zero + i, mask=zero) for i in range(3)]
+    >>> stream = BatchStream(batches, notes=True)
+    >>> [int(next(stream).image) for _ in range(4)]
+    [0, 1, 2, 0]
     >>> place = stream.place()
     >>> stream.go_to(place)
-    >>> next(stream)
-    'b'
+    >>> int(next(stream).image)
+    1
     """
 
     def __init__(
@@ -74,6 +84,7 @@ class BatchStream:
         self._iterator: Iterator[Batch] = iter(())
         self._passes = 0
         self._used = 0
+        self._checksum = 0
         self._start: dict[str, Any] = {}
         self._before: list[dict[str, Any]] = []
 
@@ -89,9 +100,9 @@ class BatchStream:
                 batch = self._load()
             except StopIteration:
                 raise ValueError(
-                    "there are no batches to train on: the data set is empty or used up"
+                    "there are no batches to train on: the data set is empty or used up, or "
+                    "smaller than the batch size with drop_last=True"
                 ) from None
-        self._used += 1
         return batch
 
     def place(self) -> dict[str, Any]:
@@ -102,6 +113,8 @@ class BatchStream:
             "start": self._start,
             "before": self._before[: self._used],
             "random": self._random_states(),
+            "parts": [_state(part) for part in self._parts],
+            "checksum": self._checksum,
         }
 
     def go_to(self, place: dict[str, Any]) -> None:
@@ -116,9 +129,7 @@ class BatchStream:
                 "the loader, its sampler or its data set had a state_dict and has none now, or "
                 "the other way round: build the data loader as before"
             )
-        for part, state in zip(self._parts, states, strict=True):
-            if state is not None:
-                part.load_state_dict(copy.deepcopy(state))
+        self._load_states(states)
         self._put_back(place["start"]["random"])
         self._begin_pass()
         for states in place["before"]:
@@ -130,23 +141,42 @@ class BatchStream:
                     f"a pass had at least {place['used']} batches and now has {self._used}: "
                     "the data set is another one"
                 ) from None
-            self._used += 1
+        if self._checksum != place["checksum"]:
+            raise ValueError(
+                "the batches are other ones than before: build data and loader as before, with "
+                "all that they draw from, or delete the checkpoint"
+            )
+        # What changed them between batches, such as an evaluation, is not replayed.
+        self._load_states(place["parts"])
         self.set_random_states(place)
+
+    def generators(self) -> list[Generator]:
+        """Return the random generators that the batches have of their own."""
+        return generators_of(self._parts)
 
     def set_random_states(self, place: dict[str, Any]) -> None:
         """Put back the random states of `place`, and nothing else."""
         self._put_back(place["random"])
 
     def _put_back(self, states: dict[str, Any]) -> None:
-        set_random_states(states, self._device, generators_of(self._parts))
+        set_random_states(states, self._device, self.generators())
 
     def _random_states(self) -> dict[str, Any]:
-        return random_states(self._device, generators_of(self._parts))
+        return random_states(self._device, self.generators())
+
+    def _load_states(self, states: list[Any]) -> None:
+        for part, state in zip(self._parts, states, strict=True):
+            if state is not None and not _equal(state, _state(part)):
+                part.load_state_dict(copy.deepcopy(state))
 
     def _load(self) -> Batch:
         if self._notes:
             self._before.append(_shared(self._random_states(), self._before))
-        return next(self._iterator)
+        batch = next(self._iterator)
+        self._used += 1
+        if self._notes:
+            self._checksum = _checksum(batch, self._checksum)
+        return batch
 
     def _begin_pass(self) -> None:
         # The workers of the last pass end here, before those of the next one start.
@@ -160,7 +190,7 @@ class BatchStream:
             if callable(getattr(part, "set_epoch", None)):
                 part.set_epoch(self._passes)
         self._passes += 1
-        self._used = 0
+        self._used, self._checksum = 0, 0
         self._before = []
         self._iterator = iter(self._batches)
 
@@ -192,9 +222,23 @@ def _shared(states: dict[str, Any], earlier: list[dict[str, Any]]) -> dict[str, 
 
 
 def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, list):
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(_equal(one[name], other[name]) for name in one)
+    if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(_equal, one, other))
-    return torch.equal(one, other) if isinstance(one, Tensor) else bool(one == other)
+    if isinstance(one, Tensor):
+        return one.dtype == other.dtype and torch.equal(one.cpu(), other.cpu())
+    return bool(one == other)
+
+
+def _checksum(batch: Batch, before: int) -> int:
+    """The CRC-32 of the images and masks of all batches so far."""
+    for tensor in (batch.image, batch.mask):
+        flat = tensor.detach().cpu().contiguous().flatten()
+        before = zlib.crc32(flat.view(torch.uint8).numpy().data, before)
+    return before
 
 
 def _parts(batches: Any) -> list[Any]:
@@ -205,8 +249,10 @@ def _parts(batches: Any) -> list[Any]:
         part = waiting.pop(0)
         if part is not None and not any(part is other for other in found):
             found.append(part)
-            waiting += [getattr(part, name, None) for name in ("batch_sampler", "sampler")]
-            waiting += [getattr(part, "dataset", None), *getattr(part, "datasets", ())]
+            waiting += [getattr(part, name, None) for name in PARTS]
+            for name in ("datasets", "transforms"):
+                several = getattr(part, name, None)
+                waiting += several if isinstance(several, list | tuple) else [several]
     return found
 
 

@@ -1,10 +1,13 @@
 """Everything that a training run needs to go on, in one file that is never half written."""
 
+import glob
+import io
 import os
 import pickle
 import zipfile
+import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from course_utils.training.history import History
 # What the parts of this file raise when it is cut short, changed, or something else altogether.
 UNREADABLE = (
     zipfile.BadZipFile,
+    zlib.error,
     pickle.UnpicklingError,
     RuntimeError,
     EOFError,
@@ -25,7 +29,7 @@ UNREADABLE = (
     TypeError,
     AttributeError,
 )
-FORMAT = "course_utils checkpoint, version 1"
+FORMAT = "course_utils checkpoint, version 2"
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class Checkpoint:
     history: History
     places: list[dict[str, Any]]
     """Of each process: the place in its batches and all random states."""
+    loss: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Buffers and parameters of a loss that is a module, those of its `state_dict` and others."""
 
     def save(self, path: str | Path) -> None:
         """Write the file in one piece: whoever is killed here leaves the old file or the new one.
@@ -69,9 +75,12 @@ class Checkpoint:
         path = Path(path)
         draft = path.with_name(f".{path.name}.{os.getpid()}.part")
         fields = {**vars(self), "history": self.history.state_dict()}
+        # torch's writer turns the OSError of a full disk into a RuntimeError: it writes to memory.
+        content = io.BytesIO()
+        torch.save({"format": FORMAT, **fields}, content)
         try:
             with draft.open("wb") as file:
-                torch.save({"format": FORMAT, **fields}, file)
+                file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(draft, path)
@@ -84,8 +93,8 @@ class Checkpoint:
     def load(cls, path: str | Path) -> "Checkpoint":
         """Read a file that `save` wrote, onto the CPU, without running code from it.
 
-        Raises `FileNotFoundError` if there is none, and `ValueError` if it is damaged or something
-        else.
+        Raises `FileNotFoundError` if there is none, another `OSError` if it cannot be read, and
+        `ValueError` if it is damaged or something else.
 
         >>> Checkpoint.load("nowhere.pt")
         Traceback (most recent call last):
@@ -93,13 +102,24 @@ class Checkpoint:
         FileNotFoundError: there is no checkpoint nowhere.pt
         """
         path = Path(path)
-        if not path.exists():
-            raise FileNotFoundError(f"there is no checkpoint {path}")
         try:
-            with zipfile.ZipFile(path) as archive:  # torch writes checksums and does not read them
+            content = io.BytesIO(path.read_bytes())
+        except FileNotFoundError:
+            raise FileNotFoundError(f"there is no checkpoint {path}") from None
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"the checkpoint {path} could not be read, and may be whole ({error.strerror}): "
+                "mend that and try again",
+            ) from error
+        try:
+            with zipfile.ZipFile(
+                content
+            ) as archive:  # torch writes checksums and does not read them
                 if damaged := archive.testzip():
                     raise ValueError(f"its part {damaged} is damaged")
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            content.seek(0)
+            found = torch.load(content, map_location="cpu", weights_only=True)
             if not isinstance(found, Mapping) or found.get("format") != FORMAT:
                 raise ValueError("it was not written by this version of course_utils")
             fields = {name: found[name] for name in cls.__dataclass_fields__}
@@ -114,7 +134,7 @@ class Checkpoint:
 
 def remove_drafts(path: Path) -> None:
     """Remove what runs that were killed while writing the checkpoint `path` have left beside it."""
-    for draft in path.parent.glob(f".{path.name}.*.part"):
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         draft.unlink(missing_ok=True)
 
 

@@ -1,6 +1,7 @@
 """One device or several: where a training runs."""
 
 import logging
+import multiprocessing
 import pickle
 import tempfile
 from collections.abc import Callable
@@ -41,8 +42,9 @@ def launch(
         device: `"auto"` picks a GPU where there is one.
         precision: a Fabric precision; None picks bf16 or float32 by device.
 
-    Raises what `function` raises in the first process that fails, and `ValueError` for devices
-    that are not there.
+    Raises what `function` raises in the first process that fails (as a `RuntimeError` that names
+    it, if it cannot be pickled), and `ValueError` for devices that are not there. Ctrl-C ends all
+    processes.
 
     >>> def train(fabric, name):
     ...     return f"{name} on {fabric.device.type}"
@@ -54,6 +56,7 @@ def launch(
         return function(fabric, *arguments)
     with tempfile.TemporaryDirectory() as folder:
         outcomes = Path(folder)
+        others = multiprocessing.active_children()
         try:
             fabric.launch(partial(_run, outcomes=outcomes, function=function, arguments=arguments))
         except ProcessException as failure:
@@ -62,6 +65,13 @@ def launch(
             if not errors:
                 raise
             raise pickle.loads(errors[0].read_bytes()) from failure
+        except KeyboardInterrupt:
+            # It may have reached this process alone.
+            for process in multiprocessing.active_children():
+                if process not in others:
+                    process.kill()
+                    process.join()
+            raise
         return pickle.loads((outcomes / "result").read_bytes())
 
 
@@ -104,6 +114,15 @@ def _run(
         if fabric.is_global_zero:
             (outcomes / "result").write_bytes(pickle.dumps(result))
     except Exception as error:
-        (outcomes / f"error-{fabric.global_rank}").write_bytes(pickle.dumps(error))
+        (outcomes / f"error-{fabric.global_rank}").write_bytes(_pickled(error))
         raise
     torch.distributed.destroy_process_group()
+
+
+def _pickled(error: Exception) -> bytes:
+    try:
+        content = pickle.dumps(error)
+        pickle.loads(content)  # fails where __init__ takes other arguments than the message
+    except Exception:
+        return pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
+    return content

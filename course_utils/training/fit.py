@@ -46,16 +46,17 @@ def fit(
     then cosine), channels-last memory, and bf16 where the device is fast at it.
 
     With a `checkpoint`, a run that was stopped at any moment, even by `kill -9` or a power cut,
-    goes on when the same program is started again. On the CPU its weights and its history are
-    then the same, bit for bit, as if it had never stopped; see `BatchStream` for what the data
-    must offer. A finished run returns at once. On a single device, Ctrl-C saves after the step at
-    work. A checkpoint never holds weights that are not finite.
+    goes on when the same program is started again. On the CPU, with the same number of threads,
+    its weights and its history are then the same, bit for bit, as if it had never stopped; see
+    `BatchStream` for what the data must offer. A finished run returns at once. On a single device,
+    Ctrl-C saves after the step at work. A checkpoint never holds weights that are not finite.
 
     Args:
         model: takes images (N, C, H, W) and returns logits.
         batches: batches with `.image` and `.mask`, such as a `DataLoader` of a defect data set;
             started anew whenever it runs out. Several devices share each batch.
-        loss_function: takes `(logits, mask)`, the logits in float32, and returns a scalar.
+        loss_function: takes `(logits, mask)`, the logits in float32, and returns a scalar. If it
+            changes from call to call, it is a module whose buffers hold what changes.
         steps: number of batches to train on.
         learning_rate: the highest of the schedule.
         evaluate: called with the model (in eval mode, without gradients) every `evaluate_every`
@@ -111,18 +112,20 @@ def fit(
         processes=fabric.world_size,
         batches=count(batches),
         samples=count(getattr(batches, "dataset", None)),
+        samples_per_batch=getattr(batches, "batch_size", None),
+        workers=getattr(batches, "num_workers", None),
     )
     source = batches if fabric.world_size == 1 else SharedBatches(batches, fabric)
     stream = BatchStream(source, fabric.device, notes=path is not None)
     model.to(memory_format=torch.channels_last)
     wrapped, stepper = fabric.setup(model, optimiser)
-    run = Run(model, wrapped, stepper, schedule, stream, fabric, agreed)
+    run = Run(model, wrapped, loss_function, stepper, schedule, stream, fabric, agreed)
     if path:
         resume_run(run, path)
     if run.step and watch:
         run.show(watch)
     if run.step == 0 and fabric.world_size > 1:
-        draw_apart(fabric)
+        draw_apart(fabric, stream.generators())
 
     def is_due(every: int | None) -> bool:
         return run.step == steps or bool(every and run.step % every == 0)
@@ -138,7 +141,7 @@ def fit(
         while run.step < steps:
             batch = next(stream)
             with interrupts.step():
-                run.train_step(batch, loss_function)
+                run.train_step(batch)
                 if is_due(evaluate_every):
                     run.require_finite_weights()
                     if evaluate:

@@ -13,7 +13,8 @@ def predict_probabilities(
 
     A network with one output channel gives the probability of a defect, (N, H, W); one with more
     gives the probability of each class, (N, C, H, W). Masks are (N, H, W), int64. Both are on the
-    CPU, in float32 and in the order of the data set. The network is left in the mode it was in.
+    CPU, in float32 and in the order of the data set. The network and each of its parts are left in
+    the mode they were in.
 
     >>> from course_utils.data import Sample
     >>> image, mask = torch.zeros(1, 4, 4), torch.zeros(4, 4, dtype=torch.long)
@@ -22,19 +23,20 @@ def predict_probabilities(
     >>> probabilities.shape, masks.shape
     (torch.Size([2, 4, 4]), torch.Size([2, 4, 4]))
     """
-    device = next(model.parameters()).device
-    was_training = model.training
+    weights = next(model.parameters())
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     probabilities, masks = [], []
     # A loader draws from torch's global numbers even if it shuffles nothing: a look at the
     # validation images would then change the training that goes on after it.
     for batch in DataLoader(dataset, batch_size=batch_size, generator=torch.Generator()):
-        image = batch.image.to(device).contiguous(memory_format=torch.channels_last)
-        logits = model(image).float()
+        image = batch.image.to(weights.device, weights.dtype)
+        logits = model(image.contiguous(memory_format=torch.channels_last)).float()
         p = logits.sigmoid().squeeze(1) if logits.shape[1] == 1 else logits.softmax(1)
         probabilities.append(p.cpu())
         masks.append(batch.mask)
-    model.train(was_training)
+    for module, training in modes:
+        module.training = training
     if not masks:
         raise ValueError("there is nothing to predict: the data set is empty")
     return torch.cat(probabilities), torch.cat(masks)

@@ -69,6 +69,8 @@ def set_random_states(
 def generators_of(parts: Iterable[object]) -> list[Generator]:
     """Return the random generators that are attributes of `parts`, each once.
 
+    An attribute may also be a list, tuple or dict of generators.
+
     >>> from types import SimpleNamespace
     >>> loader = SimpleNamespace(generator=torch.Generator(), other=random.Random(0))
     >>> sampler = SimpleNamespace(generator=loader.generator)
@@ -78,9 +80,32 @@ def generators_of(parts: Iterable[object]) -> list[Generator]:
     found: dict[int, Generator] = {}
     for part in parts:
         for value in getattr(part, "__dict__", {}).values():
-            if isinstance(value, Generator):
-                found.setdefault(id(value), value)
+            entries = value.values() if isinstance(value, dict) else value
+            several = isinstance(value, list | tuple | dict)
+            for one in entries if several else (value,):
+                # A data set's list of samples may be long.
+                if not isinstance(one, Generator):
+                    break
+                found.setdefault(id(one), one)
     return list(found.values())
+
+
+def seed_generators(generators: Sequence[Generator], seed: int) -> None:
+    """Start each of `generators` anew, from numbers of its own that follow from `seed`.
+
+    >>> one, other = random.Random(0), random.Random(0)
+    >>> seed_generators([one, other], seed=1)
+    >>> one.random() == other.random()
+    False
+    """
+    for number, generator in enumerate(generators):
+        own = np.random.SeedSequence([seed, number])
+        if isinstance(generator, np.random.Generator):
+            generator.bit_generator.state = type(generator.bit_generator)(own).state
+        elif isinstance(generator, torch.Generator):
+            generator.manual_seed(int(own.generate_state(1)[0]))
+        else:
+            generator.seed(int(own.generate_state(1)[0]))
 
 
 def _kind(generator: Generator) -> str:

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from course_utils.training.checkpoint import Checkpoint, remove_drafts
 from course_utils.training.run import Run
 
+INNER = ("model", "loss_function")
+"""Settings that are mappings; the entries that differ are named."""
+
 
 def save_run(run: Run, path: Path) -> None:
     """Write the run, as it was at the end of its last step, unless that is done already.
@@ -27,7 +30,7 @@ def save_run(run: Run, path: Path) -> None:
     if run.fabric.is_global_zero:
         Checkpoint(
             step=run.step,
-            settings=run.settings | {"model": _shapes(run.model)},
+            settings=run.settings | _architecture(run),
             model=run.model.state_dict(),
             hidden_buffers=_hidden_buffers(run.model),
             optimiser=run.optimiser.state_dict(),
@@ -35,6 +38,7 @@ def save_run(run: Run, path: Path) -> None:
             precision=run.fabric.strategy.precision.state_dict(),
             history=run.history,
             places=places,
+            loss=_loss_state(run),
         ).save(path)
     run.saved_step = run.step
 
@@ -52,15 +56,15 @@ def resume_run(run: Run, path: Path) -> None:
     if not path.exists():
         return
     saved = Checkpoint.load(path)
-    differences = _differences(saved.settings, run.settings | {"model": _shapes(run.model)})
+    differences = _differences(saved.settings, run.settings | _architecture(run))
     if differences:
         raise ValueError(
             f"the checkpoint {path} is of another run: {'; '.join(differences)}. "
             "Delete the file or choose another path."
         )
-    run.model.load_state_dict(saved.model)
-    for name, buffer in _hidden_buffers(run.model).items():
-        buffer.copy_(saved.hidden_buffers[name])
+    _load(run.model, saved.model, saved.hidden_buffers)
+    if saved.loss and isinstance(run.loss_function, nn.Module):
+        _load(run.loss_function, saved.loss["shown"], saved.loss["hidden"])
     run.optimiser.load_state_dict(saved.optimiser)
     run.schedule.load_state_dict(saved.schedule)
     run.fabric.strategy.precision.load_state_dict(saved.precision)
@@ -82,7 +86,7 @@ def agreed_settings(asked: Mapping[str, Any] | None, **known: Any) -> dict[str, 
     {'steps': 10, 'loss': 'focal'}
     """
     for name, value in (asked or {}).items():
-        if name in known or name == "model":
+        if name in known or name in INNER:
             raise ValueError(f"settings must not name {name!r}, which is compared anyway")
         if type(value) not in (str, int, float, bool, type(None)):
             raise ValueError(
@@ -104,9 +108,36 @@ def count(sized: object) -> int | None:
         return None
 
 
+def _architecture(run: Run) -> dict[str, dict[str, Any]]:
+    """What makes a network another one: shapes, what is trained, and the settings of its layers."""
+    model, loss = run.model, run.loss_function
+    trained = {f"{name}.requires_grad": p.requires_grad for name, p in model.named_parameters()}
+    layers = {
+        f"layer {name or '(itself)'}": f"{type(layer).__name__}({layer.extra_repr()})"
+        for name, layer in model.named_modules()
+    }
+    return {
+        "model": _shapes(model) | trained | layers,
+        "loss_function": _shapes(loss) if isinstance(loss, nn.Module) else {},
+    }
+
+
 def _shapes(model: nn.Module) -> dict[str, list[int]]:
     tensors = {**model.state_dict(), **_hidden_buffers(model)}
     return {name: list(value.shape) for name, value in tensors.items() if isinstance(value, Tensor)}
+
+
+def _loss_state(run: Run) -> dict[str, dict[str, Any]]:
+    loss = run.loss_function
+    if not isinstance(loss, nn.Module):
+        return {}
+    return {"shown": loss.state_dict(), "hidden": _hidden_buffers(loss)}
+
+
+def _load(module: nn.Module, shown: dict[str, Any], hidden: dict[str, Tensor]) -> None:
+    module.load_state_dict(shown)
+    for name, buffer in _hidden_buffers(module).items():
+        buffer.copy_(hidden[name])
 
 
 def _hidden_buffers(model: nn.Module) -> dict[str, Tensor]:
@@ -121,10 +152,10 @@ def _differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
             found.append(f"{name} is in the file and not in this call")
         elif name not in there:
             found.append(f"{name} is in this call and not in the file")
-        elif name == "model":
+        elif name in INNER:
             inner = _differences(there[name], here[name])
-            more = [f"and {len(inner) - 3} more tensors"] if len(inner) > 3 else []
-            found += [f"the model's {line}" for line in inner[:3]] + more
+            more = [f"and {len(inner) - 3} more"] if len(inner) > 3 else []
+            found += [f"the {name}'s {line}" for line in inner[:3]] + more
         elif there[name] != here[name]:
             found.append(f"{name} is {there[name]!r} in the file and {here[name]!r} in this call")
     return found

@@ -1,6 +1,6 @@
 """A training run: what changes from step to step, and what a step does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ class Run:
     model: nn.Module
     wrapped: nn.Module
     """The model as Fabric runs it: on its device, in its precision, with shared gradients."""
+    loss_function: Callable[[Tensor, Tensor], Tensor]
     optimiser: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     stream: BatchStream
@@ -36,13 +37,13 @@ class Run:
         """Steps that were done."""
         return len(self.history.loss)
 
-    def train_step(self, batch: Batch, loss_function: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def train_step(self, batch: Batch) -> None:
         """Forward, loss, backward, step; the history holds the average loss of all devices."""
         self.wrapped.train()
         image, mask = self.fabric.to_device((batch.image, batch.mask))
         logits = self.wrapped(image.contiguous(memory_format=torch.channels_last)).float()
         self._require_finite(logits, "the network's output")
-        loss = loss_function(logits, mask)
+        loss = self.loss_function(logits, mask)
         if loss.ndim:
             raise ValueError(
                 f"loss_function must return a scalar, got shape {tuple(loss.shape)}: "
@@ -64,6 +65,11 @@ class Run:
         if self.fabric.is_global_zero:
             with torch.no_grad():
                 metrics = evaluate(self.model)
+            if not isinstance(metrics, Mapping) or "step" in metrics:
+                raise ValueError(
+                    'evaluate must return numbers by name, none of them named "step", got '
+                    f"{metrics!r}"
+                )
             for name, value in metrics.items():
                 try:
                     row[name] = float(value)
@@ -81,9 +87,12 @@ class Run:
             set_random_states(states, self.fabric.device)
 
     def require_finite_weights(self) -> None:
-        """Raise `FloatingPointError` if a weight is NaN or infinite after the last step."""
-        for name, weights in self.model.named_parameters():
-            if not bool(torch.isfinite(weights).all()):
+        """Raise `FloatingPointError` if a weight is NaN or infinite after the last step.
+
+        Running means and spreads of the `state_dict` count as weights.
+        """
+        for name, weights in self.model.state_dict().items():
+            if isinstance(weights, Tensor) and not bool(torch.isfinite(weights).all()):
                 raise FloatingPointError(
                     f"the weights {name} are not finite after step {self.step} of "
                     f"{self.settings['steps']}: lower the learning rate "

@@ -1,6 +1,6 @@
 """One loader's batches, shared among several processes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -9,15 +9,18 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from course_utils.config import MAX_SEED, seed_everything
 from course_utils.training.batch_stream import Batch
+from course_utils.training.random_states import Generator, seed_generators
 
 
 class SharedBatches:
     """The share of this process in every batch of `loader`.
 
     The batch size of `loader` stays that of the whole training: of a batch of 8, each of two
-    processes loads and trains on 4 images, and the average of their gradients is the gradient of
-    the batch. The first process draws the order, for all; so any sampler serves, and a run on
-    several devices sees the same batches as one on a single device.
+    processes loads and trains on 4 images, and their gradients are averaged. For a loss that is a
+    mean over pixels, this is the gradient of the batch; for one that counts over the whole batch,
+    such as Dice or weights divided by their sum, it is the mean of that of each share. The first
+    process draws the order, for all; so any sampler serves, and a run on several devices sees the
+    same batches as one on a single device.
 
     Raises `ValueError` for anything but a `DataLoader` of a map-style data set, and when a pass
     starts whose batches cannot be shared evenly.
@@ -34,6 +37,7 @@ class SharedBatches:
         self.batch_sampler = loader.batch_sampler
         self.sampler = loader.sampler
         self.dataset = loader.dataset
+        self.collate_fn = loader.collate_fn
         self._loader = loader
         self._fabric = fabric
 
@@ -67,11 +71,13 @@ class SharedBatches:
         return iter(share)
 
 
-def draw_apart(fabric: Fabric) -> None:
-    """Give each process but the first random numbers of its own.
+def draw_apart(fabric: Fabric, generators: Sequence[Generator]) -> None:
+    """Give each process but the first random numbers of its own, also from `generators`.
 
     Processes start with the same random states, and would drop out and augment alike.
     """
     seed = fabric.broadcast(int(torch.randint(MAX_SEED, ())))
     if not fabric.is_global_zero:
-        seed_everything((seed + fabric.global_rank) % MAX_SEED)
+        own = (seed + fabric.global_rank) % MAX_SEED
+        seed_everything(own)
+        seed_generators(generators, own)

@@ -5,7 +5,6 @@ nothing but its checkpoint. See `test_kill_resume.py`.
 """
 
 import hashlib
-import io
 import itertools
 import os
 import random
@@ -85,13 +84,13 @@ def stop_in_save(number: int) -> None:
     """Let the checkpoint `number` (from 1) of this process get to its middle and no further."""
     numbers = itertools.count(1)
 
-    def save(value: Any, file: IO[bytes]) -> None:
-        if next(numbers) != number:
-            return torch_save(value, file)
-        whole = io.BytesIO()
-        torch_save(value, whole)
-        file.write(whole.getvalue()[: whole.tell() // 2])
-        file.flush()
+    def save(value: Any, content: IO[bytes]) -> None:
+        torch_save(value, content)
+        if next(numbers) == number:
+            content.truncate(content.tell() // 2)
+            os.fsync = wait
+
+    def wait(_: int) -> None:
         tell("writing")
         signal.pause()
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from course_utils.config import seed_everything
 from course_utils.data import Sample
@@ -46,6 +46,35 @@ class OwnNoise(Augmented):
         return sample._replace(image=sample.image + 0.3 * float(self.rng.random()))
 
 
+class Shaken(Augmented):
+    """Images changed by a transform with a generator of its own."""
+
+    def __init__(self) -> None:
+        self.transform = Noise()
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        return sample._replace(image=self.transform(sample.image))
+
+
+class Noise:
+    """Adds noise from generators of its own."""
+
+    def __init__(self) -> None:
+        self.rngs = [random.Random(5), np.random.default_rng(5)]
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        return image + 0.3 * sum(float(rng.random()) for rng in self.rngs)
+
+
+class NoisyCollate(Noise):
+    """Adds noise to whole batches."""
+
+    def __call__(self, samples: list[Sample]) -> Sample:
+        batch = default_collate(samples)
+        return batch._replace(image=super().__call__(batch.image))
+
+
 class LeastSeen(Sampler[int]):
     """Draws what it drew least, with a little luck: it remembers more than random states."""
 
@@ -68,8 +97,8 @@ class LeastSeen(Sampler[int]):
         self.drawn = state["drawn"]
 
 
-def loader(dataset: Dataset, **settings: Any) -> DataLoader:
-    return DataLoader(dataset, batch_size=4, **settings)
+def loader(dataset: Dataset, batch_size: int = 4, **settings: Any) -> DataLoader:
+    return DataLoader(dataset, batch_size=batch_size, **settings)
 
 
 PREPARED = list(loader(Augmented()))
@@ -81,6 +110,10 @@ SOURCES: dict[str, Callable[[], Any]] = {
         Augmented(), shuffle=True, generator=torch.Generator().manual_seed(1)
     ),
     "noise of its own": lambda: loader(OwnNoise(), shuffle=True),
+    "transform of its own": lambda: loader(Shaken(), shuffle=True),
+    "collate function of its own": lambda: loader(
+        Augmented(), shuffle=True, collate_fn=NoisyCollate()
+    ),
     "sampler with a state": lambda: loader(Augmented(), sampler=LeastSeen(15)),
     "list": lambda: PREPARED,
 }
@@ -125,7 +158,7 @@ def train(
     *,
     seed: int = 0,
     stop_after: int | None = None,
-    error: type[BaseException] = Stopped,
+    make_model: Callable[[], nn.Module] = network,
     **settings: Any,
 ) -> tuple[torch.Tensor, History, float]:
     """Train a new network; returns its weights, the history and the next random number.
@@ -134,14 +167,14 @@ def train(
     draws random numbers, too, so that a lost state cannot stay unseen.
     """
     seed_everything(seed)
-    model = network()
+    model = make_model()
     batches = make_batches()
     steps_here = 0
 
     def loss(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         nonlocal steps_here
         if steps_here == stop_after:
-            raise error
+            raise Stopped
         steps_here += 1
         return cross_entropy(logits, mask)
 

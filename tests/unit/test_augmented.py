@@ -3,6 +3,7 @@ from collections import Counter
 import pytest
 import torch
 from torch.utils.data import DataLoader
+from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from course_utils.data import Augmented, DefectDataset, InMemory, Sample
@@ -108,6 +109,36 @@ def test_the_same_random_state_gives_the_same_images():
     again = [shown[i].image for i in range(6)]
     assert all(map(torch.equal, first, again))
     assert not all(map(torch.equal, first, other))
+
+
+def test_a_border_filled_with_defects_is_refused_with_the_remedy():
+    class Good(Marked):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            return sample._replace(mask=torch.zeros_like(sample.mask), label=0)
+
+    with pytest.raises(ValueError, match=r"class 1 into the mask of 'n2': .*fill=\{tv_tensors.Im"):
+        Augmented(Good(), v2.RandomRotation((45, 45), fill=1.0))[2]
+    each = {tv_tensors.Image: 1.0, tv_tensors.Mask: 0}
+    found = Augmented(Good(), v2.RandomRotation((45, 45), fill=each))[2]
+    assert not found.mask.any()
+    assert bool((found.image[:, 0, 0] == 1).all())
+
+
+def test_a_crop_without_defects_is_a_good_image():
+    plain = Augmented(Marked(16), v2.CenterCrop(16))[2]
+    assert (plain.label, bool(plain.mask.any())) == (1, True)
+    cropped = Augmented(Marked(16), v2.CenterCrop(6))[0]
+    assert (cropped.label, bool(cropped.mask.any())) == (0, False)
+
+
+def test_a_label_without_a_mask_stays():
+    class Unmarked(Marked):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            return sample._replace(mask=torch.zeros_like(sample.mask))
+
+    assert Augmented(Unmarked())[0].label == 1
 
 
 def test_it_says_of_itself_what_the_data_set_says():

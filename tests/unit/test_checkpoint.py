@@ -1,6 +1,12 @@
 """The file of a checkpoint is whole, or it is refused."""
 
+import errno
+import io
 import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -31,13 +37,43 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     path = tmp_path / "run.pt"
     example(1).save(path)
 
-    def disk_full(value, file):
-        file.write(b"half of it")
+    def disk_full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", disk_full)
+    monkeypatch.setattr(os, "fsync", disk_full)
     with pytest.raises(OSError, match="No space left"):
         example(2).save(path)
+    assert Checkpoint.load(path).step == 1
+    assert os.listdir(tmp_path) == ["run.pt"]
+
+
+FULL_DISK = """
+import dataclasses, resource, signal, sys
+import torch
+from test_checkpoint import example
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+large = dataclasses.replace(example(2), model={"weight": torch.zeros(100_000)})
+try:
+    large.save(sys.argv[1])
+except OSError as error:
+    print("no room:", error.strerror)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="this system cannot limit the size of files")
+def test_a_file_that_cannot_grow_raises_an_error_of_the_system(tmp_path):
+    path = tmp_path / "run.pt"
+    example(1).save(path)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, path],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == f"no room: {os.strerror(errno.EFBIG)}\n", done.stderr
     assert Checkpoint.load(path).step == 1
     assert os.listdir(tmp_path) == ["run.pt"]
 
@@ -63,13 +99,15 @@ def test_at_each_moment_of_writing_the_file_is_the_old_or_the_new_one(tmp_path, 
     example(2).save(path)
     # The draft is on disk before it takes the place of the old file.
     assert seen[:4] == [("fsync", 1), ("fsync", 1), ("replace", 1), ("replace", 2)]
+    if hasattr(os, "O_DIRECTORY"):  # then the new name in its folder
+        assert seen[4:] == [("fsync", 2), ("fsync", 2)]
 
 
 def test_drafts_of_killed_runs_are_removed_and_nothing_else(tmp_path):
-    for name in (".run.pt.123.part", "run.pt", ".other.pt.123.part"):
+    for name in (".run[1].pt.123.part", "run[1].pt", ".run1.pt.123.part"):
         (tmp_path / name).touch()
-    remove_drafts(tmp_path / "run.pt")
-    assert sorted(os.listdir(tmp_path)) == [".other.pt.123.part", "run.pt"]
+    remove_drafts(tmp_path / "run[1].pt")
+    assert sorted(os.listdir(tmp_path)) == [".run1.pt.123.part", "run[1].pt"]
 
 
 class Unsafe:
@@ -99,8 +137,32 @@ def test_a_file_with_a_changed_weight_is_refused(tmp_path):
         Checkpoint.load(path)
 
 
+def test_a_file_that_is_said_to_be_compressed_is_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    example().save(path)
+    whole = bytearray(path.read_bytes())
+    for header, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        whole[whole.index(header) + method] = zipfile.ZIP_DEFLATED
+    path.write_bytes(whole)
+    with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
+        Checkpoint.load(path)
+
+
+def test_a_file_that_cannot_be_opened_now_is_not_called_damaged(tmp_path, monkeypatch):
+    path = tmp_path / "run.pt"
+    example().save(path)
+
+    def too_many_files(*_, **__):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(io, "open", too_many_files)
+    with pytest.raises(OSError, match=r"may be whole \(Too many open files\)") as error:
+        Checkpoint.load(path)
+    assert "delete" not in str(error.value)
+
+
 @pytest.mark.parametrize(
-    "content", [[1, 2], {"model": {}}, {"format": "course_utils checkpoint, version 1"}, Unsafe()]
+    "content", [[1, 2], {"model": {}}, {"format": "course_utils checkpoint, version 2"}, Unsafe()]
 )
 def test_a_foreign_file_is_refused_and_not_run(tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
@@ -112,6 +174,7 @@ def test_a_foreign_file_is_refused_and_not_run(tmp_path, monkeypatch, content):
 
 def test_text_and_folders_are_refused(tmp_path):
     (tmp_path / "run.txt").write_text("epoch 3: fine")
-    for path in (tmp_path / "run.txt", tmp_path):
-        with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
-            Checkpoint.load(path)
+    with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
+        Checkpoint.load(tmp_path / "run.txt")
+    with pytest.raises(OSError, match="could not be read"):
+        Checkpoint.load(tmp_path)

@@ -5,6 +5,7 @@ import torch
 from stoppable_training import (
     Augmented,
     LeastSeen,
+    Shaken,
     Stopped,
     cross_entropy,
     loader,
@@ -82,6 +83,28 @@ def train_resumed(fabric, path, stop_after, seed=0):
     return weights(model), history
 
 
+class Watched(Shaken):
+    """Remembers the noise that its own generators gave."""
+
+    def __init__(self):
+        super().__init__()
+        self.noise = []
+
+    def __len__(self):
+        return 16
+
+    def __getitem__(self, index):
+        self.noise.append(float(self.transform(torch.zeros(()))))
+        return super().__getitem__(index)
+
+
+def noise_seen(fabric):
+    seed_everything(0)
+    data = Watched()
+    fit(plain_network(), loader(data, shuffle=True), cross_entropy, steps=2, fabric=fabric)
+    return data.noise
+
+
 def everything_on_two(fabric, folder):
     """Processes take seconds to start, so they do all that is compared below."""
     results = {"plain": train_plainly(fabric)}
@@ -94,6 +117,7 @@ def everything_on_two(fabric, folder):
         fit(plain_network(), loader(Augmented()), cross_entropy, steps=4, fabric=fabric)
     with pytest.raises(ValueError, match="DataLoader of a map-style data set, got list"):
         fit(plain_network(), [1], cross_entropy, steps=4, fabric=fabric)
+    results["noise"] = [noise_seen(fabric), noise_seen(fabric)]
     dropped = nn.functional.dropout(torch.ones(64))
     results["differs"] = not torch.equal(fabric.broadcast(dropped), dropped)
     gathered = [None, None]
@@ -137,6 +161,12 @@ def test_a_run_on_two_devices_goes_on_bit_for_bit(on_two):
 
 def test_devices_draw_random_numbers_of_their_own(on_two):
     assert [found["differs"] for found in on_two[1]] == [False, True]
+
+
+def test_devices_draw_numbers_of_their_own_from_generators_of_the_data_too(on_two):
+    (first, first_again), (second, second_again) = [found["noise"] for found in on_two[1]]
+    assert not set(first) & set(second)
+    assert (first, second) == (first_again, second_again)
 
 
 def test_a_checkpoint_of_two_processes_is_refused_by_one(on_two):

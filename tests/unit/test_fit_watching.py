@@ -16,6 +16,7 @@ from stoppable_training import (
     train,
 )
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
 
 from course_utils.training import Checkpoint, fit
 
@@ -219,6 +220,30 @@ def test_weights_that_are_not_finite_are_named_and_never_saved(tmp_path):
     assert Checkpoint.load(path).step == 2
 
 
+class Overflowing(nn.Module):
+    """A layer whose running mean overflows in its third step, and harms no weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.ones(()))
+
+    def forward(self, image):
+        if self.training:
+            self.mean *= 1e13
+        return image
+
+
+def test_running_means_that_are_not_finite_are_never_saved(tmp_path):
+    path = tmp_path / "run.pt"
+    with pytest.raises(FloatingPointError, match=r"6\.mean are not finite after step 3 of 11"):
+        train(
+            make_model=lambda: network().append(Overflowing()),
+            checkpoint=path,
+            checkpoint_every=1,
+        )
+    assert Checkpoint.load(path).step == 2
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -226,6 +251,8 @@ def test_weights_that_are_not_finite_are_named_and_never_saved(tmp_path):
         ({"checkpoint": "run.pt", "checkpoint_every": 0}, "must be at least 1"),
         ({"watch": print, "evaluate": None, "evaluate_every": None}, "give evaluate"),
         ({"evaluate": lambda model: {"IoU": [1, 2]}}, r"got IoU=\[1, 2\]"),
+        ({"evaluate": lambda model: None}, "must return numbers by name, .*got None"),
+        ({"evaluate": lambda model: {"step": 7}}, 'none of them named "step", got'),
         ({"settings": {"steps": 3}}, "must not name 'steps'"),
         ({"settings": {"where": [1]}}, "where=.* of type list"),
     ],

@@ -69,6 +69,12 @@ def test_a_field_that_may_be_cut_is_refused():
         receptive_field_side(UNet(1, 1, width=2, depth=2), height=48)
 
 
+def test_dilated_pooling_is_refused():
+    model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.MaxPool2d(2, 1, dilation=4))
+    with pytest.raises(ValueError, match="max-pooling with dilation cannot be measured"):
+        receptive_field_side(model, height=64)
+
+
 def test_influence_is_the_size_of_the_weights_of_a_single_convolution():
     layer = nn.Conv2d(2, 3, kernel_size=3, padding=1)
     found = influence(layer, torch.rand(2, 9, 9), (4, 5), output=1)

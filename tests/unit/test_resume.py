@@ -1,5 +1,6 @@
 """A run that was stopped ends as if it had never been."""
 
+import random
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,11 +12,15 @@ from stoppable_training import (
     SOURCES,
     STEPS,
     Augmented,
+    HiddenBuffer,
     LeastSeen,
+    Shaken,
     Stopped,
+    cross_entropy,
     loader,
     network,
     train,
+    weights,
 )
 from torch import nn
 from torch.utils.data import BatchSampler, ConcatDataset, Subset
@@ -104,6 +109,14 @@ def test_the_folder_of_the_checkpoint_is_made(tmp_path):
         ({"settings": {"seed": 1}}, "seed is 0 in the file and 1 in this call"),
         ({"settings": {}}, "seed is in the file and not in this call"),
         ({"make_batches": SOURCES["list"]}, "samples is 15 in the file and None"),
+        (
+            {"make_batches": SOURCES["two workers"]},
+            "workers is 0 in the file and 2 in this call",
+        ),
+        (
+            {"make_batches": lambda: loader(Augmented(), batch_size=5)},
+            "samples_per_batch is 4 in the file and 5",
+        ),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused_and_kept(tmp_path, changed, said):
@@ -127,7 +140,87 @@ def test_a_checkpoint_of_another_network_is_refused_with_its_shapes(tmp_path):
     with pytest.raises(ValueError, match="another run") as error:
         fit(other, SOURCES["shuffled"](), nn.CrossEntropyLoss(), steps=11, checkpoint=path)
     assert "5.weight is [1, 8, 1, 1] in the file and [3, 8, 1, 1] in this call" in str(error.value)
-    assert "6.weight is in this call and not in the file" in str(error.value)
+    assert "layer 5 is 'Conv2d(8, 1" in str(error.value)
+    assert "and 3 more" in str(error.value)
+
+
+def with_dropout(share):
+    model = network()
+    model[3] = nn.Dropout(share)
+    return model
+
+
+def frozen():
+    model = network()
+    model[0].requires_grad_(False)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make_model", "said"),
+    [
+        (
+            lambda: with_dropout(0.5),
+            r"layer 3 is 'Dropout\(p=0.3, inplace=False\)' in the file and 'Dropout\(p=0.5",
+        ),
+        (frozen, "0.weight.requires_grad is True in the file and False in this call"),
+        (
+            lambda: nn.Sequential(*network()[:4], nn.Identity(), network()[5]),
+            "layer 4 is 'HiddenBuffer",
+        ),
+    ],
+)
+def test_a_network_of_the_same_shapes_and_another_architecture_is_refused(
+    tmp_path, make_model, said
+):
+    path = tmp_path / "run.pt"
+    plain = {"make_model": network, "checkpoint": path}
+    with pytest.raises(Stopped):
+        train(stop_after=7, **plain)
+    with pytest.raises(ValueError, match=said):
+        train(**{**plain, "make_model": make_model})
+
+
+class GrowingLoss(nn.Module):
+    """A loss that changes from call to call, by what it keeps in buffers of both kinds."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+        self.grown = HiddenBuffer()
+
+    def forward(self, logits, mask):
+        self.calls += 1
+        return cross_entropy(logits, mask) * self.grown(self.calls)
+
+
+class StoppedLoss(GrowingLoss):
+    def forward(self, logits, mask):
+        if self.calls == 7:
+            raise Stopped
+        return super().forward(logits, mask)
+
+
+def test_a_loss_with_a_state_goes_on_with_it(tmp_path):
+    def run(loss, seed=0, **settings):
+        torch.manual_seed(seed)
+        model = network()
+        batches = loader(Augmented(), shuffle=True, generator=torch.Generator())
+        fit(model, batches, loss, steps=STEPS, device="cpu", **settings)
+        return weights(model), weights(loss)
+
+    where = {"checkpoint": tmp_path / "run.pt", "checkpoint_every": 2}
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    wanted = run(GrowingLoss())
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    with pytest.raises(Stopped):
+        run(StoppedLoss(), **where)
+    found = run(GrowingLoss(), seed=9, **where)
+    assert all(map(torch.equal, found, wanted))
+    with pytest.raises(ValueError, match="loss_function's calls is in the file and not in this"):
+        run(nn.BCEWithLogitsLoss(), **where)
 
 
 @pytest.mark.parametrize(
@@ -156,11 +249,83 @@ def test_a_sampler_state_that_cannot_be_stored_is_refused_by_name(tmp_path):
 
 
 def test_a_data_set_that_became_smaller_is_refused():
-    place = BatchStream([1, 2, 3], notes=True)
-    for _ in range(3):
+    batches = list(loader(Augmented()))
+    place = BatchStream(batches, notes=True)
+    for _ in range(4):
         next(place)
-    with pytest.raises(ValueError, match="at least 3 batches and now has 2"):
-        BatchStream([1, 2], notes=True).go_to(place.place())
+    with pytest.raises(ValueError, match="at least 4 batches and now has 3"):
+        BatchStream(batches[:3], notes=True).go_to(place.place())
+
+
+class Inverted(Augmented):
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        return sample._replace(image=1 - sample.image)
+
+
+class OtherMasks(Augmented):
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        return sample._replace(mask=1 - sample.mask) if index == 0 else sample
+
+
+@pytest.mark.parametrize(
+    "make_batches",
+    [
+        lambda: loader(Inverted(), shuffle=True),
+        lambda: loader(OtherMasks(), shuffle=True),
+        lambda: loader(Augmented()),
+    ],
+)
+def test_other_batches_than_before_are_refused(tmp_path, make_batches):
+    path = tmp_path / "run.pt"
+    with pytest.raises(Stopped):
+        train(stop_after=3, checkpoint=path, checkpoint_every=1)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"batches are other ones than before.*delete the check"):
+        train(make_batches, checkpoint=path, checkpoint_every=1)
+    assert path.read_bytes() == before
+
+
+def test_noise_whose_generator_cannot_be_found_is_refused(tmp_path):
+    class Hidden(Shaken):
+        def __init__(self):
+            super().__init__()
+            self.transform.rngs.append(random.SystemRandom())
+            self.transform.rngs = [self.transform.rngs]
+
+        def __getitem__(self, index):
+            sample = Augmented.__getitem__(self, index)
+            return sample._replace(image=sample.image + self.transform.rngs[0][0].random())
+
+    with pytest.raises(Stopped):
+        train(lambda: loader(Hidden()), stop_after=7, checkpoint=tmp_path / "run.pt")
+    with pytest.raises(ValueError, match="batches are other ones than before"):
+        train(lambda: loader(Hidden()), checkpoint=tmp_path / "run.pt")
+
+
+class Adapted(LeastSeen):
+    """Draws in an order that stands from the start of a pass, and is changed from outside."""
+
+    def __iter__(self):
+        return iter(self.drawn.argsort().tolist())
+
+
+def test_a_sampler_that_an_evaluation_changes_goes_on_changed(tmp_path):
+    def run(**settings):
+        sampler = Adapted(15)
+        sampler.drawn += torch.arange(15)
+
+        def evaluate(_):
+            sampler.drawn = sampler.drawn.roll(4)
+            return {}
+
+        return train(lambda: loader(Augmented(), sampler=sampler), evaluate=evaluate, **settings)
+
+    wanted = run()
+    with pytest.raises(Stopped):
+        run(stop_after=7, checkpoint=tmp_path / "run.pt")  # within a pass, after two evaluations
+    assert_same(run(seed=9, checkpoint=tmp_path / "run.pt"), wanted)
 
 
 def test_other_generators_than_before_are_refused():

@@ -194,6 +194,19 @@ def test_another_recipe_is_refused_and_the_difference_named(kept, tiny, tmp_path
     assert contents(tmp_path) == before
 
 
+def test_another_number_of_looks_is_refused_with_the_one_to_go_on_with(tiny, tmp_path, monkeypatch):
+    def stopped(*_):
+        raise Stopped
+
+    monkeypatch.setattr(run_folder, "_picture", stopped)
+    with pytest.raises(Stopped):
+        train(tiny, tmp_path, looks=2)
+    with pytest.raises(ValueError, match=r"every 3 steps, and looks=5 .*go on with looks=2 \(--l"):
+        train(tiny, tmp_path, looks=5)
+    with pytest.raises(Stopped):
+        train(tiny, tmp_path, looks=2)
+
+
 def test_a_recipe_that_was_never_trained_by_may_change(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(run_folder, "_picture", lambda *_: None)
     (tmp_path / "recipe.json").write_text(json.dumps(asdict(replace(tiny, width=3))))

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from course_utils.data import Sample
 from course_utils.losses import binary_focal_loss
@@ -22,6 +23,11 @@ def squares(count: int = 4) -> SimpleNamespace:
     return SimpleNamespace(image=image, mask=mask)
 
 
+def samples_of(batch: SimpleNamespace) -> list[Sample]:
+    pairs = zip(batch.image, batch.mask, strict=True)
+    return [Sample(image, mask, 1, str(n), str(n)) for n, (image, mask) in enumerate(pairs)]
+
+
 def focal(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return binary_focal_loss(logits, mask.unsqueeze(1), alpha=0.5, gamma=0)
 
@@ -32,11 +38,7 @@ def test_a_network_learns_to_find_bright_squares(precision):
     model, batch = SmallSegmenter(1, 1, width=8), squares()
     history = fit(model, [batch], focal, steps=60, device="cpu", precision=precision)
     assert history.loss[-1] < 0.2 * history.loss[0]
-    samples = [
-        Sample(i, m, 1, str(n), str(n))
-        for n, (i, m) in enumerate(zip(*vars(batch).values(), strict=True))
-    ]
-    found = predict_probabilities(model, samples)[0] > 0.5
+    found = predict_probabilities(model, samples_of(batch))[0] > 0.5
     agreement = (found & (batch.mask == 1)).sum() / (found | (batch.mask == 1)).sum()
     assert agreement > 0.7
 
@@ -114,6 +116,12 @@ def test_an_exhausted_source_is_refused_instead_of_looping_for_ever():
         fit(SmallSegmenter(1, 1, width=4), iter([squares(2)]), focal, steps=5, device="cpu")
 
 
+def test_fewer_images_than_a_batch_takes_are_said_to_be_the_reason():
+    few = DataLoader(samples_of(squares(3)), batch_size=4, drop_last=True)
+    with pytest.raises(ValueError, match="smaller than the batch size with drop_last=True"):
+        fit(SmallSegmenter(1, 1, width=4), few, focal, steps=5, device="cpu")
+
+
 @pytest.mark.parametrize("settings", [{"steps": 0}, {"steps": 2, "evaluate_every": 1}])
 def test_unusable_settings_are_refused(settings):
     with pytest.raises(ValueError, match="must be at least 1"):
@@ -123,12 +131,37 @@ def test_unusable_settings_are_refused(settings):
 def test_predict_keeps_the_order_the_mode_and_gives_probabilities():
     model = SmallSegmenter(1, 3, width=4).train()
     batch = squares(5)
-    samples = [Sample(batch.image[i], batch.mask[i], 1, "g", str(i)) for i in range(5)]
-    p, masks = predict_probabilities(model, samples, batch_size=2)
+    p, masks = predict_probabilities(model, samples_of(batch), batch_size=2)
     assert model.training
     assert p.shape == (5, 3, 32, 32)
     torch.testing.assert_close(p.sum(1), torch.ones(5, 32, 32))
     assert torch.equal(masks, batch.mask)
+
+
+def test_predict_leaves_each_part_in_its_mode_and_draws_nothing():
+    model = SmallSegmenter(1, 1, width=4).train()
+    frozen = next(part for part in model.modules() if isinstance(part, nn.BatchNorm2d)).eval()
+    before = torch.get_rng_state()
+    predict_probabilities(model, samples_of(squares()))
+    assert model.training
+    assert not frozen.training
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("bf16-true", torch.bfloat16), ("64-true", torch.float64)]
+)
+def test_true_precisions_can_be_evaluated(precision, dtype):
+    model, batch = SmallSegmenter(1, 1, width=4), squares()
+
+    def evaluate(network):
+        found = predict_probabilities(network, samples_of(batch))[0]
+        return {"p": found.mean(), "float32": found.dtype == torch.float32}
+
+    history = fit(model, [batch], focal, steps=2, evaluate=evaluate, precision=precision)
+    assert next(model.parameters()).dtype == dtype
+    assert 0 < history.evaluations[0]["p"] < 1
+    assert history.evaluations[0]["float32"] == 1
 
 
 def test_a_prior_sets_what_the_untrained_network_expects():

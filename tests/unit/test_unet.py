@@ -428,3 +428,9 @@ def test_every_weight_learns():
     net = small().train()
     F.cross_entropy(net(torch.rand(2, 1, 16, 16)), torch.ones(2, 16, 16).long()).backward()
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+@pytest.mark.parametrize("change", [{"standardise_input": False}, {"skips": False}])
+def test_what_changes_the_output_changes_the_printed_network(change):
+    assert repr(UNet(width=2)) == repr(UNet(width=2))
+    assert UNet(width=2).extra_repr() != UNet(width=2, **change).extra_repr()

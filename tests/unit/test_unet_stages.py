@@ -52,3 +52,5 @@ def test_the_network_is_left_as_it_was():
 def test_sizes_that_the_network_refuses_are_refused():
     with pytest.raises(ValueError, match="multiples of 16"):
         measure_stages(UNet(width=2), 100)
+    with pytest.raises(ValueError, match="got 0"):
+        measure_stages(UNet(width=2), 64, 0)
