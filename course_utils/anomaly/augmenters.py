@@ -12,9 +12,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from course_utils.anomaly.inputs import Image, check_image, check_rng
 
 AUGMENTERS: tuple[str, ...] = (
     "GammaContrast",
@@ -54,8 +53,8 @@ def augment_at_random(
     >>> augment_at_random(gray, np.random.default_rng(0), count=1, names=["Invert"])[0, 0]
     np.uint8(155)
     """
-    _check_image(image)
-    _check_rng(rng)
+    check_image(image)
+    check_rng(rng)
     for name in names:
         _check_name(name)
     if len(set(names)) < len(names):
@@ -101,33 +100,13 @@ def augment(image: Image, name: str, rng: np.random.Generator) -> Image:
     >>> augment(ramp, "Invert", np.random.default_rng(0))
     array([[255, 204, 153, 102,  51,   0]], dtype=uint8)
     """
-    _check_image(image)
-    _check_rng(rng)
+    check_image(image)
+    check_rng(rng)
     _check_name(name)
     colour = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image.copy()
     with _private_random_state(rng):
         result = _BUILDERS[name](_imgaug().augmenters)(image=colour)
     return cv2.cvtColor(result, cv2.COLOR_RGB2GRAY) if image.ndim == 2 else result
-
-
-def _check_image(image: Image) -> None:
-    wanted = "image must be a uint8 array of shape (H, W) or (H, W, 3)"
-    if not isinstance(image, np.ndarray):
-        raise ValueError(f"{wanted}, got {type(image).__name__}: convert it with numpy.asarray")
-    if image.dtype != np.uint8:
-        raise ValueError(f"{wanted}, got {image.dtype}: scale it to 0..255, then use astype")
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-        raise ValueError(f"{wanted}, got {image.shape}: put the channels last, gray without one")
-    if image.size == 0:
-        raise ValueError(f"{wanted}, got {image.shape}: it has no pixels")
-
-
-def _check_rng(rng: np.random.Generator) -> None:
-    if not isinstance(rng, np.random.Generator):
-        raise ValueError(
-            f"rng must be a numpy.random.Generator, got {type(rng).__name__}: "
-            "make one with numpy.random.default_rng(seed)"
-        )
 
 
 def _check_name(name: str) -> None:

@@ -101,5 +101,6 @@ def _check(threshold: int | None, opening: int, closing: int) -> None:
         raise ValueError(f"threshold must be a gray in 0..255, or None, got {threshold}")
     for name, side in (("opening", opening), ("closing", closing)):
         # An even square has no middle: OpenCV's opening and closing would move the mask.
-        if not isinstance(side, int | np.integer) or side < 1 or side % 2 == 0:
+        whole = isinstance(side, int | np.integer) and not isinstance(side, bool)
+        if not whole or side < 1 or side % 2 == 0:
             raise ValueError(f"{name} must be an odd number of pixels, or 1, got {side!r}")

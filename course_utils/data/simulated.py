@@ -29,7 +29,7 @@ class SimulatedAnomalies(Dataset[Sample]):
     pass 2. `BalancedBatches` asks for a new pass each time it is started, and so do anomalies
     change from pass to pass.
 
-    Raises `ValueError` when an image is not good, and as the synthesizer does.
+    Raises `ValueError` when an image is not good or not in [0, 1], and as the synthesizer does.
 
     >>> from course_utils.data import InMemory, open_dataset
     >>> surfaces = open_dataset("synthetic", size=64, length=40)
@@ -72,6 +72,11 @@ class SimulatedAnomalies(Dataset[Sample]):
             )
         if index < good:
             return sample
+        if not bool(((sample.image >= 0) & (sample.image <= 1)).all()):
+            raise ValueError(
+                f"images must lie in [0, 1], got {sample.image.min():g}..{sample.image.max():g} in "
+                f"{sample.name!r}: simulate first, normalise afterwards"
+            )
         rng = np.random.default_rng([self.seed, number, index % good])
         image = (sample.image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
         gray = image.shape[2] == 1

@@ -23,8 +23,11 @@ def image_score(probabilities: Values, *, top: int = 100) -> np.ndarray:
     """
     images = as_images(probabilities, "probabilities")
     pixels = min(image.size for image in images)
-    if top < 1 or top > pixels:
-        raise ValueError(f"top must be in 1..{pixels}, the pixels of an image, got {top}")
+    whole = isinstance(top, int | np.integer) and not isinstance(top, bool)
+    if not whole or not 1 <= top <= pixels:
+        raise ValueError(
+            f"top must be a whole number in 1..{pixels}, the pixels of an image, got {top!r}"
+        )
     return np.array([_mean_of_largest(as_scores(image, "probabilities"), top) for image in images])
 
 

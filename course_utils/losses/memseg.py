@@ -25,8 +25,8 @@ def memseg_loss(
         logits: (N, 2, H, W), background and defect; not probabilities.
         target: (N, H, W), integers, 0 = background, 1 = defect.
         l1_weight, focal_weight, gamma: the paper's by default.
-        double_softmax: repeat the public code's mistake, for comparison: its focal loss takes a
-            softmax of what is a softmax already.
+        double_softmax: repeat the mistake of the public code until December 2023, for comparison:
+            its focal loss takes a softmax of what is a softmax already.
 
     Raises `ValueError` for other shapes, dtypes, ranges, and for logits that are not finite.
 
@@ -35,7 +35,11 @@ def memseg_loss(
     >>> print(f"{memseg_loss(logits, target).item():.4f}")  # .6 * .5 + .4 * .5**4 * log(2)
     0.3173
     """
-    for name, value in (("l1_weight", l1_weight), ("focal_weight", focal_weight)):
+    for name, value in (
+        ("l1_weight", l1_weight),
+        ("focal_weight", focal_weight),
+        ("gamma", gamma),
+    ):
         check_parameter(name, value, 0)
     if logits.ndim < 2 or logits.shape[1] != 2:
         raise ValueError(f"logits must be (N, 2, H, W), got {tuple(logits.shape)}")

@@ -231,6 +231,36 @@ def test_the_weights_are_read_once_and_not_at_each_step(model, monkeypatch):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(
+    "options", [{"nearest": "per_level"}, {"difference": "absolute"}, {"memory": False}]
+)
+def test_weights_of_another_variant_are_refused(model, options):
+    other = pristine(**options)
+    with pytest.raises(ValueError, match=next(iter(options))):
+        other.load_state_dict(model.state_dict())
+
+
+def test_a_variant_tells_what_it_is():
+    # `fit` compares this when a training goes on from a checkpoint.
+    assert "memory=False" in pristine(memory=False).extra_repr()
+    assert "attention=False" in pristine(attention=False).extra_repr()
+
+
+def test_a_memory_filled_under_autocast_is_the_same(model):
+    with torch.autocast("cpu", torch.bfloat16):
+        other = pristine()
+        other.fill_memory(images(3))
+    assert other.memory.level1.dtype == torch.float32
+    assert torch.equal(other.memory.level1, model.memory.level1)
+
+
+def test_a_refused_image_leaves_the_mode_as_it_was(model):
+    model.train()
+    with pytest.raises(ValueError, match="multiples of 32"):
+        model.fill_memory(torch.rand(3, 3, 40, 40))
+    assert model.encoder.layer4.training
+
+
 def test_a_state_brings_its_memory_whatever_its_size(model):
     other = pristine()
     other.memory_size = 5

@@ -109,6 +109,16 @@ def test_images_that_are_not_good_wrong_indices_and_seeds_are_refused(data):
 # Balanced batches
 
 
+def test_images_that_were_normalised_before_are_refused():
+    class Normalised(GoodImages):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            return sample._replace(image=(sample.image - 0.5) / 0.2)
+
+    with pytest.raises(ValueError, match="normalise afterwards"):
+        SimulatedAnomalies(Normalised())[13]
+
+
 def test_every_batch_is_half_good_and_half_simulated(data):
     loader = DataLoader(data, batch_sampler=BalancedBatches(data, 8))
     batches = list(loader)

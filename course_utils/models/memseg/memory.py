@@ -20,7 +20,8 @@ class MemoryBank(nn.Module):
 
     Nearest means the smallest squared distance. One matrix product ranks all memories for the
     whole batch, |m|**2 - 2 f m, in float32 even under autocast; two memories whose distances
-    differ by less than about 1e-5 of |m|**2 may change places.
+    differ by less than about 1e-5 of |m|**2 may change places (more where torch was allowed to
+    multiply float32 with less precision, by `set_float32_matmul_precision`).
 
     Args:
         num_levels: feature maps per image.
@@ -56,6 +57,8 @@ class MemoryBank(nn.Module):
         difference: Difference = "squared",
     ) -> None:
         super().__init__()
+        if num_levels < 1:
+            raise ValueError(f"num_levels must be at least 1, got {num_levels}")
         if nearest not in get_args(Nearest):
             raise ValueError(f"nearest must be one of {get_args(Nearest)}, got {nearest!r}")
         if difference not in get_args(Difference):

@@ -5,7 +5,7 @@ using differences and commonalities", Engineering Applications of Artificial Int
 2023, 105835 (arXiv 2205.00908).
 """
 
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -36,17 +36,18 @@ class MemSeg(nn.Module):
         memory: False is for comparison only: the differences are all 0 and the spatial maps all
             1, so that each layer stays, and nothing is known of normal images.
         attention: False is for comparison only: no coordinate attention and no spatial maps.
-        published_code: repeat the mistakes of the public re-implementation (`TooTouch/MemSeg`),
-            for comparison: the stem is trained and batch normalisation of the frozen layers drifts
-            away from the memory; the fusion is linear and multiplies features by features; the
-            decoder lacks its double convolutions. (The mistake in its loss is an option of
-            `memseg_loss`.)
+        published_code: repeat the mistakes of the public re-implementation (`TooTouch/MemSeg` as
+            it was until December 2023), for comparison: the stem is trained and batch
+            normalisation of the frozen layers drifts away from the memory; the fusion is linear
+            and multiplies features by features; the decoder lacks its double convolutions. (The
+            mistake in its loss is an option of `memseg_loss`.)
 
     `forward` takes float images (N, 1 or 3, H, W) in [0, 1] and returns (N, 2, H, W); channel 1
     of the softmax is the probability of a defect. Sides are multiples of 32 and those of the
     memory's images. It raises `ValueError` for other images, and `RuntimeError` if the memory is
     empty or the frozen weights are no longer those that it was filled with, as after loading
-    other weights into the encoder or a change of precision: fill it again.
+    other weights into the encoder or a change of precision: fill it again. (`fill_memory` is the
+    only way to fill it; while a model is compiled this is not looked at.)
 
     >>> model = MemSeg(weights=None, memory_size=2)
     >>> model.fill_memory(torch.rand(2, 3, 64, 64))
@@ -128,11 +129,42 @@ class MemSeg(nn.Module):
         images = images.to(self.encoder.conv1.weight) if images.is_floating_point() else images
         was_training = self.encoder.training
         self.encoder.eval()
-        with torch.autocast(images.device.type, enabled=False):
-            parts = [self.encoder.up_to_layer3(part)[1:] for part in images.split(FILL_BATCH)]
-        self.encoder.train(was_training)
+        try:
+            with torch.autocast(images.device.type, enabled=False):
+                parts = [self.encoder.up_to_layer3(part)[1:] for part in images.split(FILL_BATCH)]
+        finally:
+            self.encoder.train(was_training)
         self.memory.fill([torch.cat(level) for level in zip(*parts, strict=True)])
         self.memory_fingerprint.fill_(fingerprint(self._frozen()))
+
+    def extra_repr(self) -> str:
+        return (
+            f"memory={self.uses_memory}, attention={self.attention}, "
+            f"published_code={self.published_code}"
+        )
+
+    def get_extra_state(self) -> Tensor:
+        """Return what the weights alone do not tell, since they fit every variant."""
+        return torch.tensor([names.index(own) for names, own in self._variant().values()])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Raise `ValueError` if weights of another variant are being loaded."""
+        for index, (option, (names, own)) in zip(
+            state.tolist(), self._variant().items(), strict=True
+        ):
+            if names[index] != own:
+                raise ValueError(
+                    f"these weights are of a MemSeg with {option}={names[index]!r}, and this one "
+                    f"has {option}={own!r}: build it with {option}={names[index]!r}"
+                )
+
+    def _variant(self) -> dict[str, tuple[tuple[Any, ...], Any]]:
+        """Options that no weight shows: all their values, and ours."""
+        return {
+            "memory": ((False, True), self.uses_memory),
+            "nearest": (get_args(Nearest), self.memory.nearest),
+            "difference": (get_args(Difference), self.memory.difference),
+        }
 
     def _differences(self, features: list[Tensor]) -> list[Tensor]:
         if not self.uses_memory:
@@ -153,7 +185,7 @@ class MemSeg(nn.Module):
         if self.published_code or torch.compiler.is_compiling():
             return
         frozen = self._frozen()
-        # The checksum takes milliseconds, the marks microseconds: each change is looked at once.
+        # The checksum takes 10 ms, the marks a fraction of one: each change is looked at once.
         marks = (*change_marks(frozen), *change_marks([self.memory_fingerprint]))
         if marks == self._verified:
             return
