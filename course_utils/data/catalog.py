@@ -20,7 +20,7 @@ from course_utils.data.readers.magnetic_tile import (
 )
 from course_utils.data.readers.mvtec_ad import (
     MVTEC_AD,
-    list_mvtec_ad,
+    list_mvtec_ad_category,
     mvtec_ad_categories,
     read_mvtec_ad,
 )
@@ -55,7 +55,6 @@ _READERS: dict[str, Callable[[Path], ImageSet]] = {
 _LISTS: dict[str, Callable[[Path], list[Entry]]] = {
     MAGNETIC_TILE.name: list_magnetic_tile,
     SD_SALIENCY_900.name: list_sd_saliency_900,
-    MVTEC_AD.name: list_mvtec_ad,
 }
 _FOLDER_PREFIX = "folder:"
 _SYNTHETIC_OPTIONS = [
@@ -129,19 +128,32 @@ class FoundDataset:
 def find_datasets(root: str | Path | None = None) -> dict[str, FoundDataset]:
     """Look for each data set that lives on disk, opening no image. By default in `data_root()`.
 
+    Each set that can be opened stands under the name by which `open_dataset` opens it, so those
+    categories of MVTec AD that are there stand one by one.
+
     >>> find_datasets("/nowhere")["magnetic_tile"].images
     0
     """
-    found = {}
-    for name, list_entries in _LISTS.items():
-        info = DATASETS[name]
-        images, problem = 0, ""
-        try:
-            images = len(list_entries(info.require_folder(data_root(root))))
-        except (ValueError, FileNotFoundError) as error:
-            problem = str(error)
-        found[name] = FoundDataset(info, info.folder(data_root(root)), images, problem)
+    place = data_root(root)
+    found = {
+        name: _look(DATASETS[name], place, "", list_entries)
+        for name, list_entries in _LISTS.items()
+    }
+    for category in mvtec_ad_categories(MVTEC_AD.folder(place)) or [""]:
+        name = "/".join(filter(None, (MVTEC_AD.name, category)))
+        found[name] = _look(MVTEC_AD, place, category, list_mvtec_ad_category)
     return found
+
+
+def _look(
+    info: DatasetInfo, place: Path, part: str, list_entries: Callable[[Path], list[Entry]]
+) -> FoundDataset:
+    images, problem = 0, ""
+    try:
+        images = len(list_entries(info.require_folder(place) / part))
+    except (ValueError, FileNotFoundError) as error:
+        problem = str(error)
+    return FoundDataset(info, info.folder(place) / part, images, problem)
 
 
 def _read(name: str, root: str | Path | None) -> ImageSet:

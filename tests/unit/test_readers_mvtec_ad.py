@@ -96,5 +96,18 @@ def test_what_is_missing_is_named(root, gone, message):
         open_dataset("mvtec_ad/grid", root=root)
 
 
-def test_doctor_counts_the_images_of_all_categories(root):
-    assert find_datasets(root)["mvtec_ad"].images == 26
+def test_what_is_found_can_be_opened_by_its_name(root):
+    (root / "mvtec_ad" / "bottle" / "train").mkdir(parents=True)
+    found = find_datasets(root)
+    assert (found["mvtec_ad/grid"].images, found["mvtec_ad/grid"].problem) == (26, "")
+    assert "not complete" in found["mvtec_ad/bottle"].problem
+    assert "mvtec_ad" not in found
+    for name, one in found.items():
+        if one.images:
+            assert len(open_dataset(name, "all", root=root)) == one.images
+
+
+def test_without_a_category_the_set_is_not_here(tmp_path):
+    found = find_datasets(tmp_path)["mvtec_ad"]
+    assert found.images == 0
+    assert "does not exist" in found.problem

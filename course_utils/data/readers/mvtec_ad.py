@@ -68,13 +68,6 @@ def list_mvtec_ad_category(folder: Path) -> list[Entry]:
     return entries
 
 
-def list_mvtec_ad(folder: Path) -> list[Entry]:
-    """Return the images of every category in `folder`. Errors as for one category."""
-    categories = mvtec_ad_categories(folder)
-    require_images(len(categories), folder, MVTEC_AD.layout)
-    return [entry for name in categories for entry in list_mvtec_ad_category(folder / name)]
-
-
 def mvtec_ad_categories(folder: Path) -> list[str]:
     """Return the names of the categories that lie in `folder`, in the order of the alphabet."""
     return sorted(path.parent.name for path in folder.glob("*/train") if path.is_dir())
