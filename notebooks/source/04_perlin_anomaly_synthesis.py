@@ -264,6 +264,7 @@ def fake(cells_down, cells_across, threshold, opacity):
     )
 
 
+# %%
 cells = [1, 2, 4, 8, 16, 32]
 explore(
     fake,
