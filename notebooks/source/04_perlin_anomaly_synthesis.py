@@ -472,12 +472,12 @@ def area_and_contrast(sample):
     return 100 * inside.mean(), difference / max(gray[ring].std(), 1 / 255)
 
 
+# %%
 simulated = [data[n, len(good) + i] for n in range(4) for i in range(len(good))][: len(real)]
 numbers = {
     name: np.array([pair for pair in map(area_and_contrast, found) if pair is not None])
     for name, found in (("defects", real), ("simulated", simulated))
 }
-panels = {}
 for column, what in enumerate(("area, % of the image", "contrast to the surroundings")):
     x = {name: np.linspace(0, 100, len(pairs)) for name, pairs in numbers.items()}
     y = {name: np.sort(np.maximum(pairs[:, column], 1e-2)) for name, pairs in numbers.items()}
