@@ -73,7 +73,7 @@ predict(
 # tells us *which pixels* we have spoiled. A network that learns to undo our mischief has learnt what
 # the surface should look like. That is the hope; at the end we measure how far it carries.
 #
-# These are good images, and three of them spoiled by the code that this lesson takes apart.
+# These are good images, and the same ones spoiled by the code that this lesson takes apart.
 
 # %%
 size = lesson.pick(smoke=96, laptop=256, full=256)
@@ -404,7 +404,7 @@ print("changed pixels are the mask:", np.array_equal(changed_pixels, hole == 1))
 # MemSeg trains on batches of eight: four good images, four spoiled. `SimulatedAnomalies` holds each good
 # image twice, once as it is and once with an anomaly, and `BalancedBatches` deals them out. An anomaly
 # depends on seed, pass and index, and on nothing else. That matters more than it seems: code that draws
-# from one global generator gives *every worker process the same anomalies*.
+# from one global generator can give *every worker process the same anomalies*.
 
 # %% tags=["nbval-check-output"]
 spoiling = SimulatedAnomalies(InMemory(open_dataset("synthetic", size=64, frequency=0.0, length=16)))
@@ -481,9 +481,8 @@ numbers = {
 for column, what in enumerate(("area, % of the image", "contrast to the surroundings")):
     x = {name: np.linspace(0, 100, len(pairs)) for name, pairs in numbers.items()}
     y = {name: np.sort(np.maximum(pairs[:, column], 1e-2)) for name, pairs in numbers.items()}
-    figure = plots.lines(
-        x, y, xlabel="% of the images", ylabel=what, logy=True, title=f"{what[0].upper()}{what[1:]}: defects and fakes"
-    )
+    title = f"{what[0].upper()}{what[1:]}: defects and fakes"
+    figure = plots.lines(x, y, xlabel="% of the images", ylabel=what, logy=True, title=title)
     plots.show(figure, f"Sorted {what} of defects and simulated anomalies")
 for name, pairs in numbers.items():
     record_metric(f"{name}/area", np.median(pairs[:, 0]), unit="%")
