@@ -71,7 +71,8 @@ predict(
 # A line that makes good parts shows you thousands of good parts. The defect that matters may not
 # have happened yet. So we take what there is, good images, and spoil them ourselves, in a way that
 # tells us *which pixels* we have spoiled. A network that learns to undo our mischief has learnt what
-# the surface should look like. That is the hope; at the end we measure how far it carries.
+# the surface should look like. That is the hope. At the end we measure how far the fakes are from defects; lesson 06
+# measures how far the training carries.
 #
 # These are good images, and the same ones spoiled by the code that this lesson takes apart.
 
@@ -124,8 +125,8 @@ plots.show(figure, "Four good images, the same with simulated anomalies, and the
 # ## Smooth noise, from scratch
 #
 # Where should the damage lie? Scratched-out squares would be easy to make and easy to learn by
-# heart. We want blobs and streaks of every size, with no two alike. Ken Perlin's noise of 1985 is made
-# for that. Lay a coarse grid over the image. Give each point of the grid a random direction, its
+# heart. We want blobs and streaks of every size, with no two alike. Ken Perlin's noise of 1985, with
+# the fade curve of 2002, is made for that. Lay a coarse grid over the image. Give each point of the grid a random direction, its
 # **gradient**: a plane through zero that rises that way. A pixel lies between four points and hears
 # four planes; the nearer a point, the louder its plane. How loud is decided by the **fade curve**
 # $6t^5 - 15t^4 + 10t^3$: it starts and ends so flat that nobody can see where the cells meet.
@@ -153,8 +154,8 @@ def noise_from_scratch(gradients, shape):
 
 
 # %% [markdown]
-# The function of the course takes no loop over cells either, and much less time, since it computes
-# what belongs to a row of the grid only once. It must give the same:
+# The function of the course takes no loop over cells either, and computes what belongs to a row of
+# the grid only once. ("Gradient" in the answer is the derivative, not the arrows of the grid.) It must give the same:
 
 # %% tags=["nbval-check-output"]
 angles = 2 * math.pi * torch.rand(5, 9, generator=torch.Generator().manual_seed(0))
@@ -224,7 +225,7 @@ figure = plots.pixel_maps(
 plots.show(figure, "Two fields of noise, each turned about its centre, and the masks above one half")
 
 # %% [markdown]
-# On a grid of a single cell the noise seldom climbs to ½. *How often is nothing left?*
+# On a grid of a single cell more than half of the draws stay below ½. *How often is nothing left?*
 
 # %%
 draws = lesson.pick(smoke=200, laptop=2000, full=10_000)
@@ -241,7 +242,8 @@ plots.show(figure, "Share of empty masks for grids of 1, 2, 4 and 8 cells, and a
 record_metric("empty/published", empty["grid drawn, turned"])
 
 # %% [markdown]
-# About one mask in twenty is empty, and the published code calls the image *anomalous* all the same.
+# About one mask in twenty is empty, and MemSeg's public re-implementations call the image
+# *anomalous* all the same (DRAEM's code relabels it as good).
 # The loss of each pixel does not mind: it sees an unchanged image and a mask of zeros. But the batch
 # has fewer anomalies than it says, and whoever trains or counts by the label of the image is misled.
 # `perlin_mask` draws again until a wanted share of the image is covered.
@@ -364,8 +366,8 @@ figure = plots.montage(
 plots.show(figure, "Procedural textures, an image, the image changed, shuffled, and as published")
 
 # %% [markdown]
-# The last picture is what the public code does instead: three of ten augmenters, one of which always
-# inverts, and a grid of 8 x 8. That is a fair choice, too. It is only not the paper's, and whoever
+# The last picture is what the public code does instead: three drawn from ten augmenters (one of the
+# ten inverts), and a grid of 8 x 8. That is a fair choice, too. It is only not the paper's, and whoever
 # compares with the paper should know.
 #
 # ## Blend
@@ -403,8 +405,9 @@ print("changed pixels are the mask:", np.array_equal(changed_pixels, hole == 1))
 #
 # MemSeg trains on batches of eight: four good images, four spoiled. `SimulatedAnomalies` holds each good
 # image twice, once as it is and once with an anomaly, and `BalancedBatches` deals them out. An anomaly
-# depends on seed, pass and index, and on nothing else. That matters more than it seems: code that draws
-# from one global generator can give *every worker process the same anomalies*.
+# depends on seed, pass and index, and on nothing else. That matters more than it seems: a generator
+# that the data set keeps, or a library's own, is copied into every worker, and unless each is seeded
+# anew *all draw the same anomalies*.
 
 # %% tags=["nbval-check-output"]
 spoiling = SimulatedAnomalies(InMemory(open_dataset("synthetic", size=64, frequency=0.0, length=16)))
@@ -491,10 +494,10 @@ for name, pairs in numbers.items():
 # %% [markdown]
 # In the stored run the fakes and the defects are worlds apart in size: half of the defects cover less
 # than .5 % of the image, half of the fakes more than 4.5 %. The fakes stand out less, too: their median
-# contrast is less than half of that of the defects, since opacity goes down to .15 and the disordered image
-# has the colours of its surroundings. So the simulation is not *like* the defects. It is broad: what it
-# draws reaches from hardly visible to glaring, which the curves of the defects cross in one place or
-# another. Is broad enough? No figure can tell. Lesson 06 asks a network that has seen nothing but fakes,
+# contrast is less than half of that of the defects. A low opacity and tiles from the same image may be
+# why; we have not tested it. So the simulation is not *like* the defects: nearly all fakes cover a few
+# per cent of the image, while defects run from a few pixels to a fifth of it. Does it help all the same?
+# These curves cannot tell. Lesson 06 asks a network that has seen nothing but fakes,
 # and scores it on defects.
 #
 # Two ways to come closer, both arguments of `AnomalySynthesizer`: a smaller `area`, and `sources` that
