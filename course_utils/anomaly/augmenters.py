@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from course_utils.anomaly.inputs import Image, check_image, check_rng
+from course_utils.anomaly.inputs import Image, check_image, check_rng, check_whole
 
 AUGMENTERS: tuple[str, ...] = (
     "GammaContrast",
@@ -59,12 +59,7 @@ def augment_at_random(
         _check_name(name)
     if len(set(names)) < len(names):
         raise ValueError(f"names must differ from each other, got {list(names)}: drop the doubles")
-    whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
-    if not whole or not 0 <= count <= len(names):
-        raise ValueError(
-            f"count must be a whole number in 0..{len(names)}, got {count!r}: "
-            "no augmenter is drawn twice"
-        )
+    count = check_whole(count, "count", 0, len(names), hint=": no augmenter is drawn twice")
     result = image.copy()
     for index in rng.permutation(len(names))[:count]:
         result = augment(result, names[index], rng)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from course_utils.anomaly.inputs import Image, Mask, check_image
+from course_utils.anomaly.inputs import Image, Mask, check_image, check_whole, is_whole
 
 
 def foreground_mask(
@@ -69,10 +69,23 @@ def foreground_mask(
 
 
 class ForegroundRule(NamedTuple):
-    """Threshold and kind of object, for `foreground_mask(image, **rule._asdict())`."""
+    """Threshold and kind of object of a category: call it with an image for the mask.
+
+    `rule(image)` is `foreground_mask` with these two arguments and its default opening and
+    closing, and raises the same errors. As a plain object of this module, a rule can be sent to
+    the workers of a loader.
+
+    >>> image = np.full((32, 32), 255, np.uint8)
+    >>> image[8:24, 8:24] = 40
+    >>> int(ForegroundRule(250, bright=False)(image).sum())
+    256
+    """
 
     threshold: int
     bright: bool
+
+    def __call__(self, image: Image) -> Mask:
+        return foreground_mask(image, threshold=self.threshold, bright=self.bright)
 
 
 MVTEC_FOREGROUNDS: dict[str, ForegroundRule] = {
@@ -87,8 +100,8 @@ MVTEC_FOREGROUNDS: dict[str, ForegroundRule] = {
     "zipper": ForegroundRule(100, bright=False),
 }
 """The categories of MVTec AD that have a foreground in MemSeg's best known re-implementation
-(TooTouch/MemSeg, `anomaly_mask.json`). The textures have none, nor has `cable`: its values were
-switched off in 2024."""
+(TooTouch/MemSeg, `anomaly_mask.json`): `MVTEC_FOREGROUNDS["bottle"](image)` is the mask of a
+bottle. The textures have none, nor has `cable`: its values were switched off in 2024."""
 
 
 def _border(mask: Mask) -> Mask:
@@ -97,10 +110,9 @@ def _border(mask: Mask) -> Mask:
 
 
 def _check(threshold: int | None, opening: int, closing: int) -> None:
-    if threshold is not None and not 0 <= threshold <= 255:
-        raise ValueError(f"threshold must be a gray in 0..255, or None, got {threshold}")
+    if threshold is not None:
+        check_whole(threshold, "threshold", 0, 255, hint=": give a gray, or None for Otsu's")
     for name, side in (("opening", opening), ("closing", closing)):
         # An even square has no middle: OpenCV's opening and closing would move the mask.
-        whole = isinstance(side, int | np.integer) and not isinstance(side, bool)
-        if not whole or side < 1 or side % 2 == 0:
+        if not is_whole(side) or side < 1 or side % 2 == 0:
             raise ValueError(f"{name} must be an odd number of pixels, or 1, got {side!r}")

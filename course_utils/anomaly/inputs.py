@@ -1,5 +1,6 @@
 """What pictures, masks and generators must look like, said once."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,29 @@ def check_mask(mask: Any, shape: Shape, name: str = "mask") -> Mask:
     return mask.astype(np.uint8)
 
 
+def check_shape(shape: Any, name: str = "shape") -> Shape:
+    """Return `shape` as two of Python's whole numbers; raise `ValueError` if it is no such pair.
+
+    NumPy's whole numbers are as good, but small ones overflow in a calculation: hence the return.
+    """
+    pair = _members(shape)
+    if len(pair) != 2 or not all(is_whole(number) and number >= 1 for number in pair):
+        raise ValueError(
+            f"{name} must be two whole numbers of at least 1, got {shape!r}: give rows and columns"
+        )
+    return int(pair[0]), int(pair[1])
+
+
+def check_whole(
+    number: Any, name: str, lowest: int, highest: int | None = None, hint: str = ""
+) -> int:
+    """Return `number` as Python's int; raise `ValueError` unless it is whole and in the range."""
+    if not is_whole(number) or number < lowest or (highest is not None and number > highest):
+        wanted = f"of at least {lowest}" if highest is None else f"in {lowest}..{highest}"
+        raise ValueError(f"{name} must be a whole number {wanted}, got {number!r}{hint}")
+    return int(number)
+
+
 def check_rng(rng: Any) -> None:
     """Raise `ValueError` unless `rng` is a NumPy generator."""
     if not isinstance(rng, np.random.Generator):
@@ -48,7 +72,21 @@ def check_rng(rng: Any) -> None:
         )
 
 
-def check_range(pair: tuple[float, float], name: str) -> None:
+def check_range(pair: Any, name: str) -> None:
     """Raise `ValueError` unless `pair` is (lowest, highest) with 0 <= lowest <= highest <= 1."""
-    if len(pair) != 2 or not 0 <= pair[0] <= pair[1] <= 1:
+    numbers = _members(pair)
+    real = all(isinstance(number, Real) for number in numbers)
+    if len(numbers) != 2 or not real or not 0 <= numbers[0] <= numbers[1] <= 1:
         raise ValueError(f"{name} must be (lowest, highest) within 0..1, got {pair!r}")
+
+
+def is_whole(number: Any) -> bool:
+    """Whether `number` is a whole number of Python or NumPy; a truth value is none."""
+    return isinstance(number, int | np.integer) and not isinstance(number, bool)
+
+
+def _members(pair: Any) -> tuple[Any, ...]:
+    try:
+        return tuple(pair)
+    except TypeError:  # a single number
+        return ()

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Shape = tuple[int, int]
+from course_utils.anomaly.inputs import Shape, check_shape, check_whole
+
 Gradients = TypeVar("Gradients", NDArray[np.float32], Tensor)
 
 
@@ -56,8 +57,15 @@ def perlin_noise(
     >>> perlin_noise((64, 64), (2, 2), torch.Generator().manual_seed(0), count=3).shape
     torch.Size([3, 64, 64])
     """
-    _check(shape, resolution, count)
-    points = (*(() if count is None else (count,)), resolution[0] + 1, resolution[1] + 1)
+    shape, (rows, columns) = check_shape(shape), check_shape(resolution, "resolution")
+    if rows > shape[0] or columns > shape[1]:
+        raise ValueError(
+            f"a grid of {(rows, columns)} cells is finer than the {shape} pixels: "
+            "lower the resolution"
+        )
+    hint = ": None gives a single field"
+    fields = () if count is None else (check_whole(count, "count", lowest=1, hint=hint),)
+    points = (*fields, rows + 1, columns + 1)
     if isinstance(rng, np.random.Generator):
         turns = rng.random(points, np.float32)
         turns *= np.float32(2 * math.pi)
@@ -82,12 +90,19 @@ def gradient_noise(gradients: Gradients, shape: Shape) -> Gradients:
     its last axis holds the parts along the rows' and the columns' axis. With unit gradients the
     result lies within -1 .. 1. Array in, array out; tensor in, tensor out.
 
+    Raises `ValueError` for gradients and shapes of another form.
+
     >>> downward = np.broadcast_to(np.float32([1, 0]), (2, 2, 2))
     >>> gradient_noise(downward, (2, 1)) / np.sqrt(2, dtype=np.float32)  # y - fade(y)
     array([[0.],
            [0.]], dtype=float32)
     """
-    height, width = shape
+    height, width = check_shape(shape)
+    if gradients.ndim not in (3, 4) or gradients.shape[-1] != 2 or min(gradients.shape[-3:-1]) < 2:
+        raise ValueError(
+            "gradients must be (R + 1, C + 1, 2) or (N, R + 1, C + 1, 2) for a grid of R x C "
+            f"cells, got {tuple(gradients.shape)}"
+        )
     rows, columns = gradients.shape[-3] - 1, gradients.shape[-2] - 1
     y, fade_y = _offsets(-(-height // rows), gradients)
     x, fade_x = _offsets(-(-width // columns), gradients)
@@ -123,16 +138,3 @@ def _offsets(cell: int, like: Any) -> tuple[Any, Any]:
 
 def _between(start: Any, end: Any, share: Any) -> Any:
     return start + (end - start) * share
-
-
-def _check(shape: Shape, resolution: Shape, count: int | None) -> None:
-    for name, pair in (("shape", shape), ("resolution", resolution)):
-        if len(pair) != 2 or not all(isinstance(n, int | np.integer) and n >= 1 for n in pair):
-            raise ValueError(f"{name} must be two whole numbers of at least 1, got {pair!r}")
-    if any(cells > side for cells, side in zip(resolution, shape, strict=True)):
-        raise ValueError(
-            f"a grid of {tuple(resolution)} cells is finer than the {tuple(shape)} pixels: "
-            "lower the resolution"
-        )
-    if count is not None and count < 1:
-        raise ValueError(f"count must be at least 1, or None, got {count}")

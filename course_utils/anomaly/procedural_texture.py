@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from course_utils.anomaly.inputs import Image, Shape, check_image, check_rng
+from course_utils.anomaly.inputs import Image, Shape, check_image, check_rng, check_shape
 from course_utils.anomaly.perlin import perlin_noise
 
 Field = NDArray[Any]
@@ -37,16 +37,17 @@ def procedural_texture(
         rng: where all random numbers come from.
         pattern: one of `PATTERNS`; None draws one.
 
-    Raises `ValueError` for an unknown pattern.
+    Raises `ValueError` for an unknown pattern, shape or generator that cannot be used.
 
     >>> texture = procedural_texture((32, 40), np.random.default_rng(0), pattern="veins")
     >>> texture.shape, texture.dtype
     ((32, 40, 3), dtype('uint8'))
     """
     check_rng(rng)
+    shape = check_shape(shape)
     if pattern is None:
         pattern = PATTERNS[rng.integers(len(PATTERNS))]
-    if pattern not in _PATTERNS:
+    if pattern not in PATTERNS:
         raise ValueError(f"pattern {pattern!r} is unknown: choose from {', '.join(PATTERNS)}")
     field = _PATTERNS[pattern](shape, rng)
     levels = np.clip(field * 255, 0, 255).astype(np.uint8)

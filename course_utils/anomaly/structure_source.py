@@ -8,7 +8,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 
 from course_utils.anomaly.augmenters import augment_at_random
-from course_utils.anomaly.inputs import Image, check_image, check_rng
+from course_utils.anomaly.inputs import Image, check_image, check_rng, check_whole
 
 
 def structure_source(
@@ -37,7 +37,7 @@ def structure_source(
     """
     check_image(image)
     check_rng(rng)
-    _check_grid(rows, columns)
+    rows, columns = _checked_grid(rows, columns)
     changed = (change or change_appearance)(image, rng)
     return shuffle_tiles(changed, rng.permutation(rows * columns), rows=rows, columns=columns)
 
@@ -121,7 +121,7 @@ def shuffle_tiles(
     array([[3, 1, 2, 9]], dtype=uint8)
     """
     check_image(image)
-    _check_grid(rows, columns)
+    rows, columns = _checked_grid(rows, columns)
     height, width = image.shape[0] // rows * rows, image.shape[1] // columns * columns
     if not height or not width:
         raise ValueError(
@@ -129,7 +129,8 @@ def shuffle_tiles(
             "fewer rows and columns, or a larger image"
         )
     order = np.asarray(order)
-    if order.ndim != 1 or not np.array_equal(np.sort(order), np.arange(rows * columns)):
+    whole = order.ndim == 1 and order.dtype.kind in "iu"
+    if not whole or not np.array_equal(np.sort(order), np.arange(rows * columns)):
         raise ValueError(
             f"order must hold each number of 0..{rows * columns - 1} once, got {order.tolist()}: "
             "draw it with rng.permutation"
@@ -142,8 +143,5 @@ def shuffle_tiles(
     return result
 
 
-def _check_grid(rows: int, columns: int) -> None:
-    if not all(isinstance(number, int | np.integer) and number >= 1 for number in (rows, columns)):
-        raise ValueError(
-            f"rows and columns must be whole numbers of at least 1, got {rows!r} and {columns!r}"
-        )
+def _checked_grid(rows: int, columns: int) -> tuple[int, int]:
+    return check_whole(rows, "rows", lowest=1), check_whole(columns, "columns", lowest=1)

@@ -5,7 +5,7 @@ Source: MemSeg (arXiv 2205.00908), anomaly simulation.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -27,6 +27,12 @@ Source = Callable[[Image, np.random.Generator], Image]
 
 SOURCES: tuple[Source, ...] = (procedural_source, structure_source)
 """Texture and structure, equally likely, as in the paper; textures are made, not downloaded."""
+
+
+class Foreground(Protocol):
+    """Takes an image and returns where the object is. (A named tuple is no `Callable` to mypy.)"""
+
+    def __call__(self, image: Image, /) -> Mask: ...
 
 
 class SimulatedAnomaly(NamedTuple):
@@ -121,8 +127,8 @@ class AnomalySynthesizer:
 
     Args:
         sources, opacity, area: as for `simulate_anomaly`.
-        foreground: makes the foreground mask of an image, such as `foreground_mask`; None for
-            textures, where an anomaly may lie anywhere.
+        foreground: makes the foreground mask of an image, such as `foreground_mask` or one of
+            `MVTEC_FOREGROUNDS`; None for textures, where an anomaly may lie anywhere.
 
     A call returns a `SimulatedAnomaly`, with the errors of `simulate_anomaly` and `foreground`.
 
@@ -136,7 +142,7 @@ class AnomalySynthesizer:
     """
 
     sources: Sequence[Source] = SOURCES
-    foreground: Callable[[Image], Mask] | None = None
+    foreground: Foreground | None = None
     opacity: tuple[float, float] = (0.15, 1.0)
     area: tuple[float, float] = (0.001, 1.0)
 
@@ -144,7 +150,7 @@ class AnomalySynthesizer:
         return simulate_anomaly(
             image,
             rng,
-            foreground=self.foreground(image) if self.foreground else None,
+            foreground=None if self.foreground is None else self.foreground(image),
             sources=self.sources,
             opacity=self.opacity,
             area=self.area,

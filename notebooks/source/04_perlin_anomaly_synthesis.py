@@ -39,6 +39,7 @@ seed = 0
 
 # %%
 import math
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -60,8 +61,8 @@ lesson = start_lesson("04_perlin_anomaly_synthesis", profile=profile, dataset=da
 
 # %%
 predict(
-    "A mask is smooth random noise, cut off at a threshold. Out of 100 masks that the published "
-    "code draws for its anomalies, how many are empty?",
+    "A mask is smooth random noise, cut off at a threshold. Out of 100 masks that the public "
+    "code of MemSeg draws for its anomalies, how many are empty?",
     ["none", "about 5", "about 30"],
 )
 
@@ -69,10 +70,14 @@ predict(
 # ## The idea
 #
 # A line that makes good parts shows you thousands of good parts. The defect that matters may not
-# have happened yet. So we take what there is, good images, and spoil them ourselves, in a way that
-# tells us *which pixels* we have spoiled. A network that learns to undo our mischief has learnt what
-# the surface should look like. That is the hope. At the end we measure how far the fakes are from defects; lesson 06
-# measures how far the training carries.
+# have happened yet. So we take what there is, good images, and spoil them ourselves, in a way
+# that tells us *which pixels* we have spoiled. A network that learns to undo our mischief has
+# learnt what the surface should look like. That is the hope. At the end we measure how far the
+# fakes are from defects; lesson 06 measures how far the training carries.
+#
+# The recipe is that of MemSeg (2022). Its authors have released no code: what we call the *public
+# code* are re-implementations by others, above all the best known one. Their masks are those of
+# DRAEM (2021), whose authors did release theirs.
 #
 # These are good images, and the same ones spoiled by the code that this lesson takes apart.
 
@@ -80,34 +85,23 @@ predict(
 size = lesson.pick(smoke=96, laptop=256, full=256)
 options = dict(frequency=0.0) if dataset == "synthetic" else {}
 images = open_dataset(dataset, "train", size=size, seed=seed, **options)
-in_any_order = np.random.default_rng(seed).permutation(len(images)).tolist()
-few = []
-while len(few) < lesson.pick(smoke=8, laptop=40, full=200) and in_any_order:
-    index = in_any_order.pop()
-    if images[index].label == 0:
-        few.append(index)
-good = InMemory(images, indices=few)
+wanted = lesson.pick(smoke=8, laptop=40, full=200)
+order = np.random.default_rng(seed).permutation(len(images)).tolist()
+good_ones = (index for index in order if images[index].label == 0)
+good = InMemory(images, indices=list(islice(good_ones, wanted)))
 pictures = [np.ascontiguousarray(plots.to_picture(sample.image)) for sample in good.samples]
 print(f"{len(good)} good images of {size} x {size} pixels")
 
 # %%
-def foreground(picture):
-    rule = anomaly.MVTEC_FOREGROUNDS[dataset.partition("/")[2]]
-    return anomaly.foreground_mask(picture, **rule._asdict())
-
-
-has_foreground = dataset.partition("/")[2] in anomaly.MVTEC_FOREGROUNDS
+texture, foreground = anomaly.procedural_source, None
 dtd = data_root() / "dtd" / "images"
-use_dtd = dataset != "synthetic" and dtd.is_dir()
-texture = (
-    anomaly.TextureSource(anomaly.TextureFolder(dtd)) if use_dtd else anomaly.procedural_source
-)
-synthesizer = anomaly.AnomalySynthesizer(
-    sources=(texture, anomaly.structure_source),
-    foreground=foreground if has_foreground else None,
-)
-print("textures:", f"{len(texture.textures)} pictures" if use_dtd else "made from noise")
-print("anomalies lie", "on the object" if has_foreground else "anywhere: it fills the image")
+if dataset != "synthetic" and dtd.is_dir():
+    texture = anomaly.TextureSource(anomaly.TextureFolder(dtd))
+if dataset.startswith("mvtec_ad/"):
+    foreground = anomaly.MVTEC_FOREGROUNDS.get(dataset.removeprefix("mvtec_ad/"))
+synthesizer = anomaly.AnomalySynthesizer((texture, anomaly.structure_source), foreground)
+print("textures:", "made from noise" if texture is anomaly.procedural_source else "pictures of DTD")
+print("anomalies lie", "on the object" if foreground else "anywhere in the image")
 
 # %%
 spoiled = [
@@ -125,11 +119,16 @@ plots.show(figure, "Four good images, the same with simulated anomalies, and the
 # ## Smooth noise, from scratch
 #
 # Where should the damage lie? Scratched-out squares would be easy to make and easy to learn by
-# heart. We want blobs and streaks of every size, with no two alike. Ken Perlin's noise of 1985, with
-# the fade curve of 2002, is made for that. Lay a coarse grid over the image. Give each point of the grid a random direction, its
-# **gradient**: a plane through zero that rises that way. A pixel lies between four points and hears
-# four planes; the nearer a point, the louder its plane. How loud is decided by the **fade curve**
-# $6t^5 - 15t^4 + 10t^3$: it starts and ends so flat that nobody can see where the cells meet.
+# heart. We want blobs and streaks of every size, with no two alike. Ken Perlin's noise of 1985,
+# with the fade curve of 2002, is made for that. Lay a coarse grid over the image. Give each point
+# of the grid a random direction, its **gradient**: a plane through zero that rises that way. A
+# pixel lies between four points and hears four planes; the nearer a point, the louder its plane.
+# How loud is decided by the **fade curve** $6t^5 - 15t^4 + 10t^3$: it starts and ends so flat
+# that nobody can see where the cells meet.
+#
+# At the end everything is multiplied by $\sqrt{2}$. In the middle of a cell all four points are
+# $\sqrt{1/2}$ away, which is as high as a plane with a slope of 1 can be there. The factor brings
+# the highest possible value to 1, so that the noise lies between -1 and 1.
 
 
 # %%
@@ -154,8 +153,9 @@ def noise_from_scratch(gradients, shape):
 
 
 # %% [markdown]
-# The function of the course takes no loop over cells either, and computes what belongs to a row of
-# the grid only once. ("Gradient" in the answer is the derivative, not the arrows of the grid.) It must give the same:
+# The function of the course takes no loop over cells either, and computes what belongs to a row
+# of the grid only once. ("Gradient" in the answer is the derivative, not the arrows of the grid.)
+# It must give the same:
 
 # %% tags=["nbval-check-output"]
 angles = 2 * math.pi * torch.rand(5, 9, generator=torch.Generator().manual_seed(0))
@@ -180,8 +180,9 @@ plots.show(figure, "Perlin noise on grids of 2 x 2, 8 x 8, 32 x 32 and 32 x 2 ce
 # ## The library that always draws the same
 #
 # There is a well-known package for this, called `noise`, and blog posts use its `pnoise2` to draw
-# masks. It is written in C and fast. But its gradients come from a table that was fixed once and for
-# all: what changes the picture is *where* you look, and an offset called `base`.
+# masks. It is written in C and fast. But its gradients come from a table that was fixed once and
+# for all: what changes the picture is *where* you look, and an offset called `base`.
+
 
 # %% tags=["nbval-check-output"]
 def from_library(side=64, scale=10.0, base=0):
@@ -190,39 +191,40 @@ def from_library(side=64, scale=10.0, base=0):
     )
 
 
-np.random.seed(1)
+np.random.seed(1)  # noqa: NPY002
 first = from_library()
-np.random.seed(2)
+np.random.seed(2)  # noqa: NPY002
 second = from_library()
 print("another seed, the same picture:", np.array_equal(first, second))
 print("another base, the same picture:", np.array_equal(first, from_library(base=7)))
 print("values at the points of the grid:", np.unique(np.abs(first[::10, ::10])))
 
 # %% [markdown]
-# A training on such masks sees its defects at **one** place, a thousand times. The third line shows a
-# property of all gradient noise: at its own grid points it is 0.
+# A training on such masks sees its defects at **one** place, a thousand times. The third line
+# shows a property of all gradient noise: at its own grid points it is 0.
 #
 # ## From noise to a mask
 #
-# MemSeg, and DRAEM before it, make a mask in three steps: noise on a grid whose sides are drawn from
-# 1, 2, 4, ..., 32 cells; a turn by any angle up to 90 degrees; and everything above ½ is anomaly.
+# MemSeg, and DRAEM before it, make a mask in three steps: noise on a grid whose sides are drawn
+# from 1, 2, 4, ..., 32 cells; a turn by any angle up to 90 degrees; and everything above ½ is
+# anomaly.
 
 # %%
 shape = (256, 256)
 rng = np.random.default_rng([seed, 3])
-steps, masks = {}, {}
+steps = {}
 for rows, columns in ((4, 4), (16, 2)):
     noise = anomaly.perlin_noise(shape, (rows, columns), rng)
     turn = cv2.getRotationMatrix2D((127.5, 127.5), rng.uniform(-90, 90), 1.0)
     turned = cv2.warpAffine(noise, turn, shape)
-    name = f"{rows} x {columns}"
-    steps |= {f"{name}: noise": noise, "turned" + " " * len(steps): turned}
-    masks |= {"above 1/2" + " " * len(steps): (turned > 0.5).astype(float)}
-    steps |= masks
+    grid = f"{rows} x {columns}"
+    steps |= {f"{grid}: noise": noise, f"{grid}: turned": turned, f"{grid}: mask": turned > 0.5}
 figure = plots.pixel_maps(
     steps, diverging=True, columns=3, label="noise, or mask", title="Noise, turned, cut off at 1/2"
 )
-plots.show(figure, "Two fields of noise, each turned about its centre, and the masks above one half")
+plots.show(
+    figure, "Two fields of noise, each turned about its centre, and the masks above one half"
+)
 
 # %% [markdown]
 # On a grid of a single cell more than half of the draws stay below ½. *How often is nothing left?*
@@ -243,10 +245,10 @@ record_metric("empty/published", empty["grid drawn, turned"])
 
 # %% [markdown]
 # About one mask in twenty is empty, and MemSeg's public re-implementations call the image
-# *anomalous* all the same (DRAEM's code relabels it as good).
-# The loss of each pixel does not mind: it sees an unchanged image and a mask of zeros. But the batch
-# has fewer anomalies than it says, and whoever trains or counts by the label of the image is misled.
-# `perlin_mask` draws again until a wanted share of the image is covered.
+# *anomalous* all the same (DRAEM's code relabels it as good). The loss of each pixel does not
+# mind: it sees an unchanged image and a mask of zeros. But the batch has fewer anomalies than it
+# says, and whoever trains or counts by the label of the image is misled. `perlin_mask` draws
+# again until a wanted share of the image is covered.
 #
 # Play with grid, threshold and opacity. *Which combinations look like a defect to you?*
 
@@ -288,7 +290,11 @@ explore(
 # multiplied by the **foreground**. It comes from a threshold; the paper adds an *opening*, which
 # takes dust away, and a *closing*, which fills reflexes. The two are missing from the public code.
 #
-# We put a round part on a bright and on a dark ground, with dust and a reflex.
+# We put a round part on a bright and on a dark ground, with dust and a reflex. The dust is the
+# specks, about 3 pixels wide, that Otsu's threshold takes for pieces of the part. An opening with
+# a square of 5 pixels takes them away, since it does not fit on them. The reflex is 13 pixels
+# across, so the closing must be larger than the opening: we take 15. A smaller square, such as
+# that of the opening, would fit into the hole, and the hole would stay.
 
 
 # %%
@@ -314,10 +320,10 @@ figure = plots.montage(shown, titles=titles, columns=3, title="The object, witho
 plots.show(figure, "A part on bright and dark ground, its mask by threshold, and the cleaned mask")
 
 # %% [markdown]
-# Which side of the threshold is the object? `foreground_mask` looks at the border of the image, which
-# shows ground, unless it is told. A widely copied notebook always takes the **dark** side, and hands
-# OpenCV a flag that makes it ignore the threshold that was chosen with care. *Look at where its
-# anomalies lie on the dark ground:*
+# Which side of the threshold is the object? `foreground_mask` looks at the border of the image,
+# which shows ground, unless it is told. A widely copied notebook always takes the **dark** side,
+# and hands OpenCV a flag that makes it ignore the threshold that was chosen with care. *Look at
+# where its anomalies lie on the dark ground:*
 
 # %%
 shown, titles = [], []
@@ -346,9 +352,9 @@ plots.show(figure, "Masks on the part for both grounds, by the published rule an
 # ## What fills the mask
 #
 # Two sources, equally likely. **Texture**: a picture of something else. The papers take the
-# Describable Textures (DTD); where they are not at hand, we make textures from noise. **Structure**:
-# the image itself, mirrored, turned, in other colours, then cut into 4 x 8 tiles that are shuffled.
-# Everything in it is real, and nothing is where it belongs.
+# Describable Textures (DTD); where they are not at hand, we make textures from noise.
+# **Structure**: the image itself, mirrored, turned, in other colours, then cut into 4 x 8 tiles
+# that are shuffled. Everything in it is real, and nothing is where it belongs.
 
 # %%
 rng = np.random.default_rng([seed, 6])
@@ -366,9 +372,9 @@ figure = plots.montage(
 plots.show(figure, "Procedural textures, an image, the image changed, shuffled, and as published")
 
 # %% [markdown]
-# The last picture is what the public code does instead: three drawn from ten augmenters (one of the
-# ten inverts), and a grid of 8 x 8. That is a fair choice, too. It is only not the paper's, and whoever
-# compares with the paper should know.
+# The last picture is what the public code does instead: three drawn from ten augmenters (one of
+# the ten inverts), and a grid of 8 x 8. That is a fair choice, too. It is only not the paper's,
+# and whoever compares with the paper should know.
 #
 # ## Blend
 #
@@ -377,15 +383,18 @@ plots.show(figure, "Procedural textures, an image, the image changed, shuffled, 
 # $$I_A = (1 - M)\,I + M\,\bigl(\delta\, I_n + (1 - \delta)\, I\bigr)$$
 #
 # Outside of the mask, not one pixel changes. That makes $M$ the ground truth. Inside, some pixels
-# change so little that nobody could see it, and they are called anomalous all the same: a label needs
-# a rule that does not depend on the beholder. *From left to right, the same anomaly fades:*
+# change so little that nobody could see it, and they are called anomalous all the same: a label
+# needs a rule that does not depend on the beholder. *From left to right, the same anomaly fades:*
 
 # %%
 rng = np.random.default_rng([seed, 7])
 mask = anomaly.perlin_mask(picture.shape[:2], rng, area=(0.04, 0.2))
 levels = (1.0, 0.6, 0.3, 0.15)
 figure = plots.montage(
-    [anomaly.blend(picture, cv2.resize(textures[3], picture.shape[1::-1]), mask, d) for d in levels],
+    [
+        anomaly.blend(picture, cv2.resize(textures[3], picture.shape[1::-1]), mask, d)
+        for d in levels
+    ],
     titles=[f"opacity {d}" for d in levels],
     title="One anomaly at four opacities",
 )
@@ -403,14 +412,16 @@ print("changed pixels are the mask:", np.array_equal(changed_pixels, hole == 1))
 # %% [markdown]
 # ## Batches for a training
 #
-# MemSeg trains on batches of eight: four good images, four spoiled. `SimulatedAnomalies` holds each good
-# image twice, once as it is and once with an anomaly, and `BalancedBatches` deals them out. An anomaly
-# depends on seed, pass and index, and on nothing else. That matters more than it seems: a generator
-# that the data set keeps, or a library's own, is copied into every worker, and unless each is seeded
-# anew *all draw the same anomalies*.
+# MemSeg trains on batches of eight: four good images, four spoiled. `SimulatedAnomalies` holds
+# each good image twice, once as it is and once with an anomaly, and `BalancedBatches` deals them
+# out. An anomaly depends on seed, pass and index, and on nothing else. That matters more than it
+# seems: a generator that the data set keeps, or a library's own, is copied into every worker, and
+# unless each is seeded anew *all draw the same anomalies*.
 
 # %% tags=["nbval-check-output"]
-spoiling = SimulatedAnomalies(InMemory(open_dataset("synthetic", size=64, frequency=0.0, length=16)))
+spoiling = SimulatedAnomalies(
+    InMemory(open_dataset("synthetic", size=64, frequency=0.0, length=16))
+)
 batches = BalancedBatches(spoiling, batch_size=8)
 seen = {}
 for workers in (0, 2):
@@ -435,27 +446,27 @@ plots.show(figure, "A batch of four good images and four with simulated anomalie
 # %% [markdown]
 # ## How real are the fakes?
 #
-# Look first, then count. Above are defects that the data set itself shows, below are our fakes. (The
-# "real" defects of the synthetic surfaces are made, too, but by a program that knows materials: cracks
-# follow the grain, dents have light and shade. On `mvtec_ad/bottle` they are as real as can be.)
+# Look first, then count. Above are defects that the data set itself shows, below are our fakes,
+# and below each image the same one with the defect marked. (The "real" defects of the synthetic
+# surfaces are made, too, but by a program that knows materials: cracks follow the grain, dents
+# have light and shade. On `mvtec_ad/bottle` they are as real as can be.)
 
 # %%
 defect_options = dict(frequency=1.0) if dataset == "synthetic" else {}
-with_defects = open_dataset(dataset, "test", size=size, seed=seed, **defect_options)
+test = open_dataset(dataset, "test", size=size, seed=seed, **defect_options)
 wanted = lesson.pick(smoke=12, laptop=150, full=400)
-order = np.random.default_rng(seed).permutation(len(with_defects)).tolist()
-real = []
-while len(real) < wanted and order:
-    sample = with_defects[order.pop()]
-    if (sample.mask > 0).any():
-        real.append(sample)
+samples = (test[index] for index in np.random.default_rng(seed).permutation(len(test)).tolist())
+real = list(islice((sample for sample in samples if (sample.mask > 0).any()), wanted))
 fakes = [data[1, len(good) + (i + 5) % len(good)] for i in range(4)]
+shown, masks, titles = [], [], []
+for kind, row in (("defect", real[:4]), ("simulated", fakes)):
+    shown += 2 * [sample.image for sample in row]
+    masks += [None] * len(row) + [sample.mask > 0 for sample in row]
+    titles += [kind] * len(row) + ["where"] * len(row)
 figure = plots.montage(
-    [sample.image for sample in [*real[:4], *fakes]],
-    titles=["defect"] * 4 + ["simulated"] * 4,
-    title="Defects of the data set above, simulated ones below",
+    shown, masks=masks, titles=titles, title="Defects of the data set, then simulated ones"
 )
-plots.show(figure, "Four images with defects and four with simulated anomalies")
+plots.show(figure, "Four images with defects, four with simulated anomalies, and where they are")
 
 # %% [markdown]
 # Two numbers for each image. How much of it is defect? And how strongly does the defect differ from
@@ -492,17 +503,17 @@ for name, pairs in numbers.items():
     record_metric(f"{name}/contrast", np.median(pairs[:, 1]))
 
 # %% [markdown]
-# In the stored run the fakes and the defects are worlds apart in size: half of the defects cover less
-# than .5 % of the image, half of the fakes more than 4.5 %. The fakes stand out less, too: their median
-# contrast is less than half of that of the defects. A low opacity and tiles from the same image may be
-# why; we have not tested it. So the simulation is not *like* the defects: nearly all fakes cover a few
-# per cent of the image, while defects run from a few pixels to a fifth of it. Does it help all the same?
-# These curves cannot tell. Lesson 06 asks a network that has seen nothing but fakes,
-# and scores it on defects.
+# In the stored run the fakes and the defects are worlds apart in size: half of the defects cover
+# less than .5 % of the image, half of the fakes more than 4.5 %. The fakes stand out less, too:
+# their median contrast is less than half of that of the defects. A low opacity and tiles from the
+# same image may be why; we have not tested it. So the simulation is not *like* the defects:
+# nearly all fakes cover a few per cent of the image, while defects run from a few pixels to a
+# fifth of it. Does it help all the same? These curves cannot tell. Lesson 06 asks a network that
+# has seen nothing but fakes, and scores it on defects.
 #
-# Two ways to come closer, both arguments of `AnomalySynthesizer`: a smaller `area`, and `sources` that
-# look like what may go wrong. But whoever tunes them until the curves agree has used the defects of the
-# **test** images to make the training data, and should say so.
+# Two ways to come closer, both arguments of `AnomalySynthesizer`: a smaller `area`, and `sources`
+# that look like what may go wrong. But whoever tunes them until the curves agree has used the
+# defects of the **test** images to make the training data, and should say so.
 #
 # ## Exercises
 
@@ -555,7 +566,8 @@ exercise("shuffle_tiles").check(shuffle_tiles)
 #
 # - Perlin noise: gradients on a grid, four planes, one fade curve. The grid sets the size of blobs.
 # - `pnoise2` has no seed: same arguments, same picture.
-# - A twentieth of the published masks is empty. Draw again, or relabel, but do not ignore it.
+# - A twentieth of the masks of the public code is empty. Draw again, or relabel, but do not
+#   ignore it.
 # - Keep anomalies on the object: threshold, the right side of it, opening, closing.
 # - The mask is the label, even where nothing can be seen.
 # - Draw by seed, pass and index, and workers cannot repeat each other.
@@ -576,5 +588,5 @@ quiz("04")
 # - M. Yang, P. Wu, H. Feng: *MemSeg: a semi-supervised method for image surface defect detection
 #   using differences and commonalities*, Engineering Applications of Artificial Intelligence 2023.
 # - M. Cimpoi and others: *Describing textures in the wild*, CVPR 2014 (DTD).
-# - N. Otsu: *A threshold selection method from gray-level histograms*, IEEE Transactions on Systems,
-#   Man, and Cybernetics 1979.
+# - N. Otsu: *A threshold selection method from gray-level histograms*, IEEE Transactions on
+#   Systems, Man, and Cybernetics 1979.

@@ -150,7 +150,9 @@ def test_an_area_that_never_comes_is_given_up(rng, monkeypatch):
         perlin_mask(SIZE, rng, foreground=whole, area=(0.9, 1.0))
 
 
-@pytest.mark.parametrize("area", [(0.2, 0.1), (-0.1, 1), (0, 1.5), (0.5,), (0, float("nan"))])
+@pytest.mark.parametrize(
+    "area", [(0.2, 0.1), (-0.1, 1), (0, 1.5), (0.5,), (0, float("nan")), 0.5, "ab"]
+)
 def test_an_area_that_is_no_range_is_refused(area, rng):
     with pytest.raises(ValueError, match=r"area must be \(lowest, highest\) within 0..1, got"):
         perlin_mask(SIZE, rng, area=area)
@@ -173,5 +175,32 @@ def test_a_wrong_foreground_is_named(foreground, given_what, rng):
 def test_a_seed_in_place_of_a_generator_is_refused():
     with pytest.raises(ValueError, match=r"rng must be a numpy.random.Generator, got int"):
         perlin_mask(SIZE, 0)
-    with pytest.raises(ValueError, match="draws must be at least 1, got 0"):
-        empty_mask_chance(SIZE, np.random.default_rng(0), draws=0)
+
+
+@pytest.mark.parametrize("draws", [0, 2.5, True])
+def test_a_number_of_draws_that_is_none_is_refused(draws, rng):
+    with pytest.raises(
+        ValueError, match=rf"draws must be a whole number of at least 1, got {draws}"
+    ):
+        empty_mask_chance(SIZE, rng, draws=draws)
+
+
+@pytest.mark.parametrize("shape", [(64.0, 64), (64, 0.5), (0, 64), (64, 64, 3), 64, "64"])
+@pytest.mark.parametrize("function", [draw_mask, perlin_mask, empty_mask_chance])
+def test_a_shape_that_is_none_is_named(function, shape, rng):
+    with pytest.raises(ValueError, match=r"shape must be two whole numbers of at least 1, got"):
+        function(shape, rng)
+    with pytest.raises(ValueError, match=r"shape must be two whole numbers of at least 1, got"):
+        function(shape, rng, foreground=np.ones(SIZE, bool))
+
+
+def test_the_whole_numbers_of_numpy_are_as_good():
+    def drawn(shape, draws=20):
+        return (
+            draw_mask(shape, np.random.default_rng(1)).tobytes(),
+            perlin_mask(shape, np.random.default_rng(1)).tobytes(),
+            empty_mask_chance(shape, np.random.default_rng(1), draws=draws),
+        )
+
+    # 200 + 200 is too much for a uint8
+    assert drawn(np.array([200, 97], np.uint8), np.int64(20)) == drawn((200, 97))

@@ -255,15 +255,41 @@ def test_a_grid_finer_than_the_image_and_a_wrong_order_are_named():
     image = np.zeros((3, 20), np.uint8)
     with pytest.raises(ValueError, match=r"\(3, 20\) cannot be cut into 4 x 8 tiles"):
         shuffle_tiles(image, np.arange(32))
-    for order in ([0, 1], [0, 0, 1, 2], [1, 2, 3, 4], [[0, 1], [2, 3]]):
+    for order in ([0, 1], [0, 0, 1, 2], [1, 2, 3, 4], [[0, 1], [2, 3]], [0.0, 1.0, 2.0, 3.0]):
         with pytest.raises(ValueError, match=r"order must hold each number of 0..3 once, got"):
             shuffle_tiles(image, np.array(order), rows=2, columns=2)
+    with pytest.raises(ValueError, match=r"got \[True, False\]"):
+        shuffle_tiles(image, np.array([True, False]), rows=1, columns=2)
 
 
-@pytest.mark.parametrize("grid", [(0, 8), (4, -1), (2.0, 2)])
+@pytest.mark.parametrize("grid", [(0, 8), (4, -1), (2.0, 2), (2, None), (True, 2)])
 def test_a_grid_of_no_tiles_is_refused(grid, photo, rng):
-    with pytest.raises(ValueError, match=r"rows and columns must be whole numbers of at least 1"):
+    with pytest.raises(ValueError, match=r"(rows|columns) must be a whole number of at least 1"):
         structure_source(photo, rng, rows=grid[0], columns=grid[1])
+
+
+def test_the_whole_numbers_of_numpy_are_as_good():
+    image = np.random.default_rng(0).integers(0, 256, (260, 256), dtype=np.uint8)
+    order = np.random.default_rng(1).permutation(16 * 16)
+    small = shuffle_tiles(image, order, rows=np.uint8(16), columns=np.uint8(16))
+    np.testing.assert_array_equal(small, shuffle_tiles(image, order, rows=16, columns=16))
+    one, other = (
+        structure_source(image, np.random.default_rng(2), rows=rows, columns=rows)
+        for rows in (16, np.uint8(16))
+    )
+    np.testing.assert_array_equal(one, other)
+    side = np.array([250, 64], np.uint8)
+    one, other = (
+        procedural_texture(shape, np.random.default_rng(2)) for shape in (side, side.tolist())
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("pattern", [None, "grain"])
+@pytest.mark.parametrize("shape", [(8.0, 8), (8, 8, 3), (0, 8), 8])
+def test_a_texture_of_no_size_is_refused(shape, pattern, rng):
+    with pytest.raises(ValueError, match=r"shape must be two whole numbers of at least 1, got"):
+        procedural_texture(shape, rng, pattern=pattern)
 
 
 # Structure: the changes

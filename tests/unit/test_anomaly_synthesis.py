@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from course_utils.anomaly import (
     SOURCES,
     AnomalySynthesizer,
+    ForegroundRule,
     blend,
     foreground_mask,
     procedural_source,
@@ -158,6 +159,8 @@ def test_unusable_arguments_are_named(rng):
         simulate_anomaly(image, rng, sources=[])
     with pytest.raises(ValueError, match=r"opacity must be \(lowest, highest\) within 0..1"):
         simulate_anomaly(image, rng, opacity=(0.5, 0.1))
+    with pytest.raises(ValueError, match=r"opacity must be \(lowest, highest\) .*got 0.5"):
+        simulate_anomaly(image, rng, opacity=0.5)
     with pytest.raises(ValueError, match=r"area must be \(lowest, highest\) within 0..1"):
         simulate_anomaly(image, rng, area=(0, 2))
     with pytest.raises(ValueError, match=r"source_image must have the image's shape \(32, 32\)"):
@@ -179,9 +182,10 @@ def object_on_ground():
     return image
 
 
-def test_a_synthesizer_keeps_anomalies_on_the_object(rng):
+@pytest.mark.parametrize("foreground", [foreground_mask, ForegroundRule(100, bright=False)])
+def test_a_synthesizer_keeps_anomalies_on_the_object(foreground, rng):
     image = object_on_ground()
-    synthesizer = AnomalySynthesizer(foreground=foreground_mask, sources=[white])
+    synthesizer = AnomalySynthesizer(foreground=foreground, sources=[white])
     for _ in range(20):
         anomaly = synthesizer(image, rng)
         inside = np.zeros((80, 80), bool)

@@ -1,11 +1,13 @@
 """Promises of `course_utils.anomaly.foreground`, on drawn objects and on real ones."""
 
+import pickle
+
 import cv2
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from course_utils.anomaly import MVTEC_FOREGROUNDS, foreground_mask
+from course_utils.anomaly import MVTEC_FOREGROUNDS, ForegroundRule, foreground_mask
 from course_utils.config import data_root
 
 
@@ -104,6 +106,24 @@ def test_textures_and_cable_have_no_rule():
     assert len(MVTEC_FOREGROUNDS) == 9
 
 
+@pytest.mark.parametrize(("threshold", "bright"), [(250, False), (50, True), (200, True)])
+def test_a_rule_is_called_with_an_image(threshold, bright):
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (40, 1))
+    rule = ForegroundRule(threshold, bright=bright)
+    mask = rule(ramp)
+    np.testing.assert_array_equal(mask[0], (np.arange(256) > threshold) == bright)
+    np.testing.assert_array_equal(mask, foreground_mask(ramp, **rule._asdict()))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(rule))(ramp), mask)
+
+
+def test_a_rule_opens_and_closes(disc):
+    image = np.where(disc == 1, 40, 255).astype(np.uint8)
+    image[5:9, 5:9] = 40
+    image[38:42, 40:44] = 255
+    assert overlap(MVTEC_FOREGROUNDS["bottle"](image), disc) > 0.99
+    assert not MVTEC_FOREGROUNDS["bottle"](image)[5:9, 5:9].any()
+
+
 def test_bottles_are_found_with_and_without_their_rule():
     folder = data_root() / "mvtec_ad" / "bottle" / "train" / "good"
     if not folder.is_dir():
@@ -111,7 +131,7 @@ def test_bottles_are_found_with_and_without_their_rule():
     for path in sorted(folder.iterdir())[:10]:
         image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
         found = foreground_mask(image)
-        rule = foreground_mask(image, **MVTEC_FOREGROUNDS["bottle"]._asdict())
+        rule = MVTEC_FOREGROUNDS["bottle"](image)
         assert overlap(found, rule) > 0.95
         assert found[128, 128] == 1
         assert found[[0, 0, -1, -1], [0, -1, 0, -1]].sum() == 0
@@ -131,7 +151,8 @@ def test_an_image_without_an_object_is_named():
 @pytest.mark.parametrize(
     ("given_what", "message"),
     [
-        ({"threshold": 256}, r"threshold must be a gray in 0..255, or None, got 256"),
+        ({"threshold": 256}, r"threshold must be a whole number in 0..255, got 256"),
+        ({"threshold": 0.4}, r"threshold must be a whole number in 0..255, got 0.4: give a gray"),
         ({"opening": 0}, r"opening must be an odd number of pixels, or 1, got 0"),
         ({"opening": 4}, r"opening must be an odd number .*got 4"),
         ({"closing": 2.5}, r"closing must be an odd number .*got 2.5"),
@@ -140,6 +161,13 @@ def test_an_image_without_an_object_is_named():
 def test_unusable_settings_are_named(given_what, message):
     with pytest.raises(ValueError, match=message):
         foreground_mask(np.zeros((8, 8), np.uint8), **given_what)
+
+
+def test_the_whole_numbers_of_numpy_are_as_good(disc):
+    image = picture(disc, 40, 220)
+    plain = {"threshold": 200, "opening": 3, "closing": 7}
+    small = {name: np.uint8(value) for name, value in plain.items()}
+    np.testing.assert_array_equal(foreground_mask(image, **small), foreground_mask(image, **plain))
 
 
 def test_a_wrong_image_is_named():
