@@ -3,9 +3,11 @@
 import json
 import os
 import statistics
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import torch
 import typer
@@ -16,16 +18,29 @@ from rich.table import Table
 from course_utils.config import pick_device
 from course_utils.recipes import (
     LOSS_NAMES,
+    VARIANTS,
+    WEIGHTS,
+    MemSegRecipe,
+    Recipe,
     SegmentationRecipe,
     collect_scores,
+    open_normal_parts,
     require_place,
     run_in_folder,
+    score_nearest_patches,
 )
 from course_utils.training import launch
 
 app = typer.Typer(help="Train a network of the course, without a notebook.", no_args_is_help=True)
-SHOWN = {"iou": "IoU", "dice": "Dice", "ap": "AP"}
-DEFAULT = SegmentationRecipe()
+DEFAULT, MEMSEG = SegmentationRecipe(), MemSegRecipe()
+ANOMALY_SCORES = {
+    "image_auroc": "image AUROC",
+    "pixel_auroc": "pixel AUROC",
+    "aupro": "AUPRO (.3)",
+    "ap": "pixel AP",
+}
+Scores: TypeAlias = dict[tuple[str, int], dict[str, float]]
+"""Of the test images, by (loss or variant, seed)."""
 
 
 @app.callback()
@@ -74,7 +89,7 @@ def unet(
     Each training has a folder OUT/LOSS/seed_N. Stopped at any moment, it goes on when the same
     command is given again. OUT/scores.json lists all trainings that are finished in OUT.
     """
-    losses = list(dict.fromkeys(loss or [DEFAULT.loss]))
+    names = list(dict.fromkeys(loss or [DEFAULT.loss]))
     seeds = list(dict.fromkeys(seed or [DEFAULT.seed]))
     settings: dict[str, Any] = {
         "data": data,
@@ -87,48 +102,178 @@ def unet(
         "weight_decay": weight_decay,
         "split_by": split_by,
     }
-    scores: dict[tuple[str, int], dict[str, float]] = {}
-    try:
-        where = pick_device(device)
-        trainings = {
-            key: (SegmentationRecipe(loss=key[0], seed=key[1], **settings), _folder(out, *key))
-            for key in product(losses, seeds)
+    with _errors_told(out, "--batch-size, --size or --width"):
+        recipes = {
+            key: SegmentationRecipe(loss=key[0], seed=key[1], **settings)
+            for key in product(names, seeds)
         }
-        for recipe, folder in trainings.values():
-            require_place(folder, recipe)
-        for key, (recipe, folder) in trainings.items():
-            scores[key] = launch(
-                run_in_folder,
-                recipe,
-                folder,
-                looks,
-                not quiet,
-                devices=int(devices) if devices.isdecimal() else devices,
-                device=where,
-                precision=precision,
-            )
-            _write_scores(out)
+        scores = _train_all(recipes, out, looks, quiet, device, devices, precision)
+    shown = {"iou": "IoU", "dice": "Dice", "ap": "AP"}
+    _print_table(scores, "loss", LOSS_NAMES, shown, data, out)
+
+
+@app.command()
+def memseg(
+    data: Annotated[
+        str, typer.Option(help="Data set: synthetic, mvtec_ad/CATEGORY, folder:PATH.")
+    ] = MEMSEG.data,
+    variant: Annotated[
+        list[str] | None, typer.Option(help=f"{', '.join(VARIANTS)}; repeatable.")
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="Seed of the training; repeatable.")
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(help=f"Of the encoder: {', '.join(WEIGHTS)}.")
+    ] = MEMSEG.weights,
+    size: Annotated[int, typer.Option(help="Side of the images, in pixels.")] = MEMSEG.size,
+    steps: Annotated[int, typer.Option(help="Batches to train on.")] = MEMSEG.steps,
+    batch_size: Annotated[
+        int, typer.Option(help="Images in a batch, half of them good.")
+    ] = MEMSEG.batch_size,
+    learning_rate: Annotated[
+        float, typer.Option(help="Highest learning rate.")
+    ] = MEMSEG.learning_rate,
+    weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = MEMSEG.weight_decay,
+    gamma: Annotated[float, typer.Option(help="Of the focal loss.")] = MEMSEG.gamma,
+    focal_weight: Annotated[
+        float, typer.Option(help="Of the focal loss; L1 has the rest.")
+    ] = MEMSEG.focal_weight,
+    memory_size: Annotated[int, typer.Option(help="Images in the memory.")] = MEMSEG.memory_size,
+    workers: Annotated[
+        int, typer.Option(help="Processes that simulate anomalies.")
+    ] = MEMSEG.workers,
+    looks: Annotated[int, typer.Option(help="Looks at the validation images.", min=1)] = 10,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps or auto.")] = "auto",
+    devices: Annotated[
+        str, typer.Option(help="How many GPUs, or processes on the CPU; auto: all GPUs.")
+    ] = "1",
+    precision: Annotated[
+        str | None, typer.Option(help="32-true or bf16-mixed; picked by device if not given.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the trainings.")] = Path("runs/memseg"),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+) -> None:
+    """Train MemSeg for each variant and seed, and print the scores of the test images.
+
+    Only good images are trained on; the anomalies are simulated. Each training has a folder
+    OUT/VARIANT/seed_N. Stopped at any moment, it goes on when the same command is given again.
+    OUT/scores.json lists all trainings that are finished in OUT.
+    """
+    names = list(dict.fromkeys(variant or [MEMSEG.variant]))
+    seeds = list(dict.fromkeys(seed or [MEMSEG.seed]))
+    settings: dict[str, Any] = {
+        "data": data,
+        "weights": weights,
+        "size": size,
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "gamma": gamma,
+        "focal_weight": focal_weight,
+        "memory_size": memory_size,
+        "workers": workers,
+    }
+    with _errors_told(out, "--batch-size or --size"):
+        recipes = {
+            key: MemSegRecipe(variant=key[0], seed=key[1], **settings)
+            for key in product(names, seeds)
+        }
+        scores = _train_all(recipes, out, looks, quiet, device, devices, precision)
+    titles = {name: one.title for name, one in VARIANTS.items()}
+    _print_table(scores, "variant", titles, ANOMALY_SCORES, data, out)
+
+
+@app.command()
+def nearest(
+    data: Annotated[
+        str, typer.Option(help="Data set: synthetic, mvtec_ad/CATEGORY, folder:PATH.")
+    ] = MEMSEG.data,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Of the encoder: {', '.join(WEIGHTS)}; repeatable."),
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="Draws the patches that are kept; repeatable.")
+    ] = None,
+    size: Annotated[int, typer.Option(help="Side of the images, in pixels.")] = MEMSEG.size,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps or auto.")] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+) -> None:
+    """Score the baseline of MemSeg, which trains nothing: the distance to the nearest patches.
+
+    The features of 10,000 patches of good images are kept; a pixel is as abnormal as its patch is
+    far from the nearest of them.
+    """
+    names = list(dict.fromkeys(weights or [MEMSEG.weights]))
+    seeds = list(dict.fromkeys(seed or [MEMSEG.seed]))
+    with _errors_told(None, "--size"):
+        recipes = {
+            key: MemSegRecipe(data=data, weights=key[0], seed=key[1], size=size)
+            for key in product(names, seeds)
+        }
+        where = pick_device(device)
+        parts = open_normal_parts(data, size=size, progress=not quiet)
+        scores = {
+            key: score_nearest_patches(
+                parts, weights=WEIGHTS[recipe.weights], seed=recipe.seed, device=where
+            )[0]
+            for key, recipe in recipes.items()
+        }
+    _print_table(scores, "weights", {name: name for name in WEIGHTS}, ANOMALY_SCORES, data, None)
+
+
+@contextmanager
+def _errors_told(out: Path | None, to_lower: str) -> Iterator[None]:
+    """Tell an error in one line, with the exit status that belongs to it."""
+    try:
+        yield
     except KeyboardInterrupt:
-        Console(stderr=True, soft_wrap=True).print(
-            f"stopped. {out} keeps what was done: give the same command again to go on from there",
-            style="yellow",
-            markup=False,
+        kept = (
+            f" {out} keeps what was done: give the same command again to go on from there"
+            if out
+            else ""
         )
+        Console(stderr=True, soft_wrap=True).print(f"stopped.{kept}", style="yellow", markup=False)
         raise typer.Exit(130) from None
     except (ValueError, OSError, MemoryError) as error:
         raise _failure(error, 2) from None
     except torch.OutOfMemoryError as error:
         reason = str(error).splitlines()[0]
-        raise _failure(f"{reason} Lower --batch-size, --size or --width.", 1) from None
+        raise _failure(f"{reason} Lower {to_lower}.", 1) from None
     except FloatingPointError as error:
         raise _failure(error, 1) from None
-    console = Console(soft_wrap=True)
-    console.print(_table(scores, losses, data))
-    console.print(f"pictures, curves and checkpoints: {out}", highlight=False, markup=False)
 
 
-def _folder(out: Path, loss: str, seed: int) -> Path:
-    return out / loss / f"seed_{seed}"
+def _train_all(
+    recipes: Mapping[tuple[str, int], Recipe],
+    out: Path,
+    looks: int,
+    quiet: bool,
+    device: str,
+    devices: str,
+    precision: str | None,
+) -> Scores:
+    """Train by each recipe in OUT/NAME/seed_N, all of them checked before the first begins."""
+    where = pick_device(device)
+    folders = {key: out / key[0] / f"seed_{key[1]}" for key in recipes}
+    for key, recipe in recipes.items():
+        require_place(folders[key], recipe)
+    scores: Scores = {}
+    for key, recipe in recipes.items():
+        scores[key] = launch(
+            run_in_folder,
+            recipe,
+            folders[key],
+            looks,
+            not quiet,
+            devices=int(devices) if devices.isdecimal() else devices,
+            device=where,
+            precision=precision,
+        )
+        _write_scores(out)
+    return scores
 
 
 def _failure(message: object, code: int) -> typer.Exit:
@@ -142,17 +287,28 @@ def _write_scores(out: Path) -> None:
     os.replace(draft, out / "scores.json")
 
 
-def _table(scores: dict[tuple[str, int], dict[str, float]], losses: list[str], data: str) -> Table:
-    seeds = len(scores) // len(losses)
+def _print_table(
+    scores: Scores,
+    heading: str,
+    titles: Mapping[str, str],
+    shown: Mapping[str, str],
+    data: str,
+    out: Path | None,
+) -> None:
+    names = list(dict.fromkeys(name for name, _ in scores))
+    seeds = len(scores) // len(names)
     title = f"{escape(data)}, test images" + (
         f", median of {seeds} seeds (range)" if seeds > 1 else ""
     )
-    table = Table("loss", *SHOWN.values(), title=title)
-    for loss in losses:
+    table = Table(heading, *shown.values(), title=title)
+    for name in names:
         cells = []
-        for name in SHOWN:
-            values = [found[name] for (one, _), found in scores.items() if one == loss]
+        for score in shown:
+            values = [found[score] for (one, _), found in scores.items() if one == name]
             cell = f"{statistics.median(values):.3f}"
             cells.append(cell + (f" ({min(values):.3f}-{max(values):.3f})" if seeds > 1 else ""))
-        table.add_row(LOSS_NAMES[loss], *cells)
-    return table
+        table.add_row(titles[name], *cells)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    if out:
+        console.print(f"pictures, curves and checkpoints: {out}", highlight=False, markup=False)

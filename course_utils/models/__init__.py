@@ -10,6 +10,7 @@ from course_utils.models.memseg import (
     MultiScaleFeatureFusion,
     spatial_attention,
 )
+from course_utils.models.nearest_patches import NearestPatches
 from course_utils.models.receptive_field import influence, receptive_field_side
 from course_utils.models.resnet_encoder import ResNetEncoder
 from course_utils.models.small import SmallSegmenter
@@ -23,6 +24,7 @@ __all__ = [
     "MemSeg",
     "MemoryBank",
     "MultiScaleFeatureFusion",
+    "NearestPatches",
     "ResNetEncoder",
     "SegmentationAutoencoder",
     "SmallSegmenter",

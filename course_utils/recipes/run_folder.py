@@ -9,33 +9,54 @@ from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
+from matplotlib.figure import Figure
 
-from course_utils.data import DefectDataset, InMemory
-from course_utils.plots import as_png, errors, training_curves
-from course_utils.recipes.segmentation import (
-    Parts,
-    Segmentation,
-    SegmentationRecipe,
-    open_part,
-    open_parts,
-    train_segmentation,
-)
-from course_utils.recipes.segmentation_scores import decide, iou_by_kind
+from course_utils.plots import as_png
+from course_utils.recipes import memseg_procedure, segmentation_procedure
+from course_utils.recipes.memseg import MemSegRecipe
+from course_utils.recipes.segmentation import SegmentationRecipe
 from course_utils.training import Checkpoint
 
-PICTURES = 8
-IMAGE_SETTINGS = ("data", "classes", "size", "split_seed", "split_by")
+Recipe: TypeAlias = SegmentationRecipe | MemSegRecipe
 RECIPE, SCORES, CHECKPOINT, LOCK = "recipe.json", "scores.json", "checkpoint.pt", ".training.lock"
+
+
+class Procedure(Protocol):
+    """What one kind of training does, each kind in a module of its own."""
+
+    def only_images(self, recipe: Any) -> Any:
+        """Return a recipe that is equal for all recipes that read the same images."""
+
+    def open_parts(self, recipe: Any, *, progress: bool) -> Any:
+        """Read the images."""
+
+    def train(
+        self,
+        recipe: Any,
+        parts: Any,
+        *,
+        fabric: Fabric,
+        folder: Path,
+        evaluate_every: int,
+        progress: bool,
+    ) -> Any:
+        """Train and return a result that has `scores`."""
+
+    def report(self, recipe: Any, parts: Any, result: Any) -> dict[str, Any]:
+        """Return what else to write down beside the scores."""
+
+    def pictures(self, parts: Any, result: Any) -> dict[str, Figure]:
+        """Return figures by the names of their files."""
 
 
 def run_in_folder(
     fabric: Fabric,
-    recipe: SegmentationRecipe,
+    recipe: Recipe,
     folder: Path,
     looks: int = 10,
     progress: bool = True,
@@ -43,8 +64,8 @@ def run_in_folder(
     """Train as `recipe` says, keep everything in `folder`, and return the test images' scores.
 
     A training that was stopped goes on; a finished one returns its scores at once. The folder gets
-    `recipe.json`, `checkpoint.pt`, `tensorboard/`, `scores.json`, `learning.png` and
-    `predictions.png`. Nothing is written before the images were read.
+    `recipe.json`, `checkpoint.pt`, `tensorboard/`, `scores.json`, and pictures of the learning
+    curves and of test images. Nothing is written before the images were read.
 
     Args:
         fabric: what `launch` hands over.
@@ -61,7 +82,8 @@ def run_in_folder(
     fabric.barrier()
     if (folder / SCORES).exists():
         return read_scores(folder)
-    parts = _parts_of(recipe, progress and fabric.is_global_zero)
+    procedure = _procedure(recipe)
+    parts = _read_once(procedure.only_images(recipe), progress and fabric.is_global_zero)
     with _held(folder) if fabric.is_global_zero else nullcontext():
         if fabric.is_global_zero:
             require_place(folder, recipe)  # whoever held it until now may have used it
@@ -69,24 +91,27 @@ def run_in_folder(
             _write(folder / RECIPE, json.dumps(asdict(recipe), indent=2) + "\n")
         fabric.barrier()
         started = perf_counter()
-        result = train_segmentation(
+        result = procedure.train(
             recipe,
             parts,
             fabric=fabric,
             folder=folder,
             evaluate_every=_steps_between(recipe, looks),
             progress=progress,
-            description=f"{recipe.loss}, seed {recipe.seed}",
         )
         if fabric.is_global_zero:
-            _picture(parts, result, folder)
-            report = _report(parts, result, fabric, perf_counter() - started)
-            report["iou_by_kind"] = _by_kind(recipe, parts.test, result)
+            seconds = perf_counter() - started
+            for name, figure in procedure.pictures(parts, result).items():
+                _write(folder / name, as_png(figure))
+            report = {"scores": _plain(result.scores)}
+            report |= procedure.report(recipe, parts, result)
+            report |= _circumstances(fabric, seconds)
             _write(folder / SCORES, json.dumps(report, indent=2) + "\n")
-    return result.scores
+    scores: dict[str, float] = result.scores
+    return scores
 
 
-def require_place(folder: Path, recipe: SegmentationRecipe) -> None:
+def require_place(folder: Path, recipe: Recipe) -> None:
     """Raise unless `folder` is free for `recipe` or holds its training; write nothing.
 
     Raises `ValueError` if it holds a training by another recipe, and `FileExistsError` if it holds
@@ -140,7 +165,7 @@ def read_scores(folder: Path) -> dict[str, float]:
 
 
 def collect_scores(out: Path) -> list[dict[str, Any]]:
-    """Return a row for each finished training in `out`/LOSS/seed_N: its recipe and its scores.
+    """Return a row for each finished training in `out`/NAME/seed_N: its recipe and its scores.
 
     A score that is not defined, of a class that the test images do not show, is None.
 
@@ -154,14 +179,9 @@ def collect_scores(out: Path) -> list[dict[str, Any]]:
     return [_read(folder / RECIPE) | _plain(read_scores(folder)) for folder in found]
 
 
-def _parts_of(recipe: SegmentationRecipe, progress: bool) -> Parts:
-    images = {name: getattr(recipe, name) for name in IMAGE_SETTINGS}
-    return _read_once(SegmentationRecipe(**images), progress)
-
-
-@lru_cache(maxsize=1)  # losses and seeds of one command share their images
-def _read_once(recipe: SegmentationRecipe, progress: bool) -> Parts:
-    return open_parts(recipe, progress=progress)
+@lru_cache(maxsize=1)  # losses, variants and seeds of one command share their images
+def _read_once(recipe: Recipe, progress: bool) -> Any:
+    return _procedure(recipe).open_parts(recipe, progress=progress)
 
 
 @contextmanager
@@ -177,11 +197,15 @@ def _held(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _steps_between(recipe: SegmentationRecipe, looks: int) -> int:
+def _procedure(recipe: Recipe) -> Procedure:
+    return memseg_procedure if isinstance(recipe, MemSegRecipe) else segmentation_procedure
+
+
+def _steps_between(recipe: Recipe, looks: int) -> int:
     return math.ceil(recipe.steps / looks)
 
 
-def _require_looks(folder: Path, recipe: SegmentationRecipe, looks: int) -> None:
+def _require_looks(folder: Path, recipe: Recipe, looks: int) -> None:
     # `fit` refuses this, too, but knows nothing of looks.
     if not (folder / CHECKPOINT).exists():
         return
@@ -194,12 +218,8 @@ def _require_looks(folder: Path, recipe: SegmentationRecipe, looks: int) -> None
         )
 
 
-def _report(parts: Parts, result: Segmentation, fabric: Fabric, seconds: float) -> dict[str, Any]:
+def _circumstances(fabric: Fabric, seconds: float) -> dict[str, Any]:
     return {
-        "scores": _plain(result.scores),
-        "threshold": result.threshold,
-        "split": parts.test.split_note,
-        "images": {name: len(getattr(parts, name)) for name in ("train", "val", "test")},
         "seconds_since_last_start": round(seconds, 1),
         "device": str(fabric.device),
         "precision": fabric.strategy.precision.precision,
@@ -207,36 +227,6 @@ def _report(parts: Parts, result: Segmentation, fabric: Fabric, seconds: float) 
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
-
-
-def _by_kind(recipe: SegmentationRecipe, test: InMemory, result: Segmentation) -> dict[str, float]:
-    # Where all defects are one class, the pooled score hides which kinds were found.
-    kinds = open_part(recipe, "test")
-    labels = [kinds[i].label for i in range(len(kinds))]
-    found = decide(result.probabilities, result.threshold)
-    masks = torch.stack([sample.mask for sample in test.samples])
-    return iou_by_kind(found, masks, labels, kinds.class_names)
-
-
-def _picture(parts: Parts, result: Segmentation, folder: Path) -> None:
-    curves = training_curves({"training": result.history}, metrics=("val/iou", "val/ap"))
-    _write(folder / "learning.png", as_png(curves))
-    chosen = _with_defects(parts.test)
-    found = decide(result.probabilities[chosen], result.threshold)
-    figure = errors(
-        [parts.test[i].image for i in chosen],
-        [parts.test[i].mask > 0 for i in chosen],
-        list(found > 0),
-        [parts.test[i].name for i in chosen],
-    )
-    _write(folder / "predictions.png", as_png(figure))
-
-
-def _with_defects(test: DefectDataset) -> list[int]:
-    """Some images with defects, evenly spaced."""
-    defects = [i for i in range(len(test)) if bool(test[i].mask.any())]
-    shown = min(PICTURES, len(defects))
-    return [defects[n * len(defects) // shown] for n in range(shown)]
 
 
 def _plain(scores: dict[str, float]) -> dict[str, float | None]:

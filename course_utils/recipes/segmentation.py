@@ -1,8 +1,7 @@
 """Train a U-Net to mark defects, and score it fairly: what lesson 03 does, without a notebook."""
 
-import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -11,7 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from course_utils.config import MAX_SEED, pick_device, seed_everything
+from course_utils.config import pick_device, seed_everything
 from course_utils.data import (
     AnyDefect,
     Augmented,
@@ -25,11 +24,16 @@ from course_utils.data.catalog import SplitBy
 from course_utils.models import UNet
 from course_utils.recipes.segmentation_losses import LOSS_NAMES, segmentation_loss
 from course_utils.recipes.segmentation_scores import choose_threshold, score_segmentation
+from course_utils.recipes.settings import (
+    require_one_of,
+    require_positive,
+    require_rates_and_seeds,
+    require_types,
+)
 from course_utils.training import History, fit, predict_probabilities
 
 FIT_SETTINGS = ("steps", "learning_rate", "weight_decay")
 """What `fit` compares by itself when a training goes on."""
-_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,8 @@ class SegmentationRecipe:
     split_by: SplitBy = "group"
 
     def __post_init__(self) -> None:
-        self._require_types()
-        if self.loss not in LOSS_NAMES:
-            raise ValueError(
-                f"loss {self.loss!r} is unknown: choose one of {', '.join(LOSS_NAMES)}"
-            )
+        require_types(self)
+        require_one_of("loss", self.loss, tuple(LOSS_NAMES))
         if self.classes not in ("one", "all"):
             raise ValueError(f'classes must be "one" or "all", got {self.classes!r}')
         if self.split_by not in get_args(SplitBy):
@@ -74,27 +75,8 @@ class SegmentationRecipe:
             raise ValueError(
                 f"size must be a multiple of 16 (U-Net halves it 4 times), got {self.size}"
             )
-        for name in ("width", "steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 < self.learning_rate < math.inf or not 0 <= self.weight_decay < math.inf:
-            raise ValueError(
-                "learning_rate must be above 0 and weight_decay at least 0, both finite, got "
-                f"{self.learning_rate} and {self.weight_decay}"
-            )
-        for name in ("seed", "split_seed"):
-            if not 0 <= getattr(self, name) <= MAX_SEED:
-                raise ValueError(f"{name} must lie in 0..{MAX_SEED}, got {getattr(self, name)}")
-
-    def _require_types(self) -> None:
-        # The default of each setting shows its type. A recipe is compared with one read from
-        # JSON, so 8 and 8.0, or 1 and True, must not both get in.
-        for one in fields(self):
-            kind, value = type(one.default), getattr(self, one.name)
-            if kind is float and type(value) is int:
-                object.__setattr__(self, one.name, float(value))
-            elif type(value) is not kind:
-                raise ValueError(f"{one.name} must be {_KINDS[kind]}, got {value!r}")
+        require_positive(self, "width", "steps", "batch_size")
+        require_rates_and_seeds(self)
 
 
 @dataclass(frozen=True)

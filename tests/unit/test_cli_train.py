@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from course_utils import cli_train
 from course_utils.cli import app
-from course_utils.recipes import run_folder, segmentation
+from course_utils.recipes import segmentation, segmentation_procedure
 from course_utils.training import Checkpoint
 
 TINY = [
@@ -24,7 +24,7 @@ TINY = [
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch):
     """They take most of the time, and test_run_folder looks at them."""
-    monkeypatch.setattr(run_folder, "_picture", lambda *_: None)
+    monkeypatch.setattr(segmentation_procedure, "pictures", lambda *_: {})
 
 
 @pytest.fixture(scope="module")

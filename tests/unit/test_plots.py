@@ -98,6 +98,11 @@ FIGURES = {
         RNG.random((2, 9)), [f"a column {k}" for k in range(9)], ["a", "b"], xlabel="x",
         ylabel="y", title=LONG,
     ),
+    "heat maps": lambda: plots.heat_maps(
+        [IMAGE] * 6, [MASK] * 6, {"MemSeg": RNG.random((6, 24, 30)), "patches": [MASK] * 6},
+        titles=["worst", "", "", "", "", "best"], title=LONG,
+    ),
+    "one heat map": lambda: plots.heat_maps([IMAGE], [MASK * 0], {"a": [MASK]}, limit=1.0),
     "confusion": lambda: plots.confusion(
         [[990_000, 1500, 0], [3, 2_000_000, 1], [0, 0, 0]], ["background", "scratch", "pit"],
         title=LONG,
@@ -373,6 +378,11 @@ BROKEN = {
     "no finite value": lambda: plots.heatmap([[np.nan]], ["a"], ["b"]),
     "maps is empty": lambda: plots.pixel_maps({}),
     "map 'a' must be": lambda: plots.pixel_maps({"a": np.zeros((2, 3, 4))}),
+    "1 to 8 images with a map each, got 9": lambda: plots.heat_maps(
+        [IMAGE] * 9, [MASK] * 9, {"a": [MASK] * 9}
+    ),
+    "got 2 and 1 masks, 3 a": lambda: plots.heat_maps([IMAGE] * 2, [MASK], {"a": [MASK] * 3}),
+    "got 1 and 0 maps": lambda: plots.heat_maps([IMAGE], [MASK], {}),
     "needs a positive value": lambda: plots.pixel_maps({"a": np.zeros((3, 4))}, log=True),
 }
 

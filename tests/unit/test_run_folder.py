@@ -22,6 +22,7 @@ from course_utils.recipes import (
     run_folder,
     run_in_folder,
 )
+from course_utils.recipes import segmentation_procedure as procedure
 from course_utils.training import Checkpoint, launch
 
 FILES = [
@@ -63,7 +64,7 @@ def finished(tiny, tmp_path_factory):
 
 def no_training(monkeypatch) -> None:
     for name in ("train_segmentation", "open_parts"):
-        monkeypatch.setattr(run_folder, name, lambda *_, **__: pytest.fail("trained"))
+        monkeypatch.setattr(procedure, name, lambda *_, **__: pytest.fail("trained"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -132,8 +133,8 @@ def test_it_never_looks_more_often_than_asked(looks, tiny, tmp_path, monkeypatch
         asked.update(settings)
         raise Stopped
 
-    monkeypatch.setattr(run_folder, "train_segmentation", note)
-    monkeypatch.setattr(run_folder, "open_parts", lambda *_, **__: None)
+    monkeypatch.setattr(procedure, "train_segmentation", note)
+    monkeypatch.setattr(procedure, "open_parts", lambda *_, **__: None)
     with pytest.raises(Stopped):
         train(tiny, tmp_path, looks)
     every = asked["evaluate_every"]
@@ -148,15 +149,15 @@ def test_a_look_is_the_least(tiny, tmp_path):
 
 
 def test_stopped_in_the_middle_it_ends_in_the_same_bits(finished, tiny, tmp_path, monkeypatch):
-    whole = run_folder.train_segmentation
+    whole = procedure.train_segmentation
 
     def stop(history):
         if len(history.loss) == 3:
             raise Stopped
 
-    monkeypatch.setattr(run_folder, "_picture", lambda *_: None)
+    monkeypatch.setattr(procedure, "pictures", lambda *_: {})
     with monkeypatch.context() as patch:
-        patch.setattr(run_folder, "train_segmentation", lambda *a, **k: whole(*a, **k, watch=stop))
+        patch.setattr(procedure, "train_segmentation", lambda *a, **k: whole(*a, **k, watch=stop))
         for _ in range(2):  # the second stop is at the same place: nothing was saved in between
             with pytest.raises(Stopped):
                 train(tiny, tmp_path)
@@ -173,11 +174,11 @@ def test_stopped_while_drawing_the_pictures_it_need_not_train_again(tiny, tmp_pa
         raise Stopped
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_folder, "_picture", fail)
+        patch.setattr(procedure, "pictures", fail)
         with pytest.raises(Stopped):
             train(tiny, tmp_path)
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    monkeypatch.setattr(run_folder, "_picture", lambda *_: None)
+    monkeypatch.setattr(procedure, "pictures", lambda *_: {})
     train(tiny, tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert (tmp_path / "scores.json").exists()
@@ -198,7 +199,7 @@ def test_another_number_of_looks_is_refused_with_the_one_to_go_on_with(tiny, tmp
     def stopped(*_):
         raise Stopped
 
-    monkeypatch.setattr(run_folder, "_picture", stopped)
+    monkeypatch.setattr(procedure, "pictures", stopped)
     with pytest.raises(Stopped):
         train(tiny, tmp_path, looks=2)
     with pytest.raises(ValueError, match=r"every 3 steps, and looks=5 .*go on with looks=2 \(--l"):
@@ -208,7 +209,7 @@ def test_another_number_of_looks_is_refused_with_the_one_to_go_on_with(tiny, tmp
 
 
 def test_a_recipe_that_was_never_trained_by_may_change(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_folder, "_picture", lambda *_: None)
+    monkeypatch.setattr(procedure, "pictures", lambda *_: {})
     (tmp_path / "recipe.json").write_text(json.dumps(asdict(replace(tiny, width=3))))
     train(tiny, tmp_path)
     assert json.loads((tmp_path / "recipe.json").read_text())["width"] == 2
@@ -264,7 +265,7 @@ def test_images_that_cannot_be_read_leave_no_folder(tiny, tmp_path):
 
 
 def test_one_process_at_a_time(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_folder, "train_segmentation", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(procedure, "train_segmentation", lambda *_, **__: pytest.fail("trained"))
     with (
         FileLock(tmp_path / ".training.lock"),
         pytest.raises(FileExistsError, match="another process trains in"),
@@ -349,7 +350,7 @@ def test_scores_that_are_missing_are_said_to_be(tmp_path):
 def test_the_picture_shows_images_with_defects_evenly_spaced():
     surfaces = AnyDefect(open_dataset("synthetic", "test", size=32))
     images = InMemory(surfaces, indices=range(60))
-    chosen = run_folder._with_defects(images)
+    chosen = procedure.with_defects(images)
     defects = [i for i in range(60) if images[i].mask.any()]
     assert len(chosen) == 8
     assert len(set(chosen)) == 8
@@ -363,4 +364,4 @@ def test_few_defects_are_all_shown():
     images = InMemory(AnyDefect(open_dataset("synthetic", "test", size=32)), indices=range(12))
     defects = [i for i in range(12) if images[i].mask.any()]
     assert 0 < len(defects) < 8
-    assert run_folder._with_defects(images) == defects
+    assert procedure.with_defects(images) == defects

@@ -1,0 +1,109 @@
+"""The baseline that every trained detector has to beat: how near is the nearest normal patch?"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
+
+from course_utils.models.resnet_encoder import ResNetEncoder, Weights
+
+CHANNELS = 128 + 256
+FILL_BATCH = 8  # images at a time when the patches are collected
+
+
+class NearestPatches(nn.Module):
+    """How far each pixel's patch is from the nearest patch of normal images. Nothing is trained.
+
+    A patch is a cell of layer 2 of a ResNet-18 with the cell of layer 3 around it, each averaged
+    with its 8 neighbours: 384 numbers for 8 x 8 pixels. Of the normal images' patches, those that
+    are kept are drawn at random.
+
+    Args:
+        weights: of the encoder, see `ResNetEncoder`.
+        patches: how many to keep at most.
+        blur: standard deviation of the Gaussian that smooths the map, in pixels; 0 for none.
+
+    `forward` takes float images (N, 1 or 3, H, W) in [0, 1], sides multiples of 32, and returns
+    distances (N, H, W), from 0, without a unit. It raises `RuntimeError` while there are no
+    patches, and `ValueError` for other images.
+
+    Source: Roth et al., "Towards total recall in industrial anomaly detection" (PatchCore), CVPR
+    2022, with a smaller network, a random choice in place of the coreset, and no re-weighting.
+
+    >>> detector = NearestPatches(weights=None, patches=100)
+    >>> detector.fill(torch.rand(4, 3, 64, 64))
+    >>> detector(torch.rand(2, 3, 64, 64)).shape
+    torch.Size([2, 64, 64])
+    """
+
+    patches: Tensor
+
+    def __init__(
+        self, *, weights: Weights | None = "imagenet", patches: int = 10_000, blur: float = 4.0
+    ) -> None:
+        super().__init__()
+        if patches < 1 or not 0 <= blur < math.inf:
+            raise ValueError(
+                f"patches must be at least 1 and blur at least 0, got {patches} and {blur}"
+            )
+        self.limit, self.blur = patches, blur
+        self.encoder = ResNetEncoder(weights).requires_grad_(False).eval()
+        self.register_buffer("patches", torch.empty(0, CHANNELS))
+
+    def train(self, mode: bool = True) -> "NearestPatches":
+        """Stay as it is: there is nothing to train."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def fill(self, images: Tensor, *, generator: torch.Generator | None = None) -> None:
+        """Keep patches of `images`, (M, 1 or 3, H, W), all without defects.
+
+        Args:
+            generator: draws which ones when there are more than are kept.
+
+        Raises `ValueError` for no image, and for others than `forward` takes.
+        """
+        if len(images) == 0:
+            raise ValueError("fill needs at least one normal image, got none")
+        cells = images.shape[-2] // 8 * (images.shape[-1] // 8)
+        drawn = torch.randperm(len(images) * cells, generator=generator)[: self.limit]
+        kept, start = [], 0
+        for part in images.split(FILL_BATCH):
+            features = self._features(part).flatten(2).transpose(1, 2).flatten(0, 1)
+            inside = drawn[(drawn >= start) & (drawn < start + len(features))] - start
+            kept.append(features[inside.to(features.device)])
+            start += len(features)
+        self.patches = torch.cat(kept)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        if len(self.patches) == 0:
+            raise RuntimeError("there are no patches: call fill(images) with normal images first")
+        features = self._features(images)  # (N, 384, H/8, W/8)
+        nearest = [  # image by image: all distances of a batch would take gigabytes
+            torch.cdist(one.flatten(1).T, self.patches).amin(1).view(one.shape[1:])
+            for one in features
+        ]
+        maps = torch.stack(nearest).unsqueeze(1)  # (N, 1, H/8, W/8)
+        maps = F.interpolate(maps, size=images.shape[-2:], mode="bilinear", align_corners=False)
+        if self.blur:
+            maps = gaussian_blur(maps, 2 * math.ceil(4 * self.blur) + 1, self.blur)
+        return maps.squeeze(1)  # (N, H, W)
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, *arguments: Any
+    ) -> None:
+        given = state_dict.get(prefix + "patches")
+        if isinstance(given, Tensor) and given.shape[1:] == self.patches.shape[1:]:
+            self.patches = self.patches.new_empty(given.shape)
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+    def _features(self, images: Tensor) -> Tensor:
+        _, _, f2, f3 = self.encoder.up_to_layer3(images)
+        f2, f3 = (F.avg_pool2d(f, 3, stride=1, padding=1) for f in (f2, f3))
+        f3 = F.interpolate(f3, size=f2.shape[-2:], mode="bilinear", align_corners=False)
+        return torch.cat([f2, f3], dim=1)

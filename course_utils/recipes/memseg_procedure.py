@@ -1,0 +1,71 @@
+"""What MemSeg's training in a folder does: see `run_in_folder`."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+from matplotlib.figure import Figure
+
+from course_utils.plots import heat_maps, training_curves
+from course_utils.recipes.memseg import MemSegRecipe, MemSegTraining, open_images, train_memseg
+from course_utils.recipes.normal_images import NormalParts
+from course_utils.recipes.segmentation_procedure import with_defects
+
+IMAGE_SETTINGS = ("data", "size", "split_seed")
+
+
+def only_images(recipe: MemSegRecipe) -> MemSegRecipe:
+    """Return a recipe that differs from the default in what decides the images alone."""
+    return MemSegRecipe(**{name: getattr(recipe, name) for name in IMAGE_SETTINGS})
+
+
+def open_parts(recipe: MemSegRecipe, *, progress: bool) -> NormalParts:
+    """Read the images of a recipe."""
+    return open_images(recipe, progress=progress)
+
+
+def train(
+    recipe: MemSegRecipe,
+    parts: NormalParts,
+    *,
+    fabric: Fabric,
+    folder: Path,
+    evaluate_every: int,
+    progress: bool,
+) -> MemSegTraining:
+    """Train as `train_memseg` does."""
+    return train_memseg(
+        recipe,
+        parts,
+        fabric=fabric,
+        folder=folder,
+        evaluate_every=evaluate_every,
+        progress=progress,
+        description=f"{recipe.variant}, seed {recipe.seed}",
+    )
+
+
+def report(recipe: MemSegRecipe, parts: NormalParts, result: MemSegTraining) -> dict[str, Any]:
+    """Return the split, how many images there are, and the encoder's weights."""
+    return {
+        "split": parts.test.split_note,
+        "images": {name: len(getattr(parts, name)) for name in ("train", "val", "test")},
+        "weights_used": result.model.encoder.weights_used or "none",
+    }
+
+
+def pictures(parts: NormalParts, result: MemSegTraining) -> dict[str, Figure]:
+    """Return the learning curves, and the maps of some test images with defects."""
+    chosen = with_defects(parts.test, 6)
+    shown = [parts.test[i] for i in chosen]
+    return {
+        "learning.png": training_curves(
+            {"training": result.history}, metrics=("val/image_auroc", "val/aupro")
+        ),
+        "predictions.png": heat_maps(
+            [sample.image for sample in shown],
+            [sample.mask for sample in shown],
+            {"MemSeg": result.maps[chosen]},
+            limit=1.0,
+        ),
+    }

@@ -1,0 +1,138 @@
+"""One product, good images to learn from, and the anomalies that are simulated on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from course_utils.anomaly import (
+    MVTEC_FOREGROUNDS,
+    AnomalySynthesizer,
+    TextureFolder,
+    TextureSource,
+    procedural_source,
+    structure_source,
+)
+from course_utils.anomaly.synthesis import Source
+from course_utils.config import data_root
+from course_utils.data import AnyDefect, DefectDataset, InMemory, open_dataset
+
+SYNTHETIC_PRODUCT: dict[str, Any] = {
+    "surfaces": ["painted_sheet"],
+    "defect_size": 1.5,
+    "contrast": 1.2,
+}
+"""What is taken of the synthetic surfaces: a line makes one product. Defects are larger and
+plainer than by default, so that a short training can find them."""
+SYNTHETIC_LENGTHS = {"train": 200, "val": 50, "test": 100}
+
+AnomalyKinds = Literal["both", "texture", "structure"]
+
+
+@dataclass(frozen=True)
+class NormalParts:
+    """The images of one product, in memory."""
+
+    train: InMemory
+    """Good images only."""
+    val: InMemory
+    """Good images only."""
+    test: InMemory
+    """Good images and images with defects, masks 0 and 1."""
+
+
+def open_normal_parts(
+    data: str,
+    *,
+    size: int,
+    split_seed: int = 0,
+    most: int | None = None,
+    progress: bool = False,
+) -> NormalParts:
+    """Read the good images of the training and validation parts, and all of the test part.
+
+    Args:
+        data: a name that `open_dataset` takes; of `"synthetic"` one surface is taken.
+        size: side of the images, in pixels.
+        split_seed: deals the images out, and draws those that are kept.
+        most: keep so many good images of each part, and so many with defects of the test part, or
+            as many as there are; None keeps all.
+
+    Raises what `open_dataset` raises, and `ValueError` if a part has no good images or the test
+    part no defect.
+
+    >>> parts = open_normal_parts("synthetic", size=32, most=4)
+    >>> [sample.label for sample in parts.train.samples], len(parts.test)
+    ([0, 0, 0, 0], 8)
+    """
+
+    def part(name: str, good_only: bool) -> InMemory:
+        images = AnyDefect(_open_part(data, name, size, split_seed, good_only))
+        if most is None:
+            held = InMemory(images, progress=progress)
+            held.samples = [one for one in held.samples if not (good_only and one.label)]
+        else:
+            order = np.random.default_rng(split_seed).permutation(len(images)).tolist()
+            held = InMemory(images, indices=_first_of_each(images, order, most, good_only))
+        labels = {sample.label for sample in held.samples}
+        if 0 not in labels:
+            raise ValueError(
+                f"the {name} part of {data} has no good image: normal images must be there to "
+                "learn from, and to tell defects from"
+            )
+        if not good_only and labels == {0}:
+            raise ValueError(f"the test part of {data} has no defect: nothing can be scored")
+        return held
+
+    return NormalParts(part("train", True), part("val", True), part("test", False))
+
+
+def simulator(data: str, kinds: AnomalyKinds = "both") -> AnomalySynthesizer:
+    """Return what simulates anomalies on the images of `data`.
+
+    Anomalies lie on the object where MemSeg's best known re-implementation has a foreground, else
+    anywhere. Textures are those of DTD where its folder is in the data root, for real images;
+    else they are made from noise.
+
+    >>> simulator("synthetic", "structure").foreground is None
+    True
+    """
+    sources: dict[str, Source] = {"texture": procedural_source, "structure": structure_source}
+    textures = data_root() / "dtd" / "images"
+    if data != "synthetic" and textures.is_dir():
+        sources["texture"] = TextureSource(TextureFolder(textures))
+    return AnomalySynthesizer(
+        sources=tuple(sources.values()) if kinds == "both" else (sources[kinds],),
+        foreground=MVTEC_FOREGROUNDS.get(data.removeprefix("mvtec_ad/")),
+    )
+
+
+def _first_of_each(
+    images: DefectDataset, order: Sequence[int], most: int, good_only: bool
+) -> list[int]:
+    """Return the first `most` good images in this order, and the first `most` others."""
+    left = {0: most, 1: 0 if good_only else most}
+    chosen = []
+    for index in order:
+        label = images[index].label
+        if left[label]:
+            left[label] -= 1
+            chosen.append(index)
+        if not any(left.values()):
+            break
+    return chosen
+
+
+def _open_part(data: str, name: str, size: int, seed: int, good_only: bool) -> DefectDataset:
+    if data != "synthetic":
+        return open_dataset(data, name, size=size, seed=seed)
+    return open_dataset(
+        data,
+        name,
+        size=size,
+        seed=seed,
+        length=SYNTHETIC_LENGTHS[name],
+        frequency=0.0 if good_only else 0.5,
+        **SYNTHETIC_PRODUCT,
+    )

@@ -1,0 +1,226 @@
+"""MemSeg's training: what it sees, what it may not see, and that it goes on to the same bits."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from few_images import write_images
+
+from course_utils.anomaly import TextureSource, procedural_source, structure_source
+from course_utils.recipes import (
+    VARIANTS,
+    MemSegRecipe,
+    memseg,
+    memseg_procedure,
+    open_normal_parts,
+    run_folder,
+    run_in_folder,
+    score_nearest_patches,
+    simulator,
+    train_memseg,
+)
+from course_utils.training import Checkpoint, launch
+
+TINY = MemSegRecipe(size=64, steps=3, batch_size=2, memory_size=2, weights="none")
+
+
+class Stopped(Exception):
+    """The training was stopped from outside."""
+
+
+@pytest.fixture(scope="module")
+def parts():
+    few = open_normal_parts("synthetic", size=64, most=6)
+    few.val.samples = few.val.samples[:2]
+    few.test.samples = sorted(few.test.samples, key=lambda sample: sample.label)[4:8]
+    return few
+
+
+@pytest.fixture(autouse=True)
+def few_images(parts, monkeypatch):
+    run_folder._read_once.cache_clear()
+    monkeypatch.setattr(memseg, "open_normal_parts", lambda *_, **__: parts)
+    yield
+    run_folder._read_once.cache_clear()
+
+
+def weights_of(model) -> list[torch.Tensor]:
+    return [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"variant": "memsegg"}, "variant 'memsegg' is unknown: choose one of memseg, per_level"),
+        ({"weights": None}, "weights must be text, got None"),
+        ({"weights": "vgg"}, "weights 'vgg' is unknown: choose one of offline, imagenet, none"),
+        ({"size": 80}, "size must be a multiple of 32 .* got 80"),
+        ({"size": 32}, "at least 64, got 32"),
+        ({"batch_size": 5}, "batch_size must be even and at least 2, got 5"),
+        ({"memory_size": 0}, "memory_size must be at least 1, got 0"),
+        ({"focal_weight": 1.5}, "focal_weight must lie in 0..1"),
+        ({"gamma": -1}, "gamma be at least 0"),
+        ({"workers": -1}, "workers must be at least 0"),
+        ({"steps": 2.5}, "steps must be a whole number, got 2.5"),
+        ({"learning_rate": 0}, "learning_rate must be above 0"),
+        ({"seed": -1}, "seed must lie in 0.."),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        MemSegRecipe(**settings)
+
+
+def test_the_default_is_the_papers_training():
+    recipe = MemSegRecipe()
+    assert (recipe.size, recipe.steps, recipe.batch_size, recipe.memory_size) == (256, 2700, 8, 30)
+    assert (recipe.gamma, recipe.focal_weight) == (4, 0.4)
+
+
+def test_more_memory_than_images_is_refused_before_any_work():
+    with pytest.raises(ValueError, match=r"memory of 7 images needs .* synthetic has 6: lower mem"):
+        train_memseg(replace(TINY, memory_size=7))
+
+
+# Images and anomalies
+
+
+def test_only_good_images_are_learnt_from_and_both_kinds_scored():
+    parts = open_normal_parts("synthetic", size=64)
+    assert not any(sample.label or sample.mask.any() for sample in parts.train.samples)
+    assert not any(sample.label or sample.mask.any() for sample in parts.val.samples)
+    assert {sample.label for sample in parts.test.samples} == {0, 1}
+
+
+def test_a_few_images_of_each_kind_are_drawn_by_the_seed():
+    def names(seed):
+        parts = open_normal_parts("synthetic", size=64, most=5, split_seed=seed)
+        assert [len(part) for part in (parts.train, parts.val, parts.test)] == [5, 5, 10]
+        assert sum(sample.label for sample in parts.test.samples) == 5
+        return [sample.name for sample in parts.test.samples]
+
+    assert names(0) == names(0) != names(1)
+
+
+@pytest.mark.parametrize(
+    ("keep", "message"),
+    [("good", "test part of .* has no defect"), ("defects", "train part of .* has no good image")],
+)
+def test_data_that_cannot_serve_are_named(keep, message, tmp_path):
+    name = write_images(tmp_path / "few")
+    if keep == "good":
+        for path in (tmp_path / "few" / "masks").iterdir():
+            cv2.imwrite(str(path), np.zeros((32, 32), np.uint8))
+    with pytest.raises(ValueError, match=message):
+        open_normal_parts(name, size=64)
+
+
+def test_anomalies_are_of_the_kind_asked_and_lie_on_the_object(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_DATA_ROOT", str(tmp_path))
+    assert simulator("synthetic").sources == (procedural_source, structure_source)
+    assert simulator("mvtec_ad/bottle", "structure").sources == (structure_source,)
+    assert simulator("mvtec_ad/bottle").foreground is not None
+    assert simulator("mvtec_ad/carpet").foreground is None
+    (tmp_path / "dtd" / "images").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "dtd" / "images" / "a.png"), np.full((8, 8, 3), 9, np.uint8))
+    (texture,) = simulator("mvtec_ad/bottle", "texture").sources
+    assert isinstance(texture, TextureSource)
+    assert simulator("synthetic", "texture").sources == (procedural_source,)
+
+
+def test_validation_anomalies_are_the_same_for_all_variants_and_seeds(parts, monkeypatch):
+    seen = []
+
+    def note(network, images):
+        if images is not parts.test:
+            seen.append(torch.stack([sample.image for sample in images.samples]))
+        return torch.rand(len(images), 64, 64), torch.stack([s.mask for s in images.samples])
+
+    monkeypatch.setattr(memseg, "_maps_and_masks", note)
+    one_step = replace(TINY, steps=1)
+    for variant, seed in (("memseg", 0), ("texture_only", 1)):
+        train_memseg(replace(one_step, variant=variant, seed=seed), evaluate_every=1)
+    assert torch.equal(*seen)
+
+
+# Training
+
+
+def test_every_variant_trains_and_is_another_network_or_loss(monkeypatch):
+    monkeypatch.setattr(memseg, "_maps_and_masks", lambda *_: (torch.eye(4)[None], torch.eye(4)))
+    monkeypatch.setattr(memseg, "score_anomalies", lambda *_: {})
+    losses = {
+        variant: train_memseg(replace(TINY, variant=variant, steps=1)).history.loss[0]
+        for variant in VARIANTS
+        if variant != "per_level"  # the nearest of two images may be that of each level
+    }
+    assert len(set(losses.values())) == len(VARIANTS) - 1
+
+
+def test_looking_at_the_test_images_changes_nothing():
+    recipe = replace(TINY, steps=2)
+    looked = train_memseg(recipe, evaluate_every=1, look_at_test=True)
+    plain = train_memseg(recipe)
+    assert [row["step"] for row in looked.history.evaluations] == [1, 2]
+    assert looked.history.evaluations[-1]["test/aupro"] == looked.scores["aupro"]
+    assert not plain.history.evaluations
+    assert looked.scores == plain.scores
+    for ours, theirs in zip(weights_of(looked.model), weights_of(plain.model), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_test_images_are_not_looked_at_before_the_end():
+    history = train_memseg(replace(TINY, steps=1), evaluate_every=1).history
+    assert not [name for row in history.evaluations for name in row if name.startswith("test")]
+
+
+def test_the_drift_of_the_published_network_is_stopped_in_one_variant():
+    def drift(variant):
+        result = train_memseg(replace(TINY, variant=variant))
+        return float((result.model.encoder.layer3[0].bn1.running_mean).abs().sum())
+
+    assert drift("published_code") > 0
+    assert drift("published_frozen") == 0  # as it was initialised
+
+
+def train(recipe: MemSegRecipe, folder: Path, looks: int = 3) -> dict[str, float]:
+    return launch(run_in_folder, recipe, folder, looks, False, device="cpu", precision="32-true")
+
+
+def test_stopped_in_the_middle_it_ends_in_the_same_bits(tmp_path, monkeypatch):
+    whole = memseg_procedure.train_memseg
+    undisturbed = train(TINY, tmp_path / "undisturbed", looks=1)
+
+    def stop(history):
+        if len(history.loss) == 2:
+            raise Stopped
+
+    monkeypatch.setattr(memseg_procedure, "pictures", lambda *_: {})
+    with monkeypatch.context() as patch:
+        patch.setattr(memseg_procedure, "train_memseg", lambda *a, **k: whole(*a, **k, watch=stop))
+        with pytest.raises(Stopped):
+            train(TINY, tmp_path / "stopped")
+    assert train(TINY, tmp_path / "stopped") == undisturbed
+    ours, theirs = (
+        Checkpoint.load(tmp_path / name / "checkpoint.pt").model
+        for name in ("stopped", "undisturbed")
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    report = json.loads((tmp_path / "undisturbed" / "scores.json").read_text())
+    assert report["images"] == {"train": 6, "val": 2, "test": 4}
+    assert report["weights_used"] == "none"
+    assert (tmp_path / "undisturbed" / "predictions.png").stat().st_size > 1000
+
+
+def test_the_baseline_scores_the_same_images(parts):
+    scores, maps = score_nearest_patches(parts, weights=None, device="cpu")
+    assert maps.shape == (4, 64, 64)
+    assert scores == score_nearest_patches(parts, weights=None, device="cpu")[0]
+    assert scores != score_nearest_patches(parts, weights=None, seed=1, device="cpu")[0]

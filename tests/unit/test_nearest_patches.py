@@ -1,0 +1,94 @@
+"""Nearest patches: a distance to normal images that finds what they do not show."""
+
+import pytest
+import torch
+
+from course_utils.models import NearestPatches
+
+
+@pytest.fixture(scope="module")
+def stripes():
+    """Normal images: stripes, shifted; and one with a square in it."""
+    ramp = torch.arange(128)
+    images = torch.stack(
+        [((ramp + shift) // 8 % 2).float().expand(1, 128, 128) for shift in range(8)]
+    )
+    spoiled = images[:1].clone()
+    spoiled[..., 40:72, 64:96] = 0.5
+    return images, spoiled
+
+
+def filled(images, **options) -> NearestPatches:
+    torch.manual_seed(0)
+    detector = NearestPatches(weights="offline", **options)
+    detector.fill(images, generator=torch.Generator().manual_seed(0))
+    return detector
+
+
+def test_what_normal_images_do_not_show_is_far(stripes):
+    images, spoiled = stripes
+    distances = filled(images)(spoiled)[0]
+    inside = torch.zeros(128, 128, dtype=torch.bool)
+    inside[40:72, 64:96] = True
+    assert distances[inside].median() > 3 * distances[~inside].median()
+    row, column = divmod(int(distances.argmax()), 128)
+    assert 40 <= row < 72
+    assert 64 <= column < 96
+
+
+def test_an_image_it_knows_is_at_no_distance(stripes):
+    images, _ = stripes
+    # cdist expands |a - b|^2, so a distance of 0 comes out as the rounding of features of size 50.
+    assert filled(images, blur=0)(images).max() < 0.05 * filled(images[:1], blur=0)(images).max()
+
+
+def test_the_distance_is_that_of_the_definition(stripes):
+    images, spoiled = stripes
+    detector = filled(images, patches=50, blur=0)
+    features = detector._features(spoiled)[0]  # (384, 16, 16)
+    slow = torch.stack(
+        [
+            torch.stack(
+                [(patch - features[:, y, x]).square().sum().sqrt() for patch in detector.patches]
+            ).min()
+            for y in range(16)
+            for x in range(16)
+        ]
+    ).view(1, 1, 16, 16)
+    wanted = torch.nn.functional.interpolate(slow, size=(128, 128), mode="bilinear")
+    torch.testing.assert_close(detector(spoiled), wanted[:, 0], rtol=1e-3, atol=1e-2)
+
+
+def test_it_keeps_as_many_patches_as_asked_and_the_generator_draws_them(stripes):
+    images, _ = stripes
+    first, again = filled(images, patches=70), filled(images, patches=70)
+    assert first.patches.shape == (70, 384)
+    assert torch.equal(first.patches, again.patches)
+    assert filled(images[:1], patches=10_000).patches.shape == (256, 384)
+
+
+def test_no_image_changes_another(stripes):
+    images, spoiled = stripes
+    detector = filled(images)
+    together = detector(torch.cat([images[:2], spoiled]))
+    torch.testing.assert_close(together[2:], detector(spoiled), rtol=1e-4, atol=1e-3)
+
+
+def test_its_patches_are_saved_with_it_and_it_never_trains(stripes):
+    images, _ = stripes
+    detector = filled(images, patches=70).train()
+    assert not any(module.training for module in detector.modules())
+    assert not any(p.requires_grad for p in detector.parameters())
+    other = NearestPatches(weights=None)
+    other.load_state_dict(detector.state_dict())
+    assert torch.equal(other(images[:1]), detector(images[:1]))
+
+
+def test_misuse_is_named():
+    detector = NearestPatches(weights=None)
+    with pytest.raises(RuntimeError, match="there are no patches: call fill"):
+        detector(torch.rand(1, 3, 64, 64))
+    with pytest.raises(ValueError, match="at least one normal image"):
+        detector.fill(torch.rand(0, 3, 64, 64))
+    with pytest.raises(ValueError, match="patches must be at least 1 and blur at least 0, got 0"):
+        NearestPatches(weights=None, patches=0)
