@@ -1,6 +1,7 @@
 """Every figure of the course: data in, a matplotlib figure out, in one style."""
 
 from course_utils.plots.bar_charts import bars
+from course_utils.plots.flow_chart import flow_chart
 from course_utils.plots.heat_maps import heat_maps
 from course_utils.plots.images import errors, montage, samples
 from course_utils.plots.line_charts import lines, lines_panels
@@ -22,6 +23,7 @@ __all__ = [
     "course_style",
     "error_map",
     "errors",
+    "flow_chart",
     "heat_maps",
     "heatmap",
     "lines",

@@ -520,7 +520,8 @@ QUIZ = (
             Choice(
                 "It has fewer parameters",
                 False,
-                "It has, but that is not why: at the bottom one cell stands for 16 x 16 pixels.",
+                "It has, but that is not the main reason: at the bottom one cell stands for "
+                "16 x 16 pixels, and more parameters would not tell which of them is the defect.",
             ),
             Choice(
                 "The way up must guess details that pooling threw away",
@@ -539,15 +540,15 @@ QUIZ = (
         "What is wrong?",
         (
             Choice(
+                "The label must be cropped to the middle 324 pixels, not resized",
+                True,
+                "Resized, every defect stands at the wrong place.",
+            ),
+            Choice(
                 "Nothing: the shapes agree",
                 False,
                 "Shapes do. But the output describes the *middle* of the image, and a resized "
                 "label describes all of it.",
-            ),
-            Choice(
-                "The label must be cropped to the middle 324 pixels, not resized",
-                True,
-                "Resized, every defect stands at the wrong place.",
             ),
             Choice("Labels should be resized bicubically", False, "That makes them soft as well."),
         ),
