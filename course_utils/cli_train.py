@@ -24,6 +24,7 @@ from course_utils.recipes import (
     Recipe,
     SegmentationRecipe,
     collect_scores,
+    encoder_weights,
     open_normal_parts,
     require_place,
     run_in_folder,
@@ -124,7 +125,7 @@ def memseg(
         list[int] | None, typer.Option(help="Seed of the training; repeatable.")
     ] = None,
     weights: Annotated[
-        str, typer.Option(help=f"Of the encoder: {', '.join(WEIGHTS)}.")
+        str, typer.Option(help=f"Of the encoder: {', '.join(WEIGHTS)} or a file.")
     ] = MEMSEG.weights,
     size: Annotated[int, typer.Option(help="Side of the images, in pixels.")] = MEMSEG.size,
     steps: Annotated[int, typer.Option(help="Batches to train on.")] = MEMSEG.steps,
@@ -192,7 +193,7 @@ def nearest(
     ] = MEMSEG.data,
     weights: Annotated[
         list[str] | None,
-        typer.Option(help=f"Of the encoder: {', '.join(WEIGHTS)}; repeatable."),
+        typer.Option(help=f"Of the encoder: {', '.join(WEIGHTS)} or a file; repeatable."),
     ] = None,
     seed: Annotated[
         list[int] | None, typer.Option(help="Draws the patches that are kept; repeatable.")
@@ -217,11 +218,11 @@ def nearest(
         parts = open_normal_parts(data, size=size, progress=not quiet)
         scores = {
             key: score_nearest_patches(
-                parts, weights=WEIGHTS[recipe.weights], seed=recipe.seed, device=where
+                parts, weights=encoder_weights(recipe.weights), seed=recipe.seed, device=where
             )[0]
             for key, recipe in recipes.items()
         }
-    _print_table(scores, "weights", {name: name for name in WEIGHTS}, ANOMALY_SCORES, data, None)
+    _print_table(scores, "weights", {name: name for name in names}, ANOMALY_SCORES, data, None)
 
 
 @contextmanager

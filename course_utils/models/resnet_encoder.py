@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, resnet18
 
-Weights = Literal["imagenet", "offline"]
+Named = Literal["imagenet", "offline"]
+Weights = Named | Path
 OFFLINE_WEIGHTS = Path(__file__).parent / "weights" / "resnet18_tiny_imagenet.safetensors"
 DOWNLOAD_PATIENCE = 20.0  # seconds without an answer
 
@@ -29,10 +31,12 @@ class ResNetEncoder(nn.Module):
     Args:
         weights: `"imagenet"` takes torchvision's (`IMAGENET1K_V1`), downloaded once; where that
             fails, a warning says why and the offline weights are used instead. `"offline"` takes
-            those that come with the package, trained on Tiny-ImageNet. None starts at random.
+            those that come with the package, trained on Tiny-ImageNet. A path loads a safetensors
+            file, such as `data_scripts/pretrain_encoder.py` writes. None starts at random.
 
-    `weights_used` says which it was in the end. Parameters and buffers have torchvision's names,
-    so a `state_dict` of its ResNet-18 fits once `fc.weight` and `fc.bias` are removed.
+    `weights_used` says which it was in the end, by name or path. Parameters and buffers have
+    torchvision's names, so a `state_dict` of its ResNet-18 fits once `fc.weight` and `fc.bias` are
+    removed.
 
     `forward` takes float images (N, 1 or 3, H, W) with values in [0, 1] and sides that are
     multiples of 32. Gray is repeated to three channels; ImageNet's mean and standard deviation are
@@ -52,8 +56,10 @@ class ResNetEncoder(nn.Module):
 
     def __init__(self, weights: Weights | None = "imagenet") -> None:
         super().__init__()
-        if weights is not None and weights not in get_args(Weights):
-            raise ValueError(f"weights must be one of {get_args(Weights)} or None, got {weights!r}")
+        if not (weights is None or isinstance(weights, Path) or weights in get_args(Named)):
+            raise ValueError(
+                f"weights must be one of {get_args(Named)}, a Path or None, got {weights!r}"
+            )
         layers = resnet18(weights=None)
         self.conv1, self.bn1, self.maxpool = layers.conv1, layers.bn1, layers.maxpool
         self.layer1, self.layer2 = layers.layer1, layers.layer2
@@ -61,11 +67,11 @@ class ResNetEncoder(nn.Module):
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("spread", torch.tensor(_SPREAD).view(1, 3, 1, 1), persistent=False)
         self.frozen = False
-        self.weights_used: Weights | None = weights
+        self.weights_used = None if weights is None else str(weights)
         if weights == "imagenet":
             self.weights_used = self._load_imagenet()
-        elif weights == "offline":
-            load_exactly(self, load_file(OFFLINE_WEIGHTS))
+        elif weights is not None:
+            load_exactly(self, read_weights(OFFLINE_WEIGHTS if weights == "offline" else weights))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         f0, f1, f2, f3 = self.up_to_layer3(image)
@@ -107,7 +113,7 @@ class ResNetEncoder(nn.Module):
                 getattr(self, name).eval()
         return self
 
-    def _load_imagenet(self) -> Weights:
+    def _load_imagenet(self) -> Named:
         patience = socket.getdefaulttimeout()
         socket.setdefaulttimeout(DOWNLOAD_PATIENCE)  # a firewall may drop what it does not allow
         try:
@@ -118,12 +124,28 @@ class ResNetEncoder(nn.Module):
                 "that come with the package are used instead",
                 stacklevel=3,
             )
-            load_exactly(self, load_file(OFFLINE_WEIGHTS))
+            load_exactly(self, read_weights(OFFLINE_WEIGHTS))
             return "offline"
         finally:
             socket.setdefaulttimeout(patience)
         load_exactly(self, {name: t for name, t in state.items() if not name.startswith("fc.")})
         return "imagenet"
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file by name.
+
+    Raises `FileNotFoundError` if it is not there, and `ValueError` if it is no such file.
+
+    >>> len(read_weights(OFFLINE_WEIGHTS))
+    120
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is not there: give a safetensors file of weights")
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged or no safetensors file ({error})") from error
 
 
 def load_exactly(encoder: ResNetEncoder, state: dict[str, Tensor]) -> None:

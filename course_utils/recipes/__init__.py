@@ -7,6 +7,7 @@ from course_utils.recipes.memseg import (
     MemSegRecipe,
     MemSegTraining,
     Variant,
+    encoder_weights,
     train_memseg,
 )
 from course_utils.recipes.nearest_patches import score_nearest_patches
@@ -48,6 +49,7 @@ __all__ = [
     "choose_threshold",
     "collect_scores",
     "decide",
+    "encoder_weights",
     "iou_by_kind",
     "open_normal_parts",
     "open_parts",

@@ -37,7 +37,7 @@ from course_utils.training import History, fit, predict_probabilities
 
 SCORING_BATCH = 8
 WEIGHTS: dict[str, Weights | None] = {"offline": "offline", "imagenet": "imagenet", "none": None}
-"""Of the encoder, by the name that stands in a recipe."""
+"""Of the encoder, by the name that stands in a recipe; a path of a file may stand there, too."""
 
 
 class Variant(NamedTuple):
@@ -87,7 +87,7 @@ class MemSegRecipe:
     variant: str = "memseg"
     """One of `VARIANTS`."""
     weights: str = "offline"
-    """One of `WEIGHTS`; `"none"` draws them at random."""
+    """One of `WEIGHTS`, or the path of a safetensors file; `"none"` draws them at random."""
     size: int = 256
     """Side of the images, in pixels; a multiple of 32."""
     steps: int = 2700
@@ -109,7 +109,7 @@ class MemSegRecipe:
     def __post_init__(self) -> None:
         require_types(self)
         require_one_of("variant", self.variant, tuple(VARIANTS))
-        require_one_of("weights", self.weights, tuple(WEIGHTS))
+        encoder_weights(self.weights)
         if self.size < 64 or self.size % 32:
             raise ValueError(
                 f"size must be a multiple of 32 (ResNet halves it 5 times) and at least 64, got "
@@ -138,6 +138,20 @@ class MemSegTraining:
     """Of the test images and the last step; see `score_anomalies`."""
     maps: Tensor
     """Probability of a defect of each pixel of the test images, (N, H, W)."""
+
+
+def encoder_weights(name: str) -> Weights | None:
+    """Return what `ResNetEncoder` takes for the name that stands in a recipe.
+
+    Raises `ValueError` for a name that is unknown and does not end in `.safetensors`.
+
+    >>> encoder_weights("none") is None, encoder_weights("runs/encoder.safetensors").name
+    (True, 'encoder.safetensors')
+    """
+    if name.endswith(".safetensors"):
+        return Path(name)
+    require_one_of("weights", name, (*WEIGHTS, "PATH.safetensors"))
+    return WEIGHTS[name]
 
 
 def open_images(recipe: MemSegRecipe, *, progress: bool = False) -> NormalParts:
@@ -184,7 +198,9 @@ def train_memseg(
     parts = parts or open_images(recipe, progress=progress)
     variant = VARIANTS[recipe.variant]
     seed_everything(recipe.seed)
-    model = MemSeg(weights=WEIGHTS[recipe.weights], memory_size=recipe.memory_size, **variant.model)
+    model = MemSeg(
+        weights=encoder_weights(recipe.weights), memory_size=recipe.memory_size, **variant.model
+    )
     if variant.freeze:
         model.encoder.freeze()
     _fill(model, parts.train, recipe)

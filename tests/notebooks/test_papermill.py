@@ -17,6 +17,8 @@ REAL = {
     "02": ("magnetic_tile", "sd_saliency_900"),
     "03": ("magnetic_tile", "sd_saliency_900"),
     "04": ("mvtec_ad/bottle",),
+    "05": ("mvtec_ad/bottle",),
+    "06": ("mvtec_ad/bottle",),
 }
 ON_REAL_IMAGES = [
     pytest.param(lesson, dataset, id=f"{name_of(lesson)}-{dataset}")

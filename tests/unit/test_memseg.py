@@ -272,6 +272,49 @@ def test_a_state_brings_its_memory_whatever_its_size(model):
         assert torch.equal(target.eval()(image), other.eval()(image))
 
 
+# Carried elsewhere
+
+
+@pytest.fixture
+def one_process():
+    """A group of one: what is sent can be counted without starting others."""
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
+    )
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def test_on_several_devices_the_memory_is_not_sent_at_each_step(model, one_process):
+    wrapped = nn.parallel.DistributedDataParallel(model)
+    sent = []
+    wrapped._distributed_broadcast_coalesced = lambda buffers, *_: sent.extend(buffers)
+    memseg_loss(wrapped.train()(batch().image), batch().mask).backward()
+    kept = [model.memory_fingerprint, *model.memory.buffers()]
+    assert len(kept) == 5
+    assert any(buffer is model.encoder.bn1.running_mean for buffer in sent)
+    assert not any(buffer is other for buffer in sent for other in kept)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("way", ["trace", "export"])
+@pytest.mark.filterwarnings("ignore")  # torch.jit: that it is old, that shapes are looked at
+def test_a_carried_copy_answers_other_batches_as_the_model_does(model, way):
+    image = images(2, side=32)
+    if way == "trace":
+        carried = torch.jit.trace(model, image)
+    else:
+        size = ({0: torch.export.Dim("images", min=1, max=64)},)
+        carried = torch.export.export(model, (image,), dynamic_shapes=size).module()
+    for count in (2, 3):
+        torch.testing.assert_close(carried(images(count, seed=3)), model(images(count, seed=3)))
+
+
+@torch.no_grad()
+def test_an_empty_batch_has_an_empty_answer(model):
+    assert model(images(0)).shape == (0, 2, 32, 32)
+
+
 # Frozen
 
 

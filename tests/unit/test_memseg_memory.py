@@ -119,6 +119,21 @@ def test_large_features_do_not_lose_the_nearest_to_rounding():
     assert bank.nearest_indices([f])[:, 0].tolist() == list(range(8))
 
 
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 10_000), offset=st.sampled_from([0, 1, 30]))
+def test_rounding_changes_no_choice_whose_gap_exceeds_the_tolerance(seed, offset):
+    """A common offset makes |m|**2 large and the distances small, which costs digits."""
+    random = torch.Generator().manual_seed(seed)
+    memories = offset + torch.rand(12, 32, 16, 16, generator=random)
+    f = memories[:6] + torch.rand(6, 32, 16, 16, generator=random)
+    bank = MemoryBank(1)
+    bank.fill([memories])
+    distances = (f.double()[:, None] - memories.double()).square().sum((2, 3, 4))  # (6, 12)
+    found = distances.gather(1, bank.nearest_indices([f]))[:, 0]
+    tolerance = 1e-5 * float(memories.double().square().sum((1, 2, 3)).max())
+    assert float((found - distances.amin(1)).max()) <= tolerance
+
+
 def test_autocast_does_not_reach_the_distance():
     random = torch.Generator().manual_seed(0)
     common = 50 + torch.rand(1, 64, 32, 32, generator=random)
@@ -170,7 +185,7 @@ def test_a_state_of_another_size_fits(before, saved):
     bank = filled(features(before)) if before else MemoryBank()
     other = filled(features(saved, seed=2)) if saved else MemoryBank()
     state = other.state_dict()
-    assert set(state) == {"level1", "level2", "level3"}
+    assert set(state) == {"level1", "level2", "level3", "_extra_state"}
     bank.load_state_dict(state)
     assert len(bank) == saved
     if saved:
@@ -180,6 +195,32 @@ def test_a_state_of_another_size_fits(before, saved):
             torch.equal(a, b)
             for a, b in zip(bank.best_differences(f), other.best_differences(f), strict=True)
         )
+
+
+def test_the_levels_alone_are_a_state_that_fits():
+    levels = {name: t for name, t in filled(features(2)).state_dict().items() if "level" in name}
+    bank = filled(features(3, seed=2))
+    bank.load_state_dict(levels)
+    assert bank.nearest_indices(features(2))[:, 0].tolist() == [0, 1]
+    assert set(MemoryBank().state_dict()) - set(levels) == {"_extra_state"}
+
+
+def test_a_state_brings_the_channels_of_its_maps():
+    bank = MemoryBank()
+    bank.load_state_dict(filled(features(2)).state_dict())
+    with pytest.raises(ValueError, match="same network"):
+        bank.nearest_indices(reshaped(features(1)))
+
+
+def reshaped(maps: list[Tensor]) -> list[Tensor]:
+    """Half the channels and twice the width: the rows of a memory are as long as before."""
+    return [f.reshape(len(f), f.shape[1] // 2, f.shape[2], 2 * f.shape[3]) for f in maps]
+
+
+def test_an_empty_batch_has_an_empty_result():
+    bank = filled(features(3))
+    assert bank.nearest_indices(features(0)).shape == (0, 3)
+    assert [tuple(d.shape) for d in bank.best_differences(features(0))] == [(0, *s) for s in SHAPES]
 
 
 def test_a_state_that_lacks_a_level_is_refused():
@@ -209,6 +250,7 @@ def test_it_moves_with_its_module():
             ),
             "same size",
         ),
+        (lambda: filled(features(2)).nearest_indices(reshaped(features(1))), "same network"),
     ],
 )
 def test_what_cannot_be_is_refused(call, problem):

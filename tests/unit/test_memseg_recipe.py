@@ -60,7 +60,10 @@ def weights_of(model) -> list[torch.Tensor]:
     [
         ({"variant": "memsegg"}, "variant 'memsegg' is unknown: choose one of memseg, per_level"),
         ({"weights": None}, "weights must be text, got None"),
-        ({"weights": "vgg"}, "weights 'vgg' is unknown: choose one of offline, imagenet, none"),
+        (
+            {"weights": "vgg"},
+            "weights 'vgg' is unknown: choose one of offline, .*, none, PATH",
+        ),
         ({"size": 80}, "size must be a multiple of 32 .* got 80"),
         ({"size": 32}, "at least 64, got 32"),
         ({"batch_size": 5}, "batch_size must be even and at least 2, got 5"),

@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torchvision.models import _api, resnet18
 
@@ -217,3 +217,22 @@ def test_weights_that_do_not_fit_are_named_and_nothing_is_loaded():
     with pytest.raises(ValueError, match=wanted):
         load_exactly(encoder, state)
     assert torch.equal(encoder.conv1.weight, before)
+
+
+def test_weights_of_ones_own_are_loaded_from_a_file(tmp_path):
+    state = {
+        name: torch.rand(t.shape) for name, t in ResNetEncoder(weights=None).state_dict().items()
+    }
+    file = tmp_path / "own.safetensors"
+    save_file(state, file)
+    encoder = ResNetEncoder(weights=file)
+    assert encoder.weights_used == str(file)
+    assert torch.equal(encoder.layer4[1].conv2.weight, state["layer4.1.conv2.weight"])
+
+
+def test_a_file_that_holds_no_weights_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors is not there"):
+        ResNetEncoder(weights=tmp_path / "none.safetensors")
+    (tmp_path / "bad.safetensors").write_text("weights")
+    with pytest.raises(ValueError, match=r"bad\.safetensors is damaged or no safetensors file"):
+        ResNetEncoder(weights=tmp_path / "bad.safetensors")

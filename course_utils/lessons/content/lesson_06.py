@@ -352,7 +352,7 @@ EXERCISES = (
         why="This is AUPRO. Without the limit the same maps get a better number.",
     ),
     Exercise(
-        id="memseg_loss",
+        id="anomaly_loss",
         title="MemSeg's loss",
         question=(
             "`logits` (N, 2, H, W) are of background and defect, `mask` (N, H, W) holds 0 and 1. "
@@ -361,14 +361,14 @@ EXERCISES = (
             "pixels of .6 |p - mask| + .4 (1 - q)^4 (-log q)."
         ),
         given="import torch",
-        stub="def memseg_loss(logits, mask):\n    return ...",
-        answer_name="memseg_loss",
+        stub="def anomaly_loss(logits, mask):\n    return ...",
+        answer_name="anomaly_loss",
         hints=(
             "`p = logits.softmax(1)[:, 1]` has the shape of the mask.",
             "`q = torch.where(mask == 1, p, 1 - p)`",
         ),
         solution_source=(
-            "def memseg_loss(logits, mask):\n"
+            "def anomaly_loss(logits, mask):\n"
             "    p = logits.softmax(1)[:, 1]\n"
             "    q = torch.where(mask == 1, p, 1 - p)\n"
             "    return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 4 * q.log()).mean()"

@@ -36,7 +36,9 @@ class MemoryBank(nn.Module):
             (`souxun2015/MemSeg`). The nearest memory is the same.
 
     The memory is part of the `state_dict` and moves with the module; a `state_dict` with another
-    number of images, or none, fits as well.
+    number of images, or none, fits as well. It does not say which network the features are of:
+    only `MemSeg` keeps that, for its memory and its weights together. A bank that is saved alone
+    belongs to the weights that filled it, and to no others.
 
     >>> bank = MemoryBank(num_levels=1)
     >>> bank.fill([torch.arange(3.0).view(3, 1, 1, 1).expand(3, 2, 4, 4)])
@@ -72,6 +74,7 @@ class MemoryBank(nn.Module):
             # leaves them alone, and a channels-last feature map becomes such a row for free.
             self.register_buffer(name, torch.empty(0, 0, 0))
         self.register_buffer("squared_norms", torch.empty(num_levels, 0), persistent=False)
+        self._channels: tuple[int, ...] = ()  # of each level, once they are known
 
     def __len__(self) -> int:
         """Return the number of images in the memory."""
@@ -88,12 +91,13 @@ class MemoryBank(nn.Module):
             )
         for name, level in zip(self.names, features, strict=True):
             setattr(self, name, _rows(level.detach()).clone())
+        self._channels = tuple(level.shape[1] for level in features)
         self._measure()
 
     def nearest_indices(self, features: Sequence[Tensor]) -> Tensor:
         """Return which memory is nearest: (N, levels); with a joint choice the columns are equal.
 
-        Raises `ValueError` if the memory is empty or of images of another size.
+        N may be 0. Raises `ValueError` if the memory is empty or of maps of another shape.
         """
         self._require_fit(features)
         with torch.no_grad(), torch.autocast(features[0].device.type, enabled=False):
@@ -114,14 +118,14 @@ class MemoryBank(nn.Module):
     def best_differences(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Return how each image differs from its nearest memory, in float32 or wider.
 
-        `features` and the result are (N, C_i, H_i, W_i), one for each level. Raises `ValueError`
-        if the memory is empty or of images of another size.
+        `features` and the result are (N, C_i, H_i, W_i), one for each level; N may be 0. Raises
+        `ValueError` if the memory is empty or of maps of another shape.
         """
         indices = self.nearest_indices(features)
         found = []
         for f, level, index in zip(features, self._levels(), indices.unbind(1), strict=True):
             # One buffer for all: fresh memory costs more than the arithmetic in it.
-            rows = _wide(level[index]).sub_(_wide(_rows(f)))  # (N, H, W * C)
+            rows = _wide(level.index_select(0, index)).sub_(_wide(_rows(f)))  # (N, H, W * C)
             if self.difference == "squared":
                 rows = rows.square() if rows.requires_grad else rows.square_()
             else:
@@ -129,6 +133,14 @@ class MemoryBank(nn.Module):
             n, c, h, w = f.shape
             found.append(rows.view(n, h, w, c).permute(0, 3, 1, 2))  # (N, C, H, W)
         return found
+
+    def get_extra_state(self) -> Tensor:
+        """Return the channels of each level, which the rows of the memory do not tell."""
+        return torch.tensor(self._channels, dtype=torch.long)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take the channels of each level from what `get_extra_state` gave."""
+        self._channels = tuple(state.tolist())
 
     def extra_repr(self) -> str:
         return f"{len(self)} images, nearest={self.nearest!r}, difference={self.difference!r}"
@@ -145,12 +157,13 @@ class MemoryBank(nn.Module):
     def _require_fit(self, features: Sequence[Tensor]) -> None:
         if not len(self):
             raise ValueError("the memory is empty: fill it with features of normal images first")
-        wanted = [tuple(level.shape[1:]) for level in self._levels()]
-        given = [(f.shape[2], f.shape[3] * f.shape[1]) for f in features]
+        given = [(f.shape[1], f.shape[2], f.shape[3] * f.shape[1]) for f in features]
+        channels = self._channels or [c for c, _, _ in given]
+        wanted = [(c, *level.shape[1:]) for c, level in zip(channels, self._levels(), strict=False)]
         if given != wanted:
             raise ValueError(
-                f"features (H, W * C) {given} do not fit the memory's {wanted}: fill it with "
-                "images of the same size"
+                f"features (C, H, W * C) {given} do not fit the memory's {wanted}: fill it with "
+                "features of the same network and of images of the same size"
             )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "MemoryBank":
@@ -166,6 +179,10 @@ class MemoryBank(nn.Module):
             if isinstance(given, Tensor) and given.ndim == 3 and given.shape != own.shape:
                 setattr(self, name, own.new_empty(given.shape))
         super()._load_from_state_dict(state_dict, prefix, *arguments)
+        if prefix + "_extra_state" not in state_dict:  # the levels alone are a memory, too
+            self._channels = ()
+            missing: list[str] = arguments[2]
+            missing[:] = [key for key in missing if key != prefix + "_extra_state"]
         lengths = [len(level) for level in self._levels()]
         if len(set(lengths)) == 1:
             self._measure()
@@ -189,6 +206,8 @@ def _products(rows: Tensor, level: Tensor) -> Tensor:
     idle: it is cut into parts along its length, which are then added.
     """
     parts = math.gcd(64, level[0].numel())
-    one = _wide(rows).reshape(len(rows), parts, -1).transpose(0, 1)  # (parts, N, length)
-    other = _wide(level).reshape(len(level), parts, -1).permute(1, 2, 0)  # (parts, length, M)
+    length = level[0].numel() // parts
+    # Shapes, not len(): it would fix the batch size of a traced or exported network.
+    one = _wide(rows).reshape(rows.shape[0], parts, length).transpose(0, 1)
+    other = _wide(level).reshape(level.shape[0], parts, length).permute(1, 2, 0)
     return torch.bmm(one, other).sum(0)

@@ -46,8 +46,15 @@ class MemSeg(nn.Module):
     of the softmax is the probability of a defect. Sides are multiples of 32 and those of the
     memory's images. It raises `ValueError` for other images, and `RuntimeError` if the memory is
     empty or the frozen weights are no longer those that it was filled with, as after loading
-    other weights into the encoder or a change of precision: fill it again. (`fill_memory` is the
-    only way to fill it; while a model is compiled this is not looked at.)
+    other weights into the encoder or a change of precision: fill it again. `fill_memory` is the
+    only way to fill it: features that are put or loaded into `memory` alone are taken for the
+    encoder's own. `torch.compile`, `torch.export` and `torch.jit.trace` work on a filled model in
+    eval mode, for any batch size with `dynamic_shapes`; whether the memory fits is not looked at
+    there, so call the model once before.
+
+    On several devices (`DistributedDataParallel`) each process keeps the memory that it filled, and
+    the 55 MB are not sent around at each step: fill all of them with the same images. A process
+    that started from other frozen weights is refused, as above.
 
     >>> model = MemSeg(weights=None, memory_size=2)
     >>> model.fill_memory(torch.rand(2, 3, 64, 64))
@@ -81,6 +88,12 @@ class MemSeg(nn.Module):
             self.encoder.freeze()
         self.memory = MemoryBank(3, nearest=nearest, difference=difference)
         self.register_buffer("memory_fingerprint", torch.tensor(0))
+        # Read by DistributedDataParallel, which would broadcast every buffer before every step.
+        # The fingerprint stays with the memory that it is of.
+        self._ddp_params_and_buffers_to_ignore = [
+            "memory_fingerprint",
+            *(f"memory.{name}" for name, _ in self.memory.named_buffers()),
+        ]
         self.fusion = MultiScaleFeatureFusion(attention=attention, published_code=published_code)
         self.decoder = MemSegDecoder(published_code=published_code)
         if not published_code:
@@ -182,7 +195,7 @@ class MemSeg(nn.Module):
                 f"the memory is empty: call fill_memory(images) with {self.memory_size} or more "
                 "normal images first"
             )
-        if self.published_code or torch.compiler.is_compiling():
+        if self.published_code or torch.compiler.is_compiling() or torch.jit.is_tracing():
             return
         frozen = self._frozen()
         # The checksum takes 10 ms, the marks a fraction of one: each change is looked at once.

@@ -1,7 +1,7 @@
 """Typical wrong answers to the exercises of lesson 06: source text, and words of the message."""
 
 _CUT = "def limited_area(fpr, pro, limit):\n    keep = fpr <= limit\n"
-_P = "def memseg_loss(logits, mask):\n    p = logits.softmax(1)[:, 1]\n"
+_P = "def anomaly_loss(logits, mask):\n    p = logits.softmax(1)[:, 1]\n"
 _Q = _P + "    q = torch.where(mask == 1, p, 1 - p)\n"
 
 WRONG_ANSWERS = {
@@ -108,7 +108,7 @@ WRONG_ANSWERS = {
             "the height",
         ),
     },
-    "memseg_loss": {
+    "anomaly_loss": {
         "softmax twice": (
             _P.replace("p = ", "twice = logits.softmax(1).softmax(1)[:, 1]\n    p = ")
             + "    q = torch.where(mask == 1, twice, 1 - twice)\n"

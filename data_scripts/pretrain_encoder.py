@@ -1,0 +1,391 @@
+"""Pretrain a ResNet-18 on classified images: an encoder that needs no download.
+
+Run from the project's root: `python data_scripts/pretrain_encoder.py --help`.
+"""
+
+import hashlib
+import json
+import math
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from time import perf_counter
+from typing import Annotated, Any
+
+import safetensors.torch
+import torch
+import torchvision
+import typer
+from lightning_fabric import Fabric
+from rich.console import Console
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torchvision.transforms import v2
+
+from course_utils.config import MAX_SEED, seed_everything
+from course_utils.data.labelled_images import (
+    LabelledFiles,
+    LabelledImage,
+    LabelledImages,
+    find_labelled_images,
+)
+from course_utils.models import ResNetEncoder
+from course_utils.models.resnet_encoder import load_exactly
+from course_utils.training import History, fit, launch
+
+VAL_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a training besides the images, on one CPU with one number of threads.
+
+    Raises `ValueError` for settings that cannot work.
+    """
+
+    epochs: int = 12
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.1
+    size: int = 64
+    seed: int = 0
+    workers: int = 2
+    """They draw the augmentations, each its own: another number gives other weights."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 2), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.size < 32 or self.size % 32:
+            raise ValueError(
+                f"size must be a multiple of 32 (ResNet-18 halves it 5 times), got {self.size}"
+            )
+        if not 0 < self.learning_rate < math.inf or not 0 <= self.weight_decay < math.inf:
+            raise ValueError(
+                "learning_rate must be above 0 and weight_decay at least 0, both finite, got "
+                f"{self.learning_rate} and {self.weight_decay}"
+            )
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(
+                f"label_smoothing must be at least 0 and below 1, got {self.label_smoothing}"
+            )
+        if not 0 <= self.seed <= MAX_SEED:
+            raise ValueError(f"seed must lie in 0..{MAX_SEED}, got {self.seed}")
+
+
+class Classifier(nn.Module):
+    """The encoder, the mean of its last features over all places, and one linear layer."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.encoder = ResNetEncoder(weights=None)
+        self.fc = nn.Linear(512, classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        *_, f4 = self.encoder(image)  # (N, 512, H/32, W/32)
+        return self.fc(f4.mean(dim=(2, 3)))  # (N, classes)
+
+
+def pretrain(
+    fabric: Fabric,
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    save_every: int = 100,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Train on the images of `data` and write the encoder to `out`, its report beside it.
+
+    Until it is finished, a checkpoint lies beside `out`, from which the training goes on.
+
+    Args:
+        fabric: what `launch` hands over.
+        out: a path that ends in `.safetensors`; the report ends in `.json`.
+        save_every: steps between two checkpoints.
+
+    Returns the report: recipe, images, accuracy on the validation images with the weights as
+    written, and circumstances. Raises `FileExistsError` if there is such a file, what
+    `find_labelled_images` and `fit` raise, and `ValueError` for fewer images than a batch takes.
+    """
+    start = perf_counter()
+    require_place(out)
+    files = find_labelled_images(data, seed=recipe.seed)
+    epoch = len(files.train) // recipe.batch_size
+    if epoch == 0:
+        raise ValueError(
+            f"{data} has {len(files.train)} images to train on, fewer than a batch of "
+            f"{recipe.batch_size}: choose a smaller batch size"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    seed_everything(recipe.seed)
+    model = Classifier(len(files.class_names))
+    batches: DataLoader[LabelledImage] = DataLoader(
+        LabelledImages(files.train, augmentation(recipe.size)),
+        batch_size=recipe.batch_size,
+        shuffle=True,
+        drop_last=True,
+        num_workers=recipe.workers,
+    )
+    shown = LabelledImages(files.val, plain_view(recipe.size))
+    val = DataLoader(shown, batch_size=VAL_BATCH, num_workers=recipe.workers)
+    history = fit(
+        model,
+        batches,
+        nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
+        steps=recipe.epochs * epoch,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        evaluate=lambda _: accuracy(model, val),
+        evaluate_every=epoch,
+        checkpoint=checkpoint_of(out),
+        checkpoint_every=save_every,
+        settings={
+            **{name: value for name, value in asdict(recipe).items() if name not in FIT_COMPARES},
+            "classes": len(files.class_names),
+            "images": _fingerprint(files, data),
+        },
+        fabric=fabric,
+        progress=progress,
+        description=out.stem,
+    )
+    weights = half_precision(model.encoder)
+    load_exactly(model.encoder, weights)
+    content = safetensors.torch.save(weights, {"source": f"see {report_of(out).name} beside this"})
+    report = {
+        "file": out.name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "accuracy": accuracy(model, val),
+        "images": {
+            "folder": data.resolve().name,
+            "classes": len(files.class_names),
+            "train": len(files.train),
+            "val": len(files.val),
+            "val_source": files.val_source,
+        },
+        "recipe": {**asdict(recipe), **RECIPE_IN_WORDS},
+        "epochs": _by_epoch(history, epoch),
+        **_circumstances(fabric, perf_counter() - start),
+    }
+    # The weights come last: where they are, all is there.
+    _write(report_of(out), (json.dumps(report, indent=2) + "\n").encode())
+    _write(out, content)
+    checkpoint_of(out).unlink()
+    return report
+
+
+FIT_COMPARES = ("learning_rate", "weight_decay", "workers")
+"""What `fit` compares by itself when a training goes on."""
+RECIPE_IN_WORDS = {
+    "network": "ResNet-18, from random weights",
+    "optimiser": "AdamW, one-cycle learning rate (20 % rise, then cosine to 0)",
+    "augmentation": "random resized crop (area .35 to 1, aspect e^-.29 to e^.29), flip, gray with "
+    "probability .2, brightness and contrast .7 to 1.3",
+    "normalisation": "mean and standard deviation of ImageNet",
+}
+
+
+def augmentation(size: int) -> v2.Compose:
+    """Return what turns a PIL image into a training image, (3, size, size) in [0, 1]."""
+    return v2.Compose(
+        [
+            # The recipe of the weights that come with the package.
+            v2.RandomResizedCrop(size, scale=(0.35, 1), ratio=(0.748, 1.336)),
+            v2.RandomHorizontalFlip(),
+            v2.RandomGrayscale(0.2),
+            v2.ColorJitter(brightness=0.3, contrast=0.3),
+            *_TO_TENSOR,
+        ]
+    )
+
+
+def plain_view(size: int) -> v2.Compose:
+    """Return what turns a PIL image into a validation image: its centre, (3, size, size)."""
+    return v2.Compose([v2.Resize(size), v2.CenterCrop(size), *_TO_TENSOR])
+
+
+_TO_TENSOR = (v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.ToPureTensor())
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, batches: DataLoader[LabelledImage]) -> dict[str, float]:
+    """Return the share of images whose class is the most probable one, or among the first five.
+
+    Of five classes or fewer, "top5" would always be 1 and is left out.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    hits: list[Tensor] = []
+    for image, label in batches:
+        logits = model(image.to(device))  # (N, classes)
+        first = logits.topk(min(5, logits.shape[1])).indices.cpu()
+        hits.append(first == label[:, None])
+    found = torch.cat(hits).double()  # (images, 5)
+    shares = {"top1": found[:, 0].mean().item()}
+    return {**shares, "top5": found.sum(1).mean().item()} if logits.shape[1] > 5 else shares
+
+
+def half_precision(encoder: ResNetEncoder) -> dict[str, Tensor]:
+    """Return the encoder's weights, convolutions in float16.
+
+    Batch normalisation stays as it is: its running variances may leave float16's range.
+    """
+    state = {name: t.detach().cpu().contiguous() for name, t in encoder.state_dict().items()}
+    return {name: t.half() if t.ndim == 4 else t for name, t in state.items()}
+
+
+def checkpoint_of(out: Path) -> Path:
+    """Where an unfinished training is kept."""
+    return out.with_suffix(".checkpoint.pt")
+
+
+def report_of(out: Path) -> Path:
+    """Where recipe and accuracy are written."""
+    return out.with_suffix(".json")
+
+
+def require_place(out: Path) -> None:
+    """Raise unless `out` can be written: nothing is overwritten but an unfinished training."""
+    if out.suffix != ".safetensors":
+        raise ValueError(f"the file to write must end in .safetensors, got {out}")
+    taken = out if out.exists() else report_of(out)
+    if taken.exists() and (taken == out or not checkpoint_of(out).exists()):
+        raise FileExistsError(f"{taken} exists already: move it away, or choose another file")
+
+
+def _fingerprint(files: LabelledFiles, data: Path) -> int:
+    """Of names and classes, so that a training does not go on with other images."""
+    names = [
+        f"{label} {Path(path).relative_to(data).as_posix()}"
+        for path, label in files.train + files.val
+    ]
+    return zlib.crc32("\n".join(names).encode("utf-8", "surrogateescape"))
+
+
+def _by_epoch(history: History, steps: int) -> list[dict[str, float]]:
+    return [
+        {
+            "loss": round(fmean(history.loss[number * steps : (number + 1) * steps]), 4),
+            **{name: round(value, 4) for name, value in row.items() if name != "step"},
+        }
+        for number, row in enumerate(history.evaluations)
+    ]
+
+
+def _circumstances(fabric: Fabric, seconds: float) -> dict[str, Any]:
+    gpu = fabric.device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(fabric.device) if gpu else str(fabric.device),
+        "precision": fabric.strategy.precision.precision,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "seconds_since_last_start": round(seconds, 1),
+    }
+
+
+def _write(file: Path, content: bytes) -> None:
+    """In one piece: whoever is killed here leaves no half file under this name."""
+    draft = file.with_name(file.name + ".part")
+    draft.write_bytes(content)
+    os.replace(draft, file)
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
+DEFAULT = Recipe()
+
+
+@app.command(no_args_is_help=True)
+def main(
+    data: Annotated[
+        Path,
+        typer.Argument(help="Folder of images: Tiny-ImageNet as it is unpacked, or CLASS/IMAGES."),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="File to write; recipe and accuracy go to a .json beside it.")
+    ] = Path("runs/encoder.safetensors"),
+    epochs: Annotated[int, typer.Option(help="Passes through the images.")] = DEFAULT.epochs,
+    batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = DEFAULT.batch_size,
+    learning_rate: Annotated[
+        float, typer.Option(help="Highest learning rate.")
+    ] = DEFAULT.learning_rate,
+    weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = DEFAULT.weight_decay,
+    label_smoothing: Annotated[
+        float, typer.Option(help="Share of the target that all classes divide.")
+    ] = DEFAULT.label_smoothing,
+    size: Annotated[int, typer.Option(help="Side of the images, in pixels.")] = DEFAULT.size,
+    seed: Annotated[
+        int, typer.Option(help="Of weights, order, augmentation and held-out images.")
+    ] = DEFAULT.seed,
+    workers: Annotated[int, typer.Option(help="Processes that read images.")] = DEFAULT.workers,
+    save_every: Annotated[int, typer.Option(help="Steps between two checkpoints.", min=1)] = 100,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps or auto.")] = "auto",
+    precision: Annotated[
+        str | None, typer.Option(help="32-true or bf16-mixed; picked by device if not given.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Pretrain a ResNet-18 on classified images, for use without the internet.
+
+    DATA holds train/ and val/ as Tiny-ImageNet does, or a folder of images for each class; then
+    10 % of each class are held out to measure the accuracy.
+
+    Stopped at any moment, the training goes on when the same command is given again.
+    """
+    with _errors_told(out):
+        recipe = Recipe(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            label_smoothing=label_smoothing,
+            size=size,
+            seed=seed,
+            workers=workers,
+        )
+
+        def work(fabric: Fabric) -> dict[str, Any]:
+            return pretrain(fabric, recipe, data, out, save_every=save_every, progress=not quiet)
+
+        report = launch(work, device=device, precision=precision)
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in report["accuracy"].items())
+    _say(f"{report['images']['val']} validation images: {shares}")
+    _say(f"weights: {out}\nrecipe and accuracy: {report_of(out)}")
+
+
+@contextmanager
+def _errors_told(out: Path) -> Iterator[None]:
+    """Tell an error in one line, with the exit status that belongs to it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = checkpoint_of(out)
+        _say(
+            f"stopped. {kept} keeps what was done: give the same command again to go on from there"
+            if kept.exists()
+            else "stopped before the first step"
+        )
+        raise typer.Exit(130) from None
+    except (ValueError, OSError, FloatingPointError, torch.OutOfMemoryError) as error:
+        _say(f"error: {_last_line(error)}")
+        raise typer.Exit(2 if isinstance(error, ValueError | OSError) else 1) from None
+
+
+def _last_line(error: Exception) -> str:
+    """The message; of an error in a worker process, what stands below its traceback."""
+    if "Original Traceback" not in str(error):
+        return str(error)
+    return str(error).strip().splitlines()[-1].partition(": ")[2]
+
+
+def _say(text: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    app()
