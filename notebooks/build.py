@@ -27,7 +27,7 @@ TAG = "nbval-check-output"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"file_extension": ".py", "name": "python", "pygments_lexer": "ipython3"}
-TIMEOUT = 1800  # seconds; a lesson at laptop profile may take 10 minutes on 4 cores
+TIMEOUT = 2700  # seconds; a lesson at laptop profile may take 10 minutes on 4 cores
 
 
 def build(source: Path, target: Path, profile: str = "laptop") -> str:
