@@ -29,6 +29,9 @@ endif
 ASKED := $(if $(filter file,$(origin PYTHON)),,$(PYTHON))
 AGAIN := $(if $(ASKED),again,$(shell $(BIN)/python -c 'import pip' 2>/dev/null || echo again))
 
+# Two processes of one thread each are faster than one of two: most tests are no tensor work.
+SHARED := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal
+
 .PHONY: help
 help: ## list the targets
 	@echo "Finding surface defects in images: a course"
@@ -52,14 +55,14 @@ doctor: $(READY) ## check this machine
 .PHONY: test
 test: $(READY) ## unit tests, faults, nbval and papermill over every lesson
 	@status=0; \
-	echo "== unit tests"; $(BIN)/pytest -q || status=1; \
+	echo "== unit tests"; $(SHARED) || status=1; \
 	echo "== faults"; $(BIN)/pytest -q tests/faults || status=1; \
-	echo "== lessons"; $(BIN)/pytest -q tests/notebooks || status=1; \
+	echo "== lessons"; $(SHARED) tests/notebooks || status=1; \
 	exit $$status
 
 .PHONY: test-unit
 test-unit: $(READY) ## the unit tests alone
-	@$(BIN)/pytest -q
+	@$(SHARED)
 
 .PHONY: mutants
 mutants: $(READY) ## broken lessons must leave their bands (some minutes)

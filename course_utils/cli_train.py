@@ -259,6 +259,7 @@ def _train_all(
     """Train by each recipe in OUT/NAME/seed_N, all of them checked before the first begins."""
     where = pick_device(device)
     folders = {key: out / key[0] / f"seed_{key[1]}" for key in recipes}
+    _require_rows(out / "scores.json")
     for key, recipe in recipes.items():
         require_place(folders[key], recipe)
     scores: Scores = {}
@@ -280,6 +281,18 @@ def _train_all(
 def _failure(message: object, code: int) -> typer.Exit:
     Console(stderr=True, soft_wrap=True).print(f"error: {message}", style="red", markup=False)
     return typer.Exit(code)
+
+
+def _require_rows(file: Path) -> None:
+    """Raise `FileExistsError` if a file that is not ours stands where the scores will go."""
+    if not file.exists():
+        return
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        rows = None
+    if not isinstance(rows, list) or any("data" not in row or "seed" not in row for row in rows):
+        raise FileExistsError(f"{file} is no list of scores of trainings: choose another --out")
 
 
 def _write_scores(out: Path) -> None:

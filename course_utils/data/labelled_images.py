@@ -14,6 +14,8 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_datas
 HELD_OUT = 0.1
 """Share of each class that is held out where there is no validation part."""
 
+PART_NAMES = ("train", "training", "val", "valid", "validation", "test", "testing")
+
 Files = list[tuple[str, int]]
 """Paths, each with the index of its class."""
 
@@ -125,6 +127,12 @@ def _classes(folder: Path) -> tuple[list[str], Files]:
         raise ValueError(
             f"no images in {', '.join(empty[:3])}{more}, of {len(names)} folders in {folder}: each "
             "folder is a class, so remove or fill those"
+        )
+    parts = [name for name in names if name.lower() in PART_NAMES]
+    if parts:
+        raise ValueError(
+            f"{folder} has a folder {parts[0]}, which is the name of a part and not of a class: "
+            "call the parts train and val, or give the folder that holds the classes"
         )
     if len(names) == 1:
         raise ValueError(

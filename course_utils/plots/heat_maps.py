@@ -28,7 +28,8 @@ def heat_maps(
         maps: name -> one map (H, W) for each image; each name has a colour scale of its own.
         limit: the value of the brightest colour; None takes the largest of each name.
 
-    Raises `ValueError` for no image or map, more than 8 images, and lists of unequal lengths.
+    Raises `ValueError` for no image or map, more than 8 images, lists of unequal lengths, and
+    values that are not finite or below 0.
 
     >>> image, mask = np.zeros((8, 8)), np.eye(8, dtype=int)
     >>> len(heat_maps([image] * 2, [mask] * 2, {"MemSeg": [mask / 2] * 2}).axes)
@@ -53,6 +54,8 @@ def heat_maps(
     grid[0, 0].set_ylabel("defect", size=9)
     for row, (name, values) in zip(grid[1:], maps.items(), strict=True):
         drawn = [np.asarray(one, dtype=float) for one in values]
+        if not all(np.isfinite(one).all() and (one >= 0).all() for one in drawn):
+            raise ValueError(f"the maps {name!r} must be finite and at least 0")
         highest = limit if limit is not None else max(float(one.max()) for one in drawn) or 1.0
         for axes, mask, one in zip(row, masks, drawn, strict=True):
             coloured = axes.imshow(one, cmap=SEQUENTIAL, vmin=0, vmax=highest)

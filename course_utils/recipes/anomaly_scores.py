@@ -11,12 +11,14 @@ from course_utils.evaluation import (
 )
 
 
-def score_anomalies(maps: Tensor, masks: Tensor) -> dict[str, float]:
+def score_anomalies(maps: Tensor, masks: Tensor, labels: Tensor | None = None) -> dict[str, float]:
     """Return image AUROC, pixel AUROC, AUPRO up to a false positive rate of .3, and pixel AP.
 
     Args:
         maps: how abnormal each pixel is, (N, H, W), any scale.
         masks: 0 and 1, (N, H, W); at least one image with a defect and one without.
+        labels: 0 good, 1 with a defect, (N,): at a small size a defect may be too small to be in
+            its mask. None looks at the masks.
 
     The score of an image is the mean of its 100 largest pixels.
 
@@ -29,8 +31,9 @@ def score_anomalies(maps: Tensor, masks: Tensor) -> dict[str, float]:
     {'image_auroc': 1.0, 'pixel_auroc': 1.0, 'aupro': 1.0, 'ap': 1.0}
     """
     truth = masks > 0
+    defective = truth.flatten(1).any(1) if labels is None else labels > 0
     return {
-        "image_auroc": image_auroc(image_score(maps), truth.flatten(1).any(1)),
+        "image_auroc": image_auroc(image_score(maps), defective),
         "pixel_auroc": pixel_auroc(maps, truth),
         "aupro": aupro(maps, truth),
         "ap": average_precision(maps, truth),

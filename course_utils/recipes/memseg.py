@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from course_utils.recipes.normal_images import (
     NormalParts,
     open_normal_parts,
     simulator,
+    textures_of,
 )
 from course_utils.recipes.segmentation import FIT_SETTINGS
 from course_utils.recipes.settings import (
@@ -36,6 +38,7 @@ from course_utils.recipes.settings import (
 from course_utils.training import History, fit, predict_probabilities
 
 SCORING_BATCH = 8
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 WEIGHTS: dict[str, Weights | None] = {"offline": "offline", "imagenet": "imagenet", "none": None}
 """Of the encoder, by the name that stands in a recipe; a path of a file may stand there, too."""
 
@@ -63,7 +66,7 @@ VARIANTS = {
     "double_softmax": Variant("softmax taken twice", double_softmax=True),
     "published_code": Variant("network of the public code", {"published_code": True}),
     "published_frozen": Variant(
-        "the same, its drift stopped", {"published_code": True}, freeze=True
+        "the same, its frozen part still", {"published_code": True}, freeze=True
     ),
 }
 """MemSeg, its ablations, and the mistakes of the public code, by name."""
@@ -72,6 +75,9 @@ VARIANTS = {
 @dataclass(frozen=True)
 class MemSegRecipe:
     """All that decides a training, down to the last bit on one CPU with one number of threads.
+
+    One thing is not in it: whether DTD is there to take textures from, see `simulator`. A training
+    does not go on where that has changed.
 
     The paper found its learning rate of .04 by grid search and does not name the optimiser. Ours
     is AdamW with one rise and fall of the rate (see `fit`), and the rate and the weight decay of
@@ -171,6 +177,7 @@ def train_memseg(
     folder: str | Path | None = None,
     evaluate_every: int | None = None,
     look_at_test: bool = False,
+    score_test: bool = True,
     watch: Callable[[History], None] | None = None,
     progress: bool = False,
     description: str = "training",
@@ -186,15 +193,26 @@ def train_memseg(
             simulated, the same at each look. They score as `val/image_auroc` and so on.
         look_at_test: score the test images at each look, too, as `test/image_auroc` and so on:
             to measure what it pretends to choose among checkpoints by them. Nothing is chosen.
+        score_test: False leaves the test images alone, for trainings that choose settings:
+            `scores` and `maps` are then empty.
         watch: see `fit`.
 
     Raises what `open_normal_parts` and `fit` raise, and `ValueError` for fewer training images
-    than the memory or half a batch takes.
+    than the memory or half a batch takes, for `watch` or `look_at_test` without `evaluate_every`,
+    and for a precision in which the network's weights are not float32.
 
     >>> recipe = MemSegRecipe(size=64, steps=1, batch_size=2, memory_size=2)
     >>> sorted(train_memseg(recipe).scores)
     ['ap', 'aupro', 'image_auroc', 'pixel_auroc']
     """
+    if (look_at_test or watch) and not evaluate_every:
+        raise ValueError("look_at_test and watch need looks: give evaluate_every")
+    chosen = fabric.strategy.precision.precision if fabric else precision
+    if chosen is not None and chosen not in PRECISIONS:
+        raise ValueError(
+            f"precision must be one of {', '.join(PRECISIONS)}, got {chosen}: the memory is filled "
+            "in float32 and must stay comparable"
+        )
     parts = parts or open_images(recipe, progress=progress)
     variant = VARIANTS[recipe.variant]
     seed_everything(recipe.seed)
@@ -211,13 +229,16 @@ def train_memseg(
         data,
         batch_sampler=BalancedBatches(data, recipe.batch_size),
         num_workers=recipe.workers,
-        persistent_workers=recipe.workers > 0,
+        # A checkpoint replays a pass, which workers that outlive it would not allow.
+        persistent_workers=recipe.workers > 0 and folder is None,
     )
     looks = {}
     if evaluate_every:
         # Anomalies of both kinds, whatever the training sees: variants are to be compared.
         looks["val"] = InMemory(
-            SimulatedAnomalies(parts.val, simulator(recipe.data), seed=recipe.split_seed)
+            SimulatedAnomalies(
+                parts.val, simulator(recipe.data), seed=_validation_seed(recipe.split_seed)
+            )
         )
     if look_at_test:
         looks["test"] = parts.test
@@ -226,7 +247,9 @@ def train_memseg(
         return {
             f"{name}/{metric}": value
             for name, images in looks.items()
-            for metric, value in score_anomalies(*_maps_and_masks(network, images)).items()
+            for metric, value in score_anomalies(
+                *_maps_and_masks(network, images), _labels(images)
+            ).items()
         }
 
     history = fit(
@@ -250,6 +273,11 @@ def train_memseg(
             name: value
             for name, value in asdict(recipe).items()
             if name not in (*FIT_SETTINGS, "workers")
+        }
+        | {
+            "weights_used": model.encoder.weights_used or "none",
+            "frozen_weights": int(model.memory_fingerprint),
+            "textures": textures_of(recipe.data),
         },
         device=device,
         precision=precision,
@@ -257,8 +285,20 @@ def train_memseg(
         progress=progress,
         description=description,
     )
+    if not score_test:
+        return MemSegTraining(model, history, {}, torch.empty(0))
     maps, masks = _maps_and_masks(model, parts.test)
-    return MemSegTraining(model, history, score_anomalies(maps, masks), maps)
+    scores = score_anomalies(maps, masks, _labels(parts.test))
+    return MemSegTraining(model, history, scores, maps)
+
+
+def _validation_seed(split_seed: int) -> int:
+    """A seed of its own: the training's would draw the masks of its first pass once more."""
+    return int(np.random.SeedSequence([split_seed, 1]).generate_state(1)[0])
+
+
+def _labels(images: InMemory) -> Tensor:
+    return torch.tensor([sample.label for sample in images.samples])
 
 
 def _fill(model: MemSeg, train: InMemory, recipe: MemSegRecipe) -> None:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from course_utils.plots import heat_maps, training_curves
 from course_utils.recipes.memseg import MemSegRecipe, MemSegTraining, open_images, train_memseg
-from course_utils.recipes.normal_images import NormalParts
+from course_utils.recipes.normal_images import NormalParts, textures_of
 from course_utils.recipes.segmentation_procedure import with_defects
 
 IMAGE_SETTINGS = ("data", "size", "split_seed")
@@ -46,11 +46,12 @@ def train(
 
 
 def report(recipe: MemSegRecipe, parts: NormalParts, result: MemSegTraining) -> dict[str, Any]:
-    """Return the split, how many images there are, and the encoder's weights."""
+    """Return the split, how many images there are, the encoder's weights and the textures."""
     return {
         "split": parts.test.split_note,
         "images": {name: len(getattr(parts, name)) for name in ("train", "val", "test")},
         "weights_used": result.model.encoder.weights_used or "none",
+        "textures": textures_of(recipe.data),
     }
 
 

@@ -41,4 +41,5 @@ def score_nearest_patches(
     test = torch.stack([sample.image for sample in parts.test.samples])
     maps = torch.cat([detector(few.to(place)).cpu() for few in test.split(SCORING_BATCH)])
     masks = torch.stack([sample.mask for sample in parts.test.samples])
-    return score_anomalies(maps, masks), maps
+    labels = torch.tensor([sample.label for sample in parts.test.samples])
+    return score_anomalies(maps, masks, labels), maps

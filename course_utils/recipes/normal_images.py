@@ -81,8 +81,11 @@ def open_normal_parts(
                 f"the {name} part of {data} has no good image: normal images must be there to "
                 "learn from, and to tell defects from"
             )
-        if not good_only and labels == {0}:
-            raise ValueError(f"the test part of {data} has no defect: nothing can be scored")
+        if not good_only and not any(bool(sample.mask.any()) for sample in held.samples):
+            raise ValueError(
+                f"the test part of {data} has no defect that is left at {size} pixels: nothing can "
+                "be scored; with labelled defects, choose a larger size"
+            )
         return held
 
     return NormalParts(part("train", True), part("val", True), part("test", False))
@@ -99,13 +102,22 @@ def simulator(data: str, kinds: AnomalyKinds = "both") -> AnomalySynthesizer:
     True
     """
     sources: dict[str, Source] = {"texture": procedural_source, "structure": structure_source}
-    textures = data_root() / "dtd" / "images"
-    if data != "synthetic" and textures.is_dir():
-        sources["texture"] = TextureSource(TextureFolder(textures))
+    if textures_of(data) == "dtd":
+        sources["texture"] = TextureSource(TextureFolder(data_root() / "dtd" / "images"))
     return AnomalySynthesizer(
         sources=tuple(sources.values()) if kinds == "both" else (sources[kinds],),
         foreground=MVTEC_FOREGROUNDS.get(data.removeprefix("mvtec_ad/")),
     )
+
+
+def textures_of(data: str) -> Literal["dtd", "noise"]:
+    """Return where `simulator` takes the textures for `data` from, on this machine.
+
+    >>> textures_of("synthetic")
+    'noise'
+    """
+    there = data != "synthetic" and (data_root() / "dtd" / "images").is_dir()
+    return "dtd" if there else "noise"
 
 
 def _first_of_each(

@@ -28,9 +28,9 @@
 # - find the nearest of 30 remembered images, and draw how a new one differs from it;
 # - build both attentions of MemSeg, and say what each can point at and what it cannot;
 # - put the whole network together from its blocks;
-# - show four mistakes of published code, each with a number.
+# - show three mistakes of published code, and a fourth that is easy to make.
 #
-# You need lessons 03 and 04. Nothing is trained here: that is lesson 06. About 40 minutes of
+# You need lessons 01, 03 and 04. Nothing is trained here: that is lesson 06. About 40 minutes of
 # reading and 35 of exercises.
 
 # %% tags=["parameters"]
@@ -63,9 +63,9 @@ lesson = start_lesson("05_memseg_building_blocks", profile=profile, dataset=data
 
 # %%
 predict(
-    "All weights of a layer are frozen: `requires_grad` is False, and no optimiser knows them. "
-    "You show it batches in training mode, twenty times. Is its output for one and the same image "
-    "the same as before?",
+    "All weights of a ResNet-18 are frozen: `requires_grad` is False, and no optimiser knows them. "
+    "You show it batches in training mode, twenty times, and switch back to eval mode. Is its "
+    "output for one and the same image the same as before?",
     ["to the last bit", "up to rounding", "no"],
 )
 
@@ -173,7 +173,7 @@ arrows = [
     ("decoder", "answer", "2 · 256"),
 ]
 figure = plots.flow_chart(
-    boxes, arrows, strong=["memory"], title="MemSeg: channels · side in pixels at every arrow"
+    boxes, arrows, strong=["memory"], title="MemSeg: channels · side in pixels"
 )
 plots.show(figure, "Boxes and arrows: encoder, memory, fusion, spatial maps and decoder of MemSeg")
 
@@ -219,7 +219,7 @@ figure = plots.pixel_maps(
 plots.show(figure, "An image, and one channel of each of the five feature maps")
 
 # %% [markdown]
-# The memory is made of f1, f2 and f3. They are **frozen**: they never change, for a remembered
+# The memory is made of f1, f2 and f3. They, and f0 below them, are **frozen**: they never change, for a remembered
 # feature and a new one can only be compared if the same network has made both. f4 is free to learn.
 #
 # We let the encoder see all images once.
@@ -248,6 +248,13 @@ print(f"one image in the memory: {floats:,} numbers")
 # \qquad D_i = (f_i - m_{i,n})^2 .$$
 #
 # Here $|f_i|$ is how many numbers a level holds, and $n$ the memory $j$ of the smallest distance.
+# (The paper writes the sum without $1/|f_i|$; level 1 has four times the numbers of level 3 and would
+# count more. We take the mean, as the public code does: `MemoryBank(nearest="joint_sum")` is the
+# paper's way.)
+#
+# `reduce`, `rearrange` and `pack`, here and below, are from einops, which names axes:
+# `reduce(x, "n c h w -> n c h 1", "mean")` averages over `w`. `pack` only joins several results into
+# one tensor, so that `prove_equal` can compare them.
 
 
 # %%
@@ -279,10 +286,10 @@ some_features = [torch.rand(3, *shape, generator=rng) for shape in shapes]
 prove_equal(differences_from_scratch, best_differences, *some_features, tolerance=1e-5)
 
 # %% [markdown]
-# Why is there no loop in `MemoryBank`? Since $\| f - m \|^2 = \| f \|^2 - 2 f m +
-# \| m \|^2$. The first term is the same for all memories, so it cannot change who is
+# Why does `MemoryBank` not loop over images and memories? Since
+# $\| f - m \|^2 = \| f \|^2 - 2 f \cdot m + \| m \|^2$. The first term is the same for all memories, so it cannot change who is
 # nearest. The last one is known beforehand. What is left is the product of a matrix of all new
-# images with a matrix of all memories: one call for the whole batch.
+# images with a matrix of all memories: one call per level for the whole batch.
 #
 # Now the real memory. *Above each good image stands its number on the shelf. Below, how each level
 # differs: the mean over channels, and a white line around the true defect.*
@@ -319,8 +326,8 @@ figure = plots.heat_maps(
 plots.show(figure, "Difference maps of three levels for four images with defects")
 
 # %% [markdown]
-# How well does a map show the defect? One number: take a pixel of the defect and a pixel of its
-# surroundings at random. How often has the defect the higher value? A map that knows nothing gives
+# How well does a map show the defect? One number: take a pixel of the defect and any other pixel of
+# the same image, at random. How often has the defect the higher value? A map that knows nothing gives
 # .5, a perfect one 1. (It is the area under the ROC curve of the pixels of one image.) We take the
 # median over all images with defects.
 
@@ -347,8 +354,10 @@ record_metric("clarity/d2", clear["D2"])
 # %% [markdown]
 # In the stored run the pixels put the defect higher in 7 of 10 draws, each level of features in
 # about 9 of 10, and nothing was trained for it. Look back at two pictures to see why. The nearest
-# steel *by pixels* has its grain running across that of the image. The four nearest *by features*
-# all have the grain of their image: a feature knows a direction, a pixel does not. But look at what
+# steel *by pixels* that we drew has its grain running across the image: two grains never match pixel
+# by pixel, so brightness decides. The four nearest *by features* all have the grain of their image.
+# (The four pictures show the largest stains, not typical images. And clarity counts order, not
+# brightness: a defect that looks dark here can still lie above most of its background.) But see what
 # is missed as well. Large, faint stains leave hardly a trace at any level.
 #
 # ## Two ways to read a paper
@@ -393,9 +402,9 @@ figure = plots.pixel_maps(
 plots.show(figure, "Level 2 of one image, absolute and squared difference")
 
 # %% [markdown]
-# In the stored run the levels agree for 8 of 24 images. How much hangs on it? The clarity of a
-# level moves by about .02 or less, up or down, with either choice. So on these images neither is
-# decisive, and both are worth saying aloud when results are compared. What the square does change
+# In the stored run the levels agree for 8 of 24 images. How much hangs on it? One neighbour per level
+# changes the clarity by at most .023: D1 and D3 gain, D2 loses. Squaring costs at most .012 and never
+# gains. With 24 images neither is decisive, and both are worth saying aloud when results are compared. What the square does change
 # is the scale: a small difference shrinks beside a large one, and the ground gets calmer.
 #
 # Play with it. *Which image, which level, which option shows the defect best?*
@@ -419,7 +428,7 @@ explore(
     alt="An image, its defect, and a difference map",
     fallback=[
         dict(image=shown[1], level=1, difference="squared", nearest="joint"),
-        dict(image=shown[1], level=3, difference="squared", nearest="joint"),
+        dict(image=shown[1], level=2, difference="absolute", nearest="per_level"),
     ],
     image=(0, len(bad) - 1, 1),
     level=[1, 2, 3],
@@ -434,7 +443,9 @@ explore(
 # Some of these matter more than others, and more in some places. **Coordinate attention** (2021)
 # gives each channel a weight for each row and a weight for each column. Where do the weights come
 # from? Average the map along each row and along each column. Send both averages through one narrow
-# layer, then through a layer each, and squeeze the results between 0 and 1:
+# layer, then through a layer each, and squeeze the results between 0 and 1. (The narrow layer is a 1x1
+# convolution to max(8, channels / 32) channels, batch normalisation, and h-swish, a smooth relative of
+# ReLU.)
 #
 # $$y = x \cdot a^{\text{row}} \cdot a^{\text{column}} .$$
 
@@ -458,7 +469,8 @@ prove_equal(attention_from_scratch, attention, torch.rand(2, 64, 12, 8), toleran
 # %% [markdown]
 # Untrained, its weights are drawn at random and mean nothing. To see what it *can* say we set them
 # by hand: a row or a column counts when its mean is clearly above 0. The map below has two bright
-# spots, as a difference map may have. *Look for a third and a fourth in the product.*
+# spots, as a difference map may have. *Look for a third
+# and a fourth in the weights, rows x columns.*
 
 # %% tags=["nbval-check-output"]
 by_hand = CoordinateAttention(1).eval()
@@ -496,14 +508,16 @@ plots.show(figure, "Two bright spots; weights by row and by column; their produc
 
 # %% [markdown]
 # A row factor and a column factor can frame one rectangle. With two spots they mean all four
-# crossings. It costs little (two vectors instead of a map), and it sees the whole width and height
+# crossings. In this clean map that does no harm, since 0 times any weight is 0; real features are not
+# 0 there, and are let through as if they belonged to a spot. It costs little (two vectors instead of a map), and it sees the whole width and height
 # of the image at once. But it cannot outline a defect. That is left to others, below.
 #
 # ## Multi-scale fusion
 #
 # Each level now passes a convolution, its coordinate attention, and two convolutions that halve the
-# channels. Then the coarse levels lend the fine ones what they know: doubled in size, brought to
-# the right number of channels, and added.
+# channels. Then the coarse levels lend the fine ones what they know: doubled in size (the corner
+# pixels of the small map and of the large one lie on each other), brought to the right number of
+# channels, and added.
 
 
 # %%
@@ -512,13 +526,12 @@ def doubled(x):
 
 
 def fusion_from_scratch(c1, c2, c3):
-    fuse1, fuse2, fuse3 = (
-        lambda x, part=part: part.narrow(part.attention(part.convolve(x)))
-        for part in (fusion.fuse1, fusion.fuse2, fusion.fuse3)
-    )
-    c3 = fuse3(c3)
-    c2 = fuse2(c2) + fusion.up32(doubled(c3))
-    c1 = fuse1(c1) + fusion.up21(doubled(c2))
+    def fuse(part, x):
+        return part.narrow(part.attention(part.convolve(x)))
+
+    c3 = fuse(fusion.fuse3, c3)
+    c2 = fuse(fusion.fuse2, c2) + fusion.up32(doubled(c3))
+    c1 = fuse(fusion.fuse1, c1) + fusion.up21(doubled(c2))
     return pack([c.flatten(1) for c in (c1, c2, c3)], "n *")[0]
 
 
@@ -537,7 +550,8 @@ prove_equal(fusion_from_scratch, multi_scale_fusion, *levels, tolerance=1e-5)
 #
 # Nothing has to be learned to know *where* to look: the differences tell. The deepest map is the
 # mean of $D_3$ over its channels. Each finer one is its own mean, times the deeper map in double
-# size. A place counts only when **all** levels find it unusual:
+# size. $M_1$ is large only where the product of all three
+# is: one level near 0 is enough to silence a place.
 #
 # $$M_3 = \overline{D_3}, \qquad M_2 = \overline{D_2} \cdot M_3{\uparrow}, \qquad
 # M_1 = \overline{D_1} \cdot M_2{\uparrow} .$$
@@ -584,8 +598,9 @@ record_metric("clarity/m1", clear["M1"])
 
 # %% [markdown]
 # In the stored run M1 is clearer than each difference alone: grain that lights up in D1 goes dark
-# where the deeper levels find nothing unusual. The price is in the last column. No level sees the
-# faint stain there, so the product points elsewhere. It can sharpen what the differences know, and
+# where the deeper levels find nothing unusual. There is a price, in every column: one strong spot
+# outshines the rest. The upper defect of the first image and the large stains of the second and third
+# are almost gone, and in the fourth no level sees the faint stain, so the product points elsewhere. It can sharpen what the differences know, and
 # cannot add to it.
 #
 # ## Decoder, and the whole
@@ -603,7 +618,8 @@ for name in ("encoder", "fusion", "decoder"):
     print(f"{name:8} {total:>10,} parameters, {learn:>10,} of them learn")
 
 # %% [markdown]
-# The memory has no parameters: nothing in it learns. Here are all boxes, joined by hand:
+# Three quarters of the encoder learn: layer 4 alone is larger than all that is frozen. The memory has
+# no parameters: nothing in it learns. Here are all boxes, joined by hand:
 
 
 # %%
@@ -626,9 +642,10 @@ prove_equal(memseg_from_scratch, model, torch.rand(2, 3, 64, 64, generator=rng),
 # Back to the question at the top. `requires_grad=False` stops the optimiser. It does not stop
 # **batch normalisation**: in training mode it goes on averaging what passes through, and the
 # layer's output in eval mode moves with these averages. The best known re-implementation of MemSeg
-# freezes layers 1 to 3 of its encoder like that. Our `freeze` also keeps them in eval mode.
+# (`TooTouch/MemSeg` on GitHub, as it was until December 2023) freezes layers 1 to 3 of its encoder like that. Our `freeze` also keeps them in eval mode.
 #
-# We show both encoders eight images in training mode, twenty times. No optimiser is there at all.
+# We show two encoders eight images in training mode, twenty times. All weights of the first one are
+# frozen, so that only the statistics can move, and no optimiser is there at all.
 # After each time we look, in eval mode, at an image **that is in the memory itself**.
 
 
@@ -689,7 +706,9 @@ print(f"mean D2 with drift: {share:.2f} times that of images with defects, witho
 # $\mathrm{conv}(x) \cdot x \cdot a$, where $\mathrm{conv}(x) \cdot a$ is meant. So the input is in
 # there twice. And between its convolutions there is nothing: no normalisation, no ReLU. Two linear
 # maps in a row are one linear map. We can test both. Double the input: what comes out? And is the
-# sum of two outputs the output of the sum?
+# sum of two outputs the output of the sum? (The second question is for the last two convolutions,
+# their biases taken into account. The first matters because a strong difference then drowns all
+# others, and the training hangs on the scale of the features.)
 
 # %%
 torch.manual_seed(seed)
@@ -728,7 +747,8 @@ with torch.no_grad():
         )
 
 # %% [markdown]
-# What two such convolutions can learn, a single one with a larger kernel could have learned (the
+# Ours doubles with its input, since relu(2x) = 2 relu(x). It is not linear all the same: relu(a + b)
+# is not relu(a) + relu(b). What two linear convolutions can learn, a single one with a larger kernel could have learned (the
 # edge of the image apart). Depth needs something that is not linear in between.
 #
 # ## Mistake 3: a memory that is not saved
@@ -751,18 +771,20 @@ restored = WithPlainMemory()
 restored.load_state_dict(plain.state_dict())
 print("plain object, after loading:", restored.memory["level1"])
 other = MemSeg(weights=None, memory_size=2)
+print("MemSeg, before loading:", len(other.memory), "images")
 other.load_state_dict(model.state_dict())
 print("MemSeg, after loading:", len(other.memory), "images")
 print("bit by bit the same:", torch.equal(other.memory.level1, model.memory.level1))
 
 # %% [markdown]
 # No error is raised for the plain one: `load_state_dict` cannot miss what it never knew. In ours the
-# features are **buffers**.
+# features are **buffers** (`register_buffer`): tensors of the module that are saved and moved with it,
+# but not learned.
 #
 # ## Mistake 4: other weights under the same memory
 #
 # A memory belongs to the weights that made it. Change them, and differences mean nothing. So MemSeg
-# keeps a checksum of its frozen part beside the memory, and refuses:
+# keeps a checksum of its frozen part beside the memory, statistics included, and refuses:
 
 # %% tags=["nbval-check-output"]
 image = torch.rand(1, 3, 64, 64, generator=rng)

@@ -35,7 +35,7 @@
 
 # %% tags=["parameters"]
 profile = "auto"  # "smoke", "laptop" or "full"; "auto" asks COURSE_PROFILE, else "laptop"
-dataset = "synthetic"  # or "mvtec_ad/bottle", "magnetic_tile", "folder:<path>"
+dataset = "synthetic"  # or "mvtec_ad/bottle", "magnetic_tile"
 seed = 0
 
 # %%
@@ -71,7 +71,7 @@ predict(
 #
 # A line makes one product. We have good images of it to train on, other good images to watch the
 # training with, and, only for the last word, test images with defects. Of the synthetic surfaces
-# we take one, brushed steel.
+# we take one, painted sheet, in all its colours.
 
 # %%
 size = lesson.pick(smoke=64, laptop=96, full=256)
@@ -80,7 +80,7 @@ parts = open_normal_parts(
     dataset, size=size, split_seed=seed, most=few, progress=lesson.progress
 )
 test_masks = torch.stack([sample.mask for sample in parts.test.samples])
-defects = [i for i, sample in enumerate(parts.test.samples) if sample.label]
+defects = [i for i, sample in enumerate(parts.test.samples) if sample.mask.any()]
 for name in ("train", "val", "test"):
     samples = getattr(parts, name).samples
     bad = sum(sample.label > 0 for sample in samples)
@@ -181,12 +181,12 @@ prove_equal(loss_from_scratch, memseg_loss, logits, mask)
 settings = dict(
     data=dataset,
     size=size,
-    steps=lesson.pick(smoke=2, laptop=150, full=2700),
+    steps=lesson.pick(smoke=2, laptop=100, full=2700),
     batch_size=lesson.pick(smoke=2, laptop=8, full=8),
     memory_size=lesson.pick(smoke=4, laptop=30, full=30),
     split_seed=seed,
 )
-looks = lesson.pick(smoke=1, laptop=5, full=9)
+looks = lesson.pick(smoke=1, laptop=4, full=9)
 
 
 def train(run_seed, watch=None, **changes):
@@ -213,8 +213,10 @@ with LiveCurves(alt=alt, metrics=drawn, title="MemSeg, three seeds") as curves:
         results["memseg"].append(train(run, curves.run("MemSeg", seed=run)))
 
 # %% [markdown]
-# The curves say how well it finds what we have simulated. Now the test images, for the first and
-# only time, with the network of the last step.
+# The curves say how well it finds what we have simulated, and in the stored run that is not well: an
+# AUPRO of .4 after 100 steps, still rising, and seeds far apart. (Many fakes are hardly visible:
+# opacity starts at .15.) Now the test images, with the network of
+# the last step. They are scored, and choose nothing.
 
 # %%
 figure = plots.seed_dots(
@@ -235,7 +237,10 @@ for metric in TITLES:
     )
 
 # %% [markdown]
-# *Look at where the two differ: what do they see that is not there, and which defect do they miss?*
+# In the stored run MemSeg lies above the baseline in all three scores and with each of three seeds,
+# after two or three minutes of training on two cores. And it scores far higher on defects than on
+# fakes: in this set the defects are the easier ones. *Look at where the two differ. What do they see
+# that is not there, and which defect do they miss?*
 
 # %%
 maps = results["memseg"][0].maps
@@ -252,10 +257,15 @@ figure = plots.heat_maps(
 plots.show(figure, "Five test images with defects, and the maps of MemSeg and of nearest patches")
 
 # %% [markdown]
+# The patches see *that* there is something and roughly where; their map is as coarse as a patch and
+# its blur. MemSeg draws the outline of what it finds. Both are blind to the stain at the left. (The
+# two at the right are the same sheet, photographed twice.)
+#
 # ## Which parts earn their place?
 #
-# Take away one thing at a time: the memory (differences all 0), the attention (neither coordinate
-# attention nor spatial maps), textures or structure among the anomalies. One seed each, so a gap
+# Take away one thing at a time: the memory (differences all 0, so that there are no spatial maps
+# either), both attentions (coordinate attention and spatial maps), textures or structure among the
+# anomalies. One seed each, so a gap
 # that is no wider than the spread of the three dots of MemSeg says nothing.
 
 # %%
@@ -284,6 +294,14 @@ for name in ablations[1:]:
     record_metric(f"{name}/aupro", results[name][0].scores["aupro"])
 
 # %% [markdown]
+# A surprise: in the stored run **every** simplification scores higher than most of the three seeds of
+# MemSeg, and without the memory it is the best of all, above each of them in each score. Here is a
+# guess, untested: on a painted sheet nothing has its place. The nearest of 30 sheets shares the colour,
+# but not one grain of the new one, so the differences are mostly noise that the network must first
+# learn to ignore, in 100 steps. A bottle stands in the same place each time; there a memory has
+# something to say. So an ablation is about one product and one budget, and the paper's, on other
+# products and with 2700 steps, may well come out the other way round.
+#
 # ## Mistake 1: a softmax of a softmax
 #
 # The public code hands its focal loss probabilities, and the focal loss takes a softmax of them once
@@ -305,7 +323,8 @@ for certainty in (2.0, 5.0, 10.0, 15.0):
 #
 # Lesson 05 took the network of the public code apart: features multiplied by themselves, no
 # normalisation in the fusion, a short decoder, and a frozen part whose batch normalisation goes on
-# moving, away from the memory. We train it as it is, and with the drift stopped and nothing else.
+# moving, away from the memory. We train it as it is, and with the frozen part held
+# still: its stem, which the public code trains, and its statistics. In the same figure: MemSeg with the loss of mistake 1.
 
 # %%
 mistakes = ("memseg", "double_softmax", "published_code", "published_frozen")
@@ -316,10 +335,17 @@ for name in mistakes[1:]:
     record_metric(f"{name}/aupro", results[name][0].scores["aupro"])
 
 # %% [markdown]
+# The softmax of a softmax is ruinous: after 100 steps its pixel AUROC lies *below* .5 in the stored
+# run. (The L1 part still learns, so with more steps it recovers; the public code trained 5000, and
+# the mistake went unnoticed for months.) The published network, on the other hand, scores no worse
+# than ours, drifting or still: one seed, 100 steps, and no gap that is wider than that between seeds.
+# Lesson 05 showed that both of its mistakes are real. What they cost cannot be seen from here.
+#
 # ## Mistake 3: the limit that went away
 #
-# In November 2023 the public code lost the limit of its AUPRO, 30 % false alarms, and its scores
-# rose by points. Nothing had become better. *Compare the same maps, with the limit and without, and
+# In November 2023 the public code lost the limit of its AUPRO, 30 % false alarms. Between the two
+# tables of its README around that date the image AUROC falls by .7 points, the pixel AUROC rises by .6,
+# and AUPRO jumps by 7. (The tables differ in categories and in the loss as well.) *Compare the same maps, with the limit and without, and
 # look at what maps of pure chance get:*
 
 # %%
@@ -357,8 +383,9 @@ figure = plots.lines(
 plots.show(figure, "Covered share of defects against false alarms for the three kinds of map")
 
 # %% [markdown]
-# A detector that cries wolf at half of all clean pixels is of no use, however much it covers. The
-# area over there is the same for everybody, nearly 1, and lifts all numbers.
+# A detector that cries wolf at half of all clean pixels is of no use, however much it covers. Over
+# there the curves of both detectors are nearly 1: without the limit the worse one gains .14 and the
+# better one .06, and the gap between them shrinks from .10 to .02.
 #
 # ## Mistake 4: the best of many looks
 #
@@ -388,9 +415,11 @@ plots.show(figure, "Gain over the last checkpoint, chosen on test and on validat
 record_metric("gain/test", np.median(gains["chosen on test images"]), unit="points")
 
 # %% [markdown]
-# Chosen by the test images the gain cannot be negative: that is what is wrong with it. With
-# full trainings, at every 100 of 5000 steps, it was .9 to 1.2 points on average over MVTec AD (computed from the
-# re-implementation's own log files): as much as lies between many a pair of papers.
+# Chosen by the test images the gain cannot be negative: that is what is wrong with it. In the stored
+# run there is hardly any, .17 points for one seed of three, since a short training that still rises is
+# best at its last look. Long trainings flatten out and scatter, and then it pays: over all of MVTec AD,
+# with a look at every 100 of 5000 steps, it was .9 to 1.2 points (computed from the re-implementation's
+# own log files), as much as lies between many a pair of papers.
 #
 # ## Choose settings without looking
 #
@@ -402,15 +431,20 @@ grid = ParameterGrid(
     {
         "gamma": [2.0, 4.0],
         "focal_weight": [0.4, 0.8],
-        "learning_rate": [1e-3, 3e-3, 1e-2],
+        "learning_rate": [3e-3, 1e-2],
     }
 )
-short = lesson.pick(smoke=1, laptop=30, full=300)
+short = lesson.pick(smoke=1, laptop=25, full=300)
 rows = []
 for changes in grid:
     recipe = MemSegRecipe(seed=seed, **(settings | {"steps": short} | changes))
     run = train_memseg(
-        recipe, parts, evaluate_every=short, device=lesson.device, precision=lesson.precision
+        recipe,
+        parts,
+        evaluate_every=short,
+        score_test=False,
+        device=lesson.device,
+        precision=lesson.precision,
     )
     rows.append(changes | run.history.evaluations[-1])
 
@@ -424,23 +458,34 @@ figure = plots.heatmap(
     [f"gamma {gamma:g}, focal weight {weight:g}" for gamma, weight in losses],
     title=f"AUPRO of simulated anomalies on validation images, {short} steps",
 )
-plots.show(figure, "AUPRO on validation images for twelve settings of loss and learning rate")
+plots.show(figure, "AUPRO on validation images for eight settings of loss and learning rate")
 best = max(rows, key=lambda row: row["val/aupro"])
 print({name: best[name] for name in ("gamma", "focal_weight", "learning_rate")})
 
 # %% [markdown]
-# One short training each: a grid like this finds what is bad by a wide margin. It does not tell
-# neighbours apart, and it chooses by fakes.
+# One short training each: a grid like this finds what is bad by a wide margin. In the stored run it
+# prefers the higher rate and more focal loss. Would these still win after 100 steps, or with another
+# seed? The seeds above are as far apart as the cells of this table. So we leave the settings as they
+# are, and would ask three seeds before changing one.
 #
 # ## On real bottles
 #
-# The same commands, without a notebook, on `mvtec_ad/bottle` at 256 pixels; the measured table with
-# devices, times and all seeds stands in `docs/results.md`:
+# The same, without a notebook, on `mvtec_ad/bottle` at 256 pixels: 167 good images to train on, 83
+# to test with. All numbers, with device, time and command, stand in `docs/results.md`.
+#
+# | | image AUROC | pixel AUROC | AUPRO |
+# |---|---|---|---|
+# | nearest patches, random weights, median of 3 seeds | .959 | .914 | .731 |
+# | nearest patches, trained weights, median of 3 seeds | 1.000 | .976 | .914 |
+# | MemSeg, 200 of the paper's 2700 steps, 1 seed | .998 | .968 | .900 |
 #
 #     course train nearest --data mvtec_ad/bottle --weights offline --weights none
 #     course train memseg --data mvtec_ad/bottle --seed 0 --seed 1 --seed 2
 #
-# TABLE
+# Both tell good bottles from broken ones almost without an error, so the second answer of the
+# prediction is right. A thirteenth of the paper's training does not yet beat the patches at showing
+# *where*: MemSeg finds broken glass to the pixel, and marks spots where the truth calls the whole
+# bottom contaminated. (Pixel AUROC by kind: .989, .992, and .942 for contamination.)
 #
 # ## Exercises
 

@@ -87,6 +87,16 @@ def test_a_mistake_is_told_in_one_line(arguments, message, trained, tmp_path, mo
     assert not list(Path(tmp_path).iterdir())
 
 
+@pytest.mark.parametrize("content", ["{}", "mine", '[{"name": "me"}]'])
+def test_a_file_of_the_users_is_not_overwritten_by_the_scores(content, trained, tmp_path):
+    (tmp_path / "scores.json").write_text(content)
+    result = call("memseg", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "is no list of scores of trainings: choose another --out" in result.output
+    assert (tmp_path / "scores.json").read_text() == content
+    assert not trained
+
+
 def test_the_baseline_prints_a_row_for_each_kind_of_weights(monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     asked = []

@@ -11,6 +11,7 @@ import torch
 from few_images import write_images
 
 from course_utils.anomaly import TextureSource, procedural_source, structure_source
+from course_utils.data import SimulatedAnomalies
 from course_utils.recipes import (
     VARIANTS,
     MemSegRecipe,
@@ -19,6 +20,7 @@ from course_utils.recipes import (
     open_normal_parts,
     run_folder,
     run_in_folder,
+    score_anomalies,
     score_nearest_patches,
     simulator,
     train_memseg,
@@ -87,6 +89,27 @@ def test_the_default_is_the_papers_training():
     assert (recipe.gamma, recipe.focal_weight) == (4, 0.4)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"look_at_test": True}, "need looks: give evaluate_every"),
+        ({"watch": print}, "need looks: give evaluate_every"),
+        ({"precision": "bf16-true"}, "precision must be one of 32-true, .*, got bf16-true"),
+    ],
+)
+def test_what_would_be_ignored_or_fail_later_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        train_memseg(TINY, **settings)
+
+
+def test_workers_and_a_checkpoint_go_together(tmp_path):
+    recipe = replace(TINY, steps=2, workers=1)
+    result = train_memseg(recipe, folder=tmp_path, score_test=False)
+    alone = train_memseg(replace(recipe, workers=0), score_test=False)
+    assert result.history.loss == alone.history.loss
+    assert not result.scores
+
+
 def test_more_memory_than_images_is_refused_before_any_work():
     with pytest.raises(ValueError, match=r"memory of 7 images needs .* synthetic has 6: lower mem"):
         train_memseg(replace(TINY, memory_size=7))
@@ -136,6 +159,25 @@ def test_anomalies_are_of_the_kind_asked_and_lie_on_the_object(tmp_path, monkeyp
     (texture,) = simulator("mvtec_ad/bottle", "texture").sources
     assert isinstance(texture, TextureSource)
     assert simulator("synthetic", "texture").sources == (procedural_source,)
+
+
+def test_validation_anomalies_are_not_those_of_the_training(parts):
+    train = SimulatedAnomalies(parts.train, simulator("synthetic"), seed=0)
+    val = SimulatedAnomalies(parts.val, simulator("synthetic"), seed=memseg._validation_seed(0))
+    for i in range(len(parts.val)):
+        ours, theirs = val[len(parts.val) + i].mask, train[len(parts.train) + i].mask
+        assert not torch.equal(ours, theirs)
+
+
+def test_a_defect_too_small_for_its_mask_still_makes_its_image_defective():
+    masks = torch.zeros(3, 16, 16, dtype=torch.long)
+    masks[0, :4] = 1
+    maps = masks.float()
+    maps[1] = 0.5  # its defect vanished when the mask was made smaller
+    assert score_anomalies(maps, masks, torch.tensor([1, 1, 0]))["image_auroc"] == 1
+    assert score_anomalies(maps, masks)["image_auroc"] == 1
+    maps[1] = 2
+    assert score_anomalies(maps, masks)["image_auroc"] == 0.5
 
 
 def test_validation_anomalies_are_the_same_for_all_variants_and_seeds(parts, monkeypatch):

@@ -382,6 +382,9 @@ BROKEN = {
         [IMAGE] * 9, [MASK] * 9, {"a": [MASK] * 9}
     ),
     "got 2 and 1 masks, 3 a": lambda: plots.heat_maps([IMAGE] * 2, [MASK], {"a": [MASK] * 3}),
+    "maps 'a' must be finite and at least 0": lambda: plots.heat_maps(
+        [IMAGE], [MASK], {"a": [MASK - 5.0]}
+    ),
     "got 1 and 0 maps": lambda: plots.heat_maps([IMAGE], [MASK], {}),
     "needs a positive value": lambda: plots.pixel_maps({"a": np.zeros((3, 4))}, log=True),
 }

@@ -151,6 +151,14 @@ def test_a_damaged_layout_is_refused(tiny_imagenet, damage, message):
         find_labelled_images(tiny_imagenet)
 
 
+def test_folders_that_are_parts_are_not_taken_for_classes(tmp_path):
+    for part in ("Training", "Validation"):
+        (tmp_path / part / "dots").mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / part / "dots" / "a.png")
+    with pytest.raises(ValueError, match="folder Training, which is the name of a part"):
+        find_labelled_images(tmp_path)
+
+
 def test_a_folder_of_images_one_class_and_one_image_are_refused(folders, tmp_path):
     with pytest.raises(ValueError, match="no folders in it"):
         find_labelled_images(folders / "dots")

@@ -65,6 +65,11 @@ def _examine_difference_map(answer: Any) -> None:
                 "You take a root at the end. Here the mean of the squares is wanted, as it is.",
             ),
             (
+                lambda f, m: (f - m).square().sum(1, keepdim=True).sqrt(),
+                "That is the length of the difference. Wanted is the mean of the squares, without "
+                "a root.",
+            ),
+            (
                 lambda f, m: (f - m).square(),
                 "That is the difference of each channel. The mean over the channels is missing.",
             ),
@@ -120,6 +125,11 @@ def _examine_nearest_image(answer: Any) -> None:
         and result.is_floating_point()
         and result.shape == joint[:, 0].shape
     ):
+        if torch.equal(result, joint.argmin(1).to(result)):
+            incorrect(
+                "The numbers are right, but they are floats, and an index is whole: `dtype` "
+                "`torch.long`."
+            )
         incorrect(
             "Wanted the numbers of the images on the shelf, got floats: are these the distances? "
             "Take `argmin`, not `min`."
@@ -289,14 +299,29 @@ def _examine_freeze(answer: Any) -> None:
             f"{sum(learns)} of {len(learns)} tensors still learn, weights or biases. "
             "`layers.requires_grad_(False)` reaches all of them, however deep."
         )
-    if frozen.training or any(m.training for m in frozen.modules()):
+    normalisations = [m for m in frozen.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if any(m.training for m in normalisations) and "train" in vars(frozen):
+        incorrect(
+            "Your `train` does nothing, and the layers are still in training mode. `eval()` is "
+            "only `train(False)`: call it *before* you replace `train`."
+        )
+    if any(m.training for m in normalisations):
         incorrect(
             "No weight learns, but the layers are in training mode: batch normalisation goes on "
             "averaging, and the output drifts. `layers.eval()`, too."
         )
     if not torch.equal(at_once, before):
         incorrect("The layers give another output than before: freezing must change nothing.")
-    network.train()
+    try:
+        network.train()
+        network.eval()
+        network.train()
+    except TypeError as error:
+        incorrect(
+            f"`network.train()` failed on your layers ({error}). It calls `layers.train(mode)`: "
+            "give them a function that takes `mode` and returns the layers, such as "
+            "`lambda mode=True: layers`."
+        )
     with torch.no_grad():
         for batch in batches:
             network(batch)
@@ -371,8 +396,9 @@ EXERCISES = (
         question=(
             "Given the differences d1, d2, d3 of three levels, (N, C, H, W), each side half of the "
             "one before, return the spatial maps `[m1, m2, m3]`, each (N, 1, H, W). m3 is the mean "
-            "of d3 over the channels. m2 is that of d2 times m3 in double size, m1 that of d1 "
-            "times m2 in double size. Double bilinearly, with corners aligned."
+            "of d3 over the channels. m2 is the channel mean of d2, multiplied by m3 enlarged "
+            "to twice its size; m1 is the channel mean of d1, multiplied by m2 enlarged in the "
+            "same way. Enlarge bilinearly, with corners aligned."
         ),
         given="from torch.nn import functional as F",
         stub="def spatial_maps(d1, d2, d3):\n    return ...",
@@ -430,19 +456,24 @@ QUIZ = (
                 False,
                 "At 256 px it is 458 752 numbers for an image, more than it has pixels.",
             ),
-            Choice("Pixels cannot be subtracted", False, "They can: the lesson does it first."),
             Choice(
-                "Pixels differ wherever the grain does; features sum up what a place looks like",
+                "Features do not react to grain at all",
+                False,
+                "They do: D1 lights up on grain. But less than on most defects.",
+            ),
+            Choice(
+                "Pixels differ wherever the grain does, features less",
                 True,
-                "The lesson measures how much of the difference lies in the defect.",
+                "The lesson measures how often a pixel of the defect lies higher: features win.",
             ),
         ),
     ),
     Question(
-        "Coordinate attention is to mark two small defects in opposite corners. What can happen?",
+        "Coordinate attention is to mark two small defects in opposite corners. What can happen to "
+        "its weights?",
         (
             Choice(
-                "The other two corners are marked as well",
+                "They are high at the other two corners as well",
                 True,
                 "Two rows and two columns have four crossings, and all are meant.",
             ),
@@ -453,7 +484,11 @@ QUIZ = (
     Question(
         "A frozen part has `requires_grad=False`. What else must be done?",
         (
-            Choice("Nothing: no gradient, no change", False, "Batch normalisation needs none."),
+            Choice(
+                "Nothing: no gradient, no change",
+                False,
+                "Batch normalisation changes its averages without any gradient.",
+            ),
             Choice(
                 "Its batch normalisation must stay in eval mode",
                 True,

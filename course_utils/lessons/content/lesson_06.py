@@ -19,7 +19,7 @@ from course_utils.losses.published import double_softmax_focal_loss
 class Parameters(LessonParameters):
     """Lesson 06 takes no parameters of its own."""
 
-    datasets = ("synthetic", "mvtec_ad/", "magnetic_tile", "folder")
+    datasets = ("synthetic", "mvtec_ad/", "magnetic_tile")
 
 
 # Which checkpoint?
@@ -29,6 +29,11 @@ _LOOKS = [
     {"step": 200, "val": 0.86, "test": 0.78},
     {"step": 300, "val": 0.84, "test": 0.91},
     {"step": 400, "val": 0.83, "test": 0.88},
+]
+_ALIKE = [
+    {"step": 10, "val": 0.7, "test": 0.1},
+    {"step": 20, "val": 0.9, "test": 0.95},
+    {"step": 30, "val": 0.2, "test": 0.3},
 ]
 _LATE = [
     {"step": 50, "val": 0.5, "test": 0.6},
@@ -47,7 +52,7 @@ def _examine_checkpoint(answer: Any) -> None:
         incorrect("That is the whole look; asked is its `step`.")
     expect_function(
         answer,
-        [((looks,), _best_by("val")) for looks in (_LOOKS, _LATE)],
+        [((looks,), _best_by("val")) for looks in (_LOOKS, _LATE, _ALIKE)],
         mistakes=[
             (
                 _best_by("test"),
@@ -332,7 +337,7 @@ EXERCISES = (
         question=(
             "`fpr` and `pro` are the points of a curve, both rising, `fpr` from 0 to 1. Between "
             "points the curve is straight. Write a function that returns the area below the curve "
-            "from 0 to `limit`, divided by `limit`. No point may stand at the limit itself."
+            "from 0 to `limit`, divided by `limit`. There need not be a point at the limit."
         ),
         given="import numpy as np",
         stub="def limited_area(fpr, pro, limit):\n    return ...",

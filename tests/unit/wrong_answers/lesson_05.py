@@ -153,6 +153,27 @@ WRONG_ANSWERS = {
             "def freeze(layers):\n    return layers.requires_grad_(False).eval()",
             "Frozen, until somebody",
         ),
+        "train is no function": (
+            "def freeze(layers):\n"
+            "    layers.requires_grad_(False).eval()\n"
+            "    layers.train = False\n"
+            "    return layers",
+            "failed on your layers ('bool'",
+        ),
+        "train takes no mode": (
+            "def freeze(layers):\n"
+            "    layers.requires_grad_(False).eval()\n"
+            "    layers.train = lambda: layers\n"
+            "    return layers",
+            "function that takes `mode`",
+        ),
+        "eval too late": (
+            "def freeze(layers):\n"
+            "    layers.requires_grad_(False)\n"
+            "    layers.train = lambda mode=True: layers\n"
+            "    return layers.eval()",
+            "*before* you replace",
+        ),
         "no momentum": (
             "from torch import nn\n"
             "def freeze(layers):\n"

@@ -15,6 +15,11 @@ WRONG_ANSWERS = {
             '    return max(looks, key=lambda look: look["val"] + look["test"])["step"]',
             "Half of your choice",
         ),
+        "val minus test": (
+            "def checkpoint(looks):\n"
+            '    return max(looks, key=lambda look: look["val"] - look["test"])["step"]',
+            "wanted",
+        ),
         "the last": ('def checkpoint(looks):\n    return looks[-1]["step"]', "last one is honest"),
         "the worst": (
             'def checkpoint(looks):\n    return min(looks, key=lambda look: look["val"])["step"]',
