@@ -430,8 +430,8 @@ record_metric("gain/test", np.median(gains["chosen on test images"]), unit="poin
 grid = ParameterGrid(
     {
         "gamma": [2.0, 4.0],
-        "focal_weight": [0.4, 0.8],
-        "learning_rate": [3e-3, 1e-2],
+        "focal_weight": lesson.pick(smoke=[0.4], laptop=[0.4, 0.8], full=[0.4, 0.8]),
+        "learning_rate": lesson.pick(smoke=[3e-3], laptop=[3e-3, 1e-2], full=[3e-3, 1e-2]),
     }
 )
 short = lesson.pick(smoke=1, laptop=25, full=300)
