@@ -40,6 +40,22 @@ ANOMALY_SCORES = {
     "aupro": "AUPRO (.3)",
     "ap": "pixel AP",
 }
+Seeds = Annotated[list[int] | None, typer.Option(help="Seed of the training; repeatable.")]
+Size = Annotated[int, typer.Option(help="Side of the images, in pixels.")]
+Steps = Annotated[int, typer.Option(help="Batches to train on.")]
+LearningRate = Annotated[float, typer.Option(help="Highest learning rate.")]
+WeightDecay = Annotated[float, typer.Option(help="Of AdamW.")]
+Looks = Annotated[int, typer.Option(help="Looks at the validation images.", min=1)]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps or auto.")]
+Devices = Annotated[
+    str, typer.Option(help="How many GPUs, or processes on the CPU; auto: all GPUs.")
+]
+Precision = Annotated[
+    str | None, typer.Option(help="32-true or bf16-mixed; picked by device if not given.")
+]
+Out = Annotated[Path, typer.Option(help="Folder of the trainings.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+
 Scores: TypeAlias = dict[tuple[str, int], dict[str, float]]
 """Of the test images, by (loss or variant, seed)."""
 
@@ -57,33 +73,25 @@ def unet(
     loss: Annotated[
         list[str] | None, typer.Option(help=f"{', '.join(LOSS_NAMES)}; repeatable.")
     ] = None,
-    seed: Annotated[
-        list[int] | None, typer.Option(help="Seed of the training; repeatable.")
-    ] = None,
+    seed: Seeds = None,
     classes: Annotated[
         str, typer.Option(help="one: defect or not; all: each class of defect for itself.")
     ] = DEFAULT.classes,
-    size: Annotated[int, typer.Option(help="Side of the images, in pixels.")] = DEFAULT.size,
+    size: Size = DEFAULT.size,
     width: Annotated[int, typer.Option(help="Channels of the first stage.")] = DEFAULT.width,
-    steps: Annotated[int, typer.Option(help="Batches to train on.")] = DEFAULT.steps,
+    steps: Steps = DEFAULT.steps,
     batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = DEFAULT.batch_size,
-    learning_rate: Annotated[
-        float, typer.Option(help="Highest learning rate.")
-    ] = DEFAULT.learning_rate,
-    weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = DEFAULT.weight_decay,
+    learning_rate: LearningRate = DEFAULT.learning_rate,
+    weight_decay: WeightDecay = DEFAULT.weight_decay,
     split_by: Annotated[
         str, typer.Option(help="group, or image: leaks, to measure what that pretends.")
     ] = DEFAULT.split_by,
-    looks: Annotated[int, typer.Option(help="Looks at the validation images.", min=1)] = 10,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps or auto.")] = "auto",
-    devices: Annotated[
-        str, typer.Option(help="How many GPUs, or processes on the CPU; auto: all GPUs.")
-    ] = "1",
-    precision: Annotated[
-        str | None, typer.Option(help="32-true or bf16-mixed; picked by device if not given.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the trainings.")] = Path("runs/unet"),
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+    looks: Looks = 10,
+    device: Device = "auto",
+    devices: Devices = "1",
+    precision: Precision = None,
+    out: Out = Path("runs/unet"),
+    quiet: Quiet = False,
 ) -> None:
     """Train a U-Net for each loss and seed, and print the scores of the test images.
 
@@ -121,21 +129,17 @@ def memseg(
     variant: Annotated[
         list[str] | None, typer.Option(help=f"{', '.join(VARIANTS)}; repeatable.")
     ] = None,
-    seed: Annotated[
-        list[int] | None, typer.Option(help="Seed of the training; repeatable.")
-    ] = None,
+    seed: Seeds = None,
     weights: Annotated[
         str, typer.Option(help=f"Of the encoder: {', '.join(WEIGHTS)} or a file.")
     ] = MEMSEG.weights,
-    size: Annotated[int, typer.Option(help="Side of the images, in pixels.")] = MEMSEG.size,
-    steps: Annotated[int, typer.Option(help="Batches to train on.")] = MEMSEG.steps,
+    size: Size = MEMSEG.size,
+    steps: Steps = MEMSEG.steps,
     batch_size: Annotated[
         int, typer.Option(help="Images in a batch, half of them good.")
     ] = MEMSEG.batch_size,
-    learning_rate: Annotated[
-        float, typer.Option(help="Highest learning rate.")
-    ] = MEMSEG.learning_rate,
-    weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = MEMSEG.weight_decay,
+    learning_rate: LearningRate = MEMSEG.learning_rate,
+    weight_decay: WeightDecay = MEMSEG.weight_decay,
     gamma: Annotated[float, typer.Option(help="Of the focal loss.")] = MEMSEG.gamma,
     focal_weight: Annotated[
         float, typer.Option(help="Of the focal loss; L1 has the rest.")
@@ -144,16 +148,12 @@ def memseg(
     workers: Annotated[
         int, typer.Option(help="Processes that simulate anomalies.")
     ] = MEMSEG.workers,
-    looks: Annotated[int, typer.Option(help="Looks at the validation images.", min=1)] = 10,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps or auto.")] = "auto",
-    devices: Annotated[
-        str, typer.Option(help="How many GPUs, or processes on the CPU; auto: all GPUs.")
-    ] = "1",
-    precision: Annotated[
-        str | None, typer.Option(help="32-true or bf16-mixed; picked by device if not given.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the trainings.")] = Path("runs/memseg"),
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+    looks: Looks = 10,
+    device: Device = "auto",
+    devices: Devices = "1",
+    precision: Precision = None,
+    out: Out = Path("runs/memseg"),
+    quiet: Quiet = False,
 ) -> None:
     """Train MemSeg for each variant and seed, and print the scores of the test images.
 
@@ -198,9 +198,9 @@ def nearest(
     seed: Annotated[
         list[int] | None, typer.Option(help="Draws the patches that are kept; repeatable.")
     ] = None,
-    size: Annotated[int, typer.Option(help="Side of the images, in pixels.")] = MEMSEG.size,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps or auto.")] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
+    size: Size = MEMSEG.size,
+    device: Device = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Score the baseline of MemSeg, which trains nothing: the distance to the nearest patches.
 
