@@ -76,9 +76,7 @@ predict(
 # %%
 size = lesson.pick(smoke=64, laptop=96, full=256)
 few = lesson.pick(smoke=8, laptop=None, full=None)  # of each kind, in each part
-parts = open_normal_parts(
-    dataset, size=size, split_seed=seed, most=few, progress=lesson.progress
-)
+parts = open_normal_parts(dataset, size=size, split_seed=seed, most=few, progress=lesson.progress)
 test_masks = torch.stack([sample.mask for sample in parts.test.samples])
 defects = [i for i, sample in enumerate(parts.test.samples) if sample.mask.any()]
 for name in ("train", "val", "test"):
@@ -232,9 +230,7 @@ figure = plots.seed_dots(
 )
 plots.show(figure, "Three scores of the baseline and of three seeds of MemSeg")
 for metric in TITLES:
-    record_metric(
-        f"memseg/{metric}", np.median([run.scores[metric] for run in results["memseg"]])
-    )
+    record_metric(f"memseg/{metric}", np.median([run.scores[metric] for run in results["memseg"]]))
 
 # %% [markdown]
 # In the stored run MemSeg lies above the baseline in all three scores and with each of three seeds,
@@ -393,6 +389,7 @@ plots.show(figure, "Covered share of defects against false alarms for the three 
 # best mean of its three scores. We have written the same scores down, so we can see what it would
 # have gained, with not one weight changed:
 
+
 # %%
 def mean_score(look, part):
     return np.mean([look[f"{part}/{metric}"] for metric in TITLES])
@@ -449,7 +446,9 @@ for changes in grid:
     rows.append(changes | run.history.evaluations[-1])
 
 # %%
-cells = {(row["gamma"], row["focal_weight"], row["learning_rate"]): row["val/aupro"] for row in rows}
+cells = {
+    (row["gamma"], row["focal_weight"], row["learning_rate"]): row["val/aupro"] for row in rows
+}
 losses = sorted({key[:2] for key in cells})
 rates = sorted({key[2] for key in cells})
 figure = plots.heatmap(
