@@ -1,45 +1,36 @@
 """`course train`: train a network of the course without a notebook."""
 
-import json
-import os
-import statistics
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
-import torch
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from course_utils.cli_trainings import errors_told, print_table, train_all
 from course_utils.config import pick_device
 from course_utils.recipes import (
+    CHANNELS,
     LOSS_NAMES,
+    TWO_STAGE_VARIANTS,
     VARIANTS,
     WEIGHTS,
     MemSegRecipe,
-    Recipe,
     SegmentationRecipe,
-    collect_scores,
+    TwoStageRecipe,
     encoder_weights,
     open_normal_parts,
-    require_place,
-    run_in_folder,
     score_nearest_patches,
 )
-from course_utils.training import launch
 
 app = typer.Typer(help="Train a network of the course, without a notebook.", no_args_is_help=True)
-DEFAULT, MEMSEG = SegmentationRecipe(), MemSegRecipe()
+DEFAULT, MEMSEG, TWO_STAGE = SegmentationRecipe(), MemSegRecipe(), TwoStageRecipe()
 ANOMALY_SCORES = {
     "image_auroc": "image AUROC",
     "pixel_auroc": "pixel AUROC",
     "aupro": "AUPRO (.3)",
     "ap": "pixel AP",
 }
+DETECTION_SCORES = {"ap": "AP", "fp": "false alarms", "fn": "misses"}
 Seeds = Annotated[list[int] | None, typer.Option(help="Seed of the training; repeatable.")]
 Size = Annotated[int, typer.Option(help="Side of the images, in pixels.")]
 Steps = Annotated[int, typer.Option(help="Batches to train on.")]
@@ -55,9 +46,6 @@ Precision = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="Folder of the trainings.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
-
-Scores: TypeAlias = dict[tuple[str, int], dict[str, float]]
-"""Of the test images, by (loss or variant, seed)."""
 
 
 @app.callback()
@@ -111,14 +99,14 @@ def unet(
         "weight_decay": weight_decay,
         "split_by": split_by,
     }
-    with _errors_told(out, "--batch-size, --size or --width"):
+    with errors_told(out, "--batch-size, --size or --width"):
         recipes = {
             key: SegmentationRecipe(loss=key[0], seed=key[1], **settings)
             for key in product(names, seeds)
         }
-        scores = _train_all(recipes, out, looks, quiet, device, devices, precision)
+        scores = train_all(recipes, out, looks, quiet, device, devices, precision)
     shown = {"iou": "IoU", "dice": "Dice", "ap": "AP"}
-    _print_table(scores, "loss", LOSS_NAMES, shown, data, out)
+    print_table(scores, "loss", LOSS_NAMES, shown, data, out)
 
 
 @app.command()
@@ -176,14 +164,14 @@ def memseg(
         "memory_size": memory_size,
         "workers": workers,
     }
-    with _errors_told(out, "--batch-size or --size"):
+    with errors_told(out, "--batch-size or --size"):
         recipes = {
             key: MemSegRecipe(variant=key[0], seed=key[1], **settings)
             for key in product(names, seeds)
         }
-        scores = _train_all(recipes, out, looks, quiet, device, devices, precision)
+        scores = train_all(recipes, out, looks, quiet, device, devices, precision)
     titles = {name: one.title for name, one in VARIANTS.items()}
-    _print_table(scores, "variant", titles, ANOMALY_SCORES, data, out)
+    print_table(scores, "variant", titles, ANOMALY_SCORES, data, out)
 
 
 @app.command()
@@ -209,7 +197,7 @@ def nearest(
     """
     names = list(dict.fromkeys(weights or [MEMSEG.weights]))
     seeds = list(dict.fromkeys(seed or [MEMSEG.seed]))
-    with _errors_told(None, "--size"):
+    with errors_told(None, "--size"):
         recipes = {
             key: MemSegRecipe(data=data, weights=key[0], seed=key[1], size=size)
             for key in product(names, seeds)
@@ -222,107 +210,85 @@ def nearest(
             )[0]
             for key, recipe in recipes.items()
         }
-    _print_table(scores, "weights", {name: name for name in names}, ANOMALY_SCORES, data, None)
+    print_table(scores, "weights", {name: name for name in names}, ANOMALY_SCORES, data, None)
 
 
-@contextmanager
-def _errors_told(out: Path | None, to_lower: str) -> Iterator[None]:
-    """Tell an error in one line, with the exit status that belongs to it."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        kept = (
-            f" {out} keeps what was done: give the same command again to go on from there"
-            if out
-            else ""
-        )
-        Console(stderr=True, soft_wrap=True).print(f"stopped.{kept}", style="yellow", markup=False)
-        raise typer.Exit(130) from None
-    except (ValueError, OSError, MemoryError) as error:
-        raise _failure(error, 2) from None
-    except torch.OutOfMemoryError as error:
-        reason = str(error).splitlines()[0]
-        raise _failure(f"{reason} Lower {to_lower}.", 1) from None
-    except FloatingPointError as error:
-        raise _failure(error, 1) from None
-
-
-def _train_all(
-    recipes: Mapping[tuple[str, int], Recipe],
-    out: Path,
-    looks: int,
-    quiet: bool,
-    device: str,
-    devices: str,
-    precision: str | None,
-) -> Scores:
-    """Train by each recipe in OUT/NAME/seed_N, all of them checked before the first begins."""
-    where = pick_device(device)
-    folders = {key: out / key[0] / f"seed_{key[1]}" for key in recipes}
-    _require_rows(out / "scores.json")
-    for key, recipe in recipes.items():
-        require_place(folders[key], recipe)
-    scores: Scores = {}
-    for key, recipe in recipes.items():
-        scores[key] = launch(
-            run_in_folder,
-            recipe,
-            folders[key],
-            looks,
-            not quiet,
-            devices=int(devices) if devices.isdecimal() else devices,
-            device=where,
-            precision=precision,
-        )
-        _write_scores(out)
-    return scores
-
-
-def _failure(message: object, code: int) -> typer.Exit:
-    Console(stderr=True, soft_wrap=True).print(f"error: {message}", style="red", markup=False)
-    return typer.Exit(code)
-
-
-def _require_rows(file: Path) -> None:
-    """Raise `FileExistsError` if a file that is not ours stands where the scores will go."""
-    if not file.exists():
-        return
-    try:
-        rows = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        rows = None
-    if not isinstance(rows, list) or any("data" not in row or "seed" not in row for row in rows):
-        raise FileExistsError(f"{file} is no list of scores of trainings: choose another --out")
-
-
-def _write_scores(out: Path) -> None:
-    draft = out / "scores.json.part"
-    draft.write_text(json.dumps(collect_scores(out), indent=2) + "\n", encoding="utf-8")
-    os.replace(draft, out / "scores.json")
-
-
-def _print_table(
-    scores: Scores,
-    heading: str,
-    titles: Mapping[str, str],
-    shown: Mapping[str, str],
-    data: str,
-    out: Path | None,
+@app.command("two-stage")
+def two_stage(
+    data: Annotated[
+        str, typer.Option(help="Data set: synthetic, kolektor_sdd, magnetic_tile, folder:PATH.")
+    ] = TWO_STAGE.data,
+    variant: Annotated[
+        list[str] | None, typer.Option(help=f"{', '.join(TWO_STAGE_VARIANTS)}; repeatable.")
+    ] = None,
+    seed: Seeds = None,
+    fold: Annotated[
+        int, typer.Option(help="Of KolektorSDD: 1, 2 or 3 is the test part; 0: no folds.")
+    ] = TWO_STAGE.fold,
+    height: Annotated[int, typer.Option(help="Of the images, in pixels.")] = TWO_STAGE.height,
+    width: Annotated[int, typer.Option(help="Of the images, in pixels.")] = TWO_STAGE.width,
+    channels: Annotated[str, typer.Option(help=f"{' or '.join(CHANNELS)}.")] = TWO_STAGE.channels,
+    epochs: Annotated[
+        int, typer.Option(help="Passes: all defective images and as many good ones.")
+    ] = TWO_STAGE.epochs,
+    batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = TWO_STAGE.batch_size,
+    optimiser: Annotated[
+        str, typer.Option(help="sgd, at one rate, or adamw, with a rise and fall.")
+    ] = TWO_STAGE.optimiser,
+    learning_rate: LearningRate = TWO_STAGE.learning_rate,
+    weight_decay: Annotated[float, typer.Option(help="Of the optimiser.")] = TWO_STAGE.weight_decay,
+    delta: Annotated[float, typer.Option(help="Weight of the decision's loss.")] = TWO_STAGE.delta,
+    power: Annotated[float, typer.Option(help="Of the distance weights.")] = TWO_STAGE.power,
+    positive_weight: Annotated[
+        float, typer.Option(help="Weight of the innermost pixel of a defect.")
+    ] = TWO_STAGE.positive_weight,
+    dilate: Annotated[
+        int, typer.Option(help="Side of the square by which masks grow; odd.")
+    ] = TWO_STAGE.dilate,
+    masks: Annotated[
+        str, typer.Option(help="exact, or ellipse: what is learnt from.")
+    ] = TWO_STAGE.masks,
+    segmented: Annotated[
+        int, typer.Option(help="Defective images that teach with their masks; -1: all.")
+    ] = TWO_STAGE.segmented,
+    looks: Looks = 10,
+    device: Device = "auto",
+    devices: Devices = "1",
+    precision: Precision = None,
+    out: Out = Path("runs/two_stage"),
+    quiet: Quiet = False,
 ) -> None:
-    names = list(dict.fromkeys(name for name, _ in scores))
-    seeds = len(scores) // len(names)
-    title = f"{escape(data)}, test images" + (
-        f", median of {seeds} seeds (range)" if seeds > 1 else ""
-    )
-    table = Table(heading, *shown.values(), title=title)
-    for name in names:
-        cells = []
-        for score in shown:
-            values = [found[score] for (one, _), found in scores.items() if one == name]
-            cell = f"{statistics.median(values):.3f}"
-            cells.append(cell + (f" ({min(values):.3f}-{max(values):.3f})" if seeds > 1 else ""))
-        table.add_row(titles[name], *cells)
-    console = Console(soft_wrap=True)
-    console.print(table)
-    if out:
-        console.print(f"pictures, curves and checkpoints: {out}", highlight=False, markup=False)
+    """Train the two-stage network for each variant and seed, and print the test images' scores.
+
+    Each training has a folder OUT/VARIANT/seed_N. Stopped at any moment, it goes on when the same
+    command is given again. OUT/scores.json lists all trainings that are finished in OUT. Each fold
+    wants an OUT of its own.
+    """
+    names = list(dict.fromkeys(variant or [TWO_STAGE.variant]))
+    seeds = list(dict.fromkeys(seed or [TWO_STAGE.seed]))
+    settings: dict[str, Any] = {
+        "data": data,
+        "fold": fold,
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "optimiser": optimiser,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "delta": delta,
+        "power": power,
+        "positive_weight": positive_weight,
+        "dilate": dilate,
+        "masks": masks,
+        "segmented": segmented,
+    }
+    with errors_told(out, "--batch-size, --height or --width"):
+        recipes = {
+            key: TwoStageRecipe(variant=key[0], seed=key[1], **settings)
+            for key in product(names, seeds)
+        }
+        scores = train_all(recipes, out, looks, quiet, device, devices, precision)
+    titles = {name: one.title for name, one in TWO_STAGE_VARIANTS.items()}
+    print_table(scores, "variant", titles, DETECTION_SCORES, data, out)

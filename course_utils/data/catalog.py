@@ -1,7 +1,6 @@
-"""Every data set of the course by its name."""
+"""Open every data set of the course by its name."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from inspect import signature
 from operator import index as whole_number
 from pathlib import Path
@@ -10,52 +9,20 @@ from typing import Any, Literal
 import numpy as np
 
 from course_utils.config import MAX_SEED, data_root
-from course_utils.data.dataset_info import DatasetInfo
-from course_utils.data.image_mask_dataset import Entry, ImageMaskDataset, ImageSet
+from course_utils.data.folds import split_by_fold
+from course_utils.data.image_mask_dataset import ImageMaskDataset, ImageSet
+from course_utils.data.known_datasets import DATASETS, READERS, SYNTHETIC
 from course_utils.data.readers.folder import read_folder
-from course_utils.data.readers.magnetic_tile import (
-    MAGNETIC_TILE,
-    list_magnetic_tile,
-    read_magnetic_tile,
-)
 from course_utils.data.readers.mvtec_ad import (
     MVTEC_AD,
-    list_mvtec_ad_category,
     mvtec_ad_categories,
     read_mvtec_ad,
-)
-from course_utils.data.readers.steel import (
-    SD_SALIENCY_900,
-    list_sd_saliency_900,
-    read_sd_saliency_900,
 )
 from course_utils.data.samples import DefectDataset
 from course_utils.data.selection import Selection
 from course_utils.data.splits import SPLIT_NAMES, group_split
 from course_utils.data.synthetic import SyntheticSurfaces
 
-SYNTHETIC = DatasetInfo(
-    name="synthetic",
-    title="Synthetic surfaces",
-    class_names=SyntheticSurfaces.class_names,
-    licence="made by this course, Apache-2.0",
-    page="",
-    layout="",
-)
-DATASETS: dict[str, DatasetInfo] = {
-    info.name: info for info in (SYNTHETIC, MAGNETIC_TILE, SD_SALIENCY_900, MVTEC_AD)
-}
-"""The data sets by name. `mvtec_ad` is opened by category, as `mvtec_ad/bottle`; `folder:<path>`
-opens a person's own images."""
-
-_READERS: dict[str, Callable[[Path], ImageSet]] = {
-    MAGNETIC_TILE.name: read_magnetic_tile,
-    SD_SALIENCY_900.name: read_sd_saliency_900,
-}
-_LISTS: dict[str, Callable[[Path], list[Entry]]] = {
-    MAGNETIC_TILE.name: list_magnetic_tile,
-    SD_SALIENCY_900.name: list_sd_saliency_900,
-}
 _FOLDER_PREFIX = "folder:"
 _SYNTHETIC_OPTIONS = [
     option
@@ -86,8 +53,10 @@ def open_dataset(
     the authors chose the test part, it is theirs whatever `split_by` says. `split_note` says how
     it was done.
 
-    Options: `cache=True` keeps images on disk in memory once they were read; those of the
-    synthetic set are the arguments of `SyntheticSurfaces`.
+    Options: `cache=True` keeps images on disk in memory once they were read. `fold=1`, 2 or 3, of
+    `kolektor_sdd` only, makes that fold the test part and takes a fifth of the others for
+    validation (see `split_by_fold`); "all" is all images nevertheless. Those of the synthetic set
+    are the arguments of `SyntheticSurfaces`.
 
     Raises `ValueError` for an unknown name, split or option, a `seed` that is no whole number in
     0 .. 2**32 - 1, and files that do not fit the layout; `FileNotFoundError` with the way to get it
@@ -102,58 +71,16 @@ def open_dataset(
         raise ValueError(f'split_by must be "group" or "image", got {split_by!r}')
     height_width = _checked_size(size)
     seed = _checked_seed(seed)
-    known = _SYNTHETIC_OPTIONS if name == SYNTHETIC.name else ("cache",)
+    known = _options(name)
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(f"{name} has no option {unknown[0]!r}: it has {', '.join(known)}")
     if name == SYNTHETIC.name:
         return _open_synthetic(split, split_by, size=height_width, seed=seed, **options)
+    fold = _checked_fold(name, options.pop("fold", None), split_by)
     image_set = _read(name, root)
-    indices, note = _choose(image_set, split, seed, split_by)
+    indices, note = _choose(image_set, split, seed, split_by, fold)
     return ImageMaskDataset(image_set, indices, size=height_width, split_note=note, **options)
-
-
-@dataclass(frozen=True)
-class FoundDataset:
-    """What lies in the folder of one data set."""
-
-    info: DatasetInfo
-    folder: Path
-    images: int
-    """0 if the set is not there or not complete."""
-    problem: str
-    """Why the set cannot be opened; empty if it can."""
-
-
-def find_datasets(root: str | Path | None = None) -> dict[str, FoundDataset]:
-    """Look for each data set that lives on disk, opening no image. By default in `data_root()`.
-
-    Each set that can be opened stands under the name by which `open_dataset` opens it, so those
-    categories of MVTec AD that are there stand one by one.
-
-    >>> find_datasets("/nowhere")["magnetic_tile"].images
-    0
-    """
-    place = data_root(root)
-    found = {
-        name: _look(DATASETS[name], place, "", list_entries)
-        for name, list_entries in _LISTS.items()
-    }
-    for category in mvtec_ad_categories(MVTEC_AD.folder(place)) or [""]:
-        name = "/".join(filter(None, (MVTEC_AD.name, category)))
-        found[name] = _look(MVTEC_AD, place, category, list_mvtec_ad_category)
-    return found
-
-
-def _look(
-    info: DatasetInfo, place: Path, part: str, list_entries: Callable[[Path], list[Entry]]
-) -> FoundDataset:
-    images, problem = 0, ""
-    try:
-        images = len(list_entries(info.require_folder(place) / part))
-    except (ValueError, FileNotFoundError) as error:
-        problem = str(error)
-    return FoundDataset(info, info.folder(place) / part, images, problem)
 
 
 def _read(name: str, root: str | Path | None) -> ImageSet:
@@ -163,10 +90,10 @@ def _read(name: str, root: str | Path | None) -> ImageSet:
     family, _, category = name.partition("/")
     if family == MVTEC_AD.name:
         return read_mvtec_ad(_category_folder(category, root))
-    if name not in _READERS:
+    if name not in READERS:
         known = ", ".join(DATASETS)
         raise ValueError(f"data set {name!r} is unknown: choose one of {known}, or folder:<path>")
-    return _READERS[name](DATASETS[name].require_folder(data_root(root)))
+    return READERS[name](DATASETS[name].require_folder(data_root(root)))
 
 
 def _category_folder(category: str, root: str | Path | None) -> Path:
@@ -183,12 +110,15 @@ def _category_folder(category: str, root: str | Path | None) -> Path:
 
 
 def _choose(
-    image_set: ImageSet, split: str, seed: int, split_by: SplitBy
+    image_set: ImageSet, split: str, seed: int, split_by: SplitBy, fold: int | None
 ) -> tuple[np.ndarray, str]:
     """Return the indices of `split` and the sentence that says how it was made."""
     count = len(image_set.entries)
     if split == "all":
         return np.arange(count), f"All {count} images, no split."
+    if fold is not None:
+        parts, note = split_by_fold(image_set, fold, seed=seed)
+        return parts[SPLIT_NAMES.index(split)], note + _missing_classes(image_set, parts)
     if image_set.published_test is not None:
         return _choose_published(image_set, image_set.published_test, split, seed)
     units = image_set.groups if split_by == "group" else np.arange(count)
@@ -247,6 +177,26 @@ def _open_synthetic(split: str, split_by: SplitBy, *, seed: int, **options: Any)
     groups = np.array([part.describe(index).group for part in parts for index in range(len(part))])
     note = _leak_note(groups, chosen, "all shots of one surface")
     return Selection(parts, np.sort(chosen[SPLIT_NAMES.index(split)]), split_note=note)
+
+
+def _options(name: str) -> Sequence[str]:
+    if name == SYNTHETIC.name:
+        return _SYNTHETIC_OPTIONS
+    return ("cache", "fold") if name in DATASETS and DATASETS[name].folds else ("cache",)
+
+
+def _checked_fold(name: str, fold: Any, split_by: SplitBy) -> int | None:
+    if fold is None:
+        return None
+    count = DATASETS[name].folds
+    wrong = isinstance(fold, bool) or not isinstance(fold, int | np.integer)
+    if wrong or not 1 <= fold <= count:
+        raise ValueError(f"fold of {name} must be a whole number in 1..{count}, got {fold!r}")
+    if split_by != "group":
+        raise ValueError(
+            f"a fold of {name} holds whole groups: leave fold out, or split_by={split_by!r}"
+        )
+    return int(fold)
 
 
 def _checked_seed(seed: int) -> int:

@@ -19,6 +19,8 @@ class DatasetInfo:
     """What lies where, seen from its folder; empty if it needs no disk."""
     remark: str = ""
     """What to keep in mind when judging results."""
+    folds: int = 0
+    """How many folds it has for cross-validation; 0: none."""
 
     def folder(self, root: Path) -> Path:
         """Return where the set lies, or would lie, under the data root."""

@@ -27,6 +27,16 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Folds:
+    """A division of a set into parts, each of which is tested once."""
+
+    test_fold: np.ndarray
+    """(number of entries,): the fold, from 1, in which each entry is tested."""
+    origin: str
+    """Whose folds these are, for people: `"the authors'"`."""
+
+
+@dataclass(frozen=True)
 class ImageSet:
     """What a reader finds in a folder: all entries, before any split."""
 
@@ -41,6 +51,8 @@ class ImageSet:
     """Entry to uint8 classes, (H, W), at the size of the file; importable, so that it pickles."""
     published_test: np.ndarray | None = None
     """(len(entries),) bool: the test part that its authors chose; None: they chose none."""
+    folds: Folds | None = None
+    """Folds for cross-validation; None: the set has none."""
 
     def __post_init__(self) -> None:
         twice = [name for name, n in Counter(e.name for e in self.entries).items() if n > 1]

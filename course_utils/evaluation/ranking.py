@@ -90,11 +90,13 @@ def average_precision(scores: Values, target: Values) -> float:
 
 
 def trapezoid_average_precision(scores: Values, target: Values) -> float:
-    """Return the area under the straight lines between the points of the PR curve: optimistic.
+    """Return the area under the straight lines between the points of the PR curve.
 
-    Some published numbers are this area. Straight lines promise precisions between two points
-    that no threshold reaches, most of all where scores tie. Use `average_precision`; this one is
-    here to compare with them. Source of the warning: Davis and Goadrich, 2006.
+    Some published numbers are this area. Where scores tie, it is optimistic: a straight line
+    across a tie promises precisions that no threshold reaches. Where none tie, it is at most
+    the step rule's: each defect that is found raises the precision, and the line lies below the
+    step. Use `average_precision`; this one is here to compare with them. Source of the warning:
+    Davis and Goadrich, 2006.
 
     Raises `ValueError` as `average_precision` does.
 

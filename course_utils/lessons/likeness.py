@@ -38,7 +38,7 @@ def as_array(value: Any) -> np.ndarray | None:
         return None
     try:
         array = np.asarray(value)
-    except ValueError:  # ragged
+    except (ValueError, RuntimeError):  # ragged, or a list of tensors that want a gradient
         return None
     return array.astype(np.float64) if array.dtype.kind in "biuf" else None
 

@@ -8,6 +8,7 @@ from course_utils.losses.focal import (
 )
 from course_utils.losses.memseg import MemSegLoss, memseg_loss
 from course_utils.losses.overlap import DiceLoss, TverskyLoss, dice_loss, tversky_loss
+from course_utils.losses.two_stage import TwoStageLoss, TwoStageTarget, two_stage_loss
 from course_utils.losses.weighted import WeightedCrossEntropy, weighted_cross_entropy
 
 __all__ = [
@@ -16,11 +17,14 @@ __all__ = [
     "MemSegLoss",
     "SoftmaxFocalLoss",
     "TverskyLoss",
+    "TwoStageLoss",
+    "TwoStageTarget",
     "WeightedCrossEntropy",
     "binary_focal_loss",
     "dice_loss",
     "memseg_loss",
     "softmax_focal_loss",
     "tversky_loss",
+    "two_stage_loss",
     "weighted_cross_entropy",
 ]

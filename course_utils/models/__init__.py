@@ -14,6 +14,7 @@ from course_utils.models.nearest_patches import NearestPatches
 from course_utils.models.receptive_field import influence, receptive_field_side
 from course_utils.models.resnet_encoder import ResNetEncoder
 from course_utils.models.small import SmallSegmenter
+from course_utils.models.two_stage import FeatureNorm, TwoStageNet, TwoStageOutput
 from course_utils.models.unet import UNet
 from course_utils.models.unet_stages import Stage, UNetStages, measure_stages
 
@@ -21,6 +22,7 @@ __all__ = [
     "CascadedAutoencoder",
     "CompactDefectCNN",
     "CoordinateAttention",
+    "FeatureNorm",
     "MemSeg",
     "MemoryBank",
     "MultiScaleFeatureFusion",
@@ -29,6 +31,8 @@ __all__ = [
     "SegmentationAutoencoder",
     "SmallSegmenter",
     "Stage",
+    "TwoStageNet",
+    "TwoStageOutput",
     "UNet",
     "UNetStages",
     "double_convolution",

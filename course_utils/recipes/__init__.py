@@ -1,6 +1,8 @@
 """Whole trainings, from the name of a data set to its scores: what notebooks and commands share."""
 
 from course_utils.recipes.anomaly_scores import score_anomalies
+from course_utils.recipes.detection_parts import labels_of, open_detection_parts
+from course_utils.recipes.detection_scores import score_detection
 from course_utils.recipes.memseg import (
     VARIANTS,
     WEIGHTS,
@@ -33,9 +35,23 @@ from course_utils.recipes.segmentation_scores import (
     iou_by_kind,
     score_segmentation,
 )
+from course_utils.recipes.two_stage import (
+    TwoStageTraining,
+    predict_two_stage,
+    train_two_stage,
+    two_stage_batches,
+)
+from course_utils.recipes.two_stage_settings import (
+    CHANNELS,
+    TWO_STAGE_VARIANTS,
+    TwoStageRecipe,
+    TwoStageVariant,
+)
 
 __all__ = [
+    "CHANNELS",
     "LOSS_NAMES",
+    "TWO_STAGE_VARIANTS",
     "VARIANTS",
     "WEIGHTS",
     "MemSegRecipe",
@@ -45,22 +61,31 @@ __all__ = [
     "Recipe",
     "Segmentation",
     "SegmentationRecipe",
+    "TwoStageRecipe",
+    "TwoStageTraining",
+    "TwoStageVariant",
     "Variant",
     "choose_threshold",
     "collect_scores",
     "decide",
     "encoder_weights",
     "iou_by_kind",
+    "labels_of",
+    "open_detection_parts",
     "open_normal_parts",
     "open_parts",
+    "predict_two_stage",
     "read_scores",
     "require_place",
     "run_in_folder",
     "score_anomalies",
+    "score_detection",
     "score_nearest_patches",
     "score_segmentation",
     "segmentation_loss",
     "simulator",
     "train_memseg",
     "train_segmentation",
+    "train_two_stage",
+    "two_stage_batches",
 ]

@@ -24,6 +24,11 @@ def open_parts(recipe: MemSegRecipe, *, progress: bool) -> NormalParts:
     return open_images(recipe, progress=progress)
 
 
+def steps(recipe: MemSegRecipe, parts: NormalParts) -> int:
+    """Return how many batches the training takes."""
+    return recipe.steps
+
+
 def train(
     recipe: MemSegRecipe,
     parts: NormalParts,

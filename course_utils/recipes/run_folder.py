@@ -17,12 +17,17 @@ from lightning_fabric import Fabric
 from matplotlib.figure import Figure
 
 from course_utils.plots import as_png
-from course_utils.recipes import memseg_procedure, segmentation_procedure
+from course_utils.recipes import (
+    memseg_procedure,
+    segmentation_procedure,
+    two_stage_procedure,
+)
 from course_utils.recipes.memseg import MemSegRecipe
 from course_utils.recipes.segmentation import SegmentationRecipe
+from course_utils.recipes.two_stage_settings import TwoStageRecipe
 from course_utils.training import Checkpoint
 
-Recipe: TypeAlias = SegmentationRecipe | MemSegRecipe
+Recipe: TypeAlias = SegmentationRecipe | MemSegRecipe | TwoStageRecipe
 RECIPE, SCORES, CHECKPOINT, LOCK = "recipe.json", "scores.json", "checkpoint.pt", ".training.lock"
 
 
@@ -34,6 +39,9 @@ class Procedure(Protocol):
 
     def open_parts(self, recipe: Any, *, progress: bool) -> Any:
         """Read the images."""
+
+    def steps(self, recipe: Any, parts: Any) -> int:
+        """Return how many batches the training takes."""
 
     def train(
         self,
@@ -82,12 +90,13 @@ def run_in_folder(
     fabric.barrier()
     if (folder / SCORES).exists():
         return read_scores(folder)
-    procedure = _procedure(recipe)
+    procedure = _PROCEDURES[type(recipe)]
     parts = _read_once(procedure.only_images(recipe), progress and fabric.is_global_zero)
+    steps = procedure.steps(recipe, parts)
     with _held(folder) if fabric.is_global_zero else nullcontext():
         if fabric.is_global_zero:
             require_place(folder, recipe)  # whoever held it until now may have used it
-            _require_looks(folder, recipe, looks)
+            _require_looks(folder, steps, looks)
             _write(folder / RECIPE, json.dumps(asdict(recipe), indent=2) + "\n")
         fabric.barrier()
         started = perf_counter()
@@ -96,7 +105,7 @@ def run_in_folder(
             parts,
             fabric=fabric,
             folder=folder,
-            evaluate_every=_steps_between(recipe, looks),
+            evaluate_every=math.ceil(steps / looks),
             progress=progress,
         )
         if fabric.is_global_zero:
@@ -181,7 +190,7 @@ def collect_scores(out: Path) -> list[dict[str, Any]]:
 
 @lru_cache(maxsize=1)  # losses, variants and seeds of one command share their images
 def _read_once(recipe: Recipe, progress: bool) -> Any:
-    return _procedure(recipe).open_parts(recipe, progress=progress)
+    return _PROCEDURES[type(recipe)].open_parts(recipe, progress=progress)
 
 
 @contextmanager
@@ -197,24 +206,23 @@ def _held(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _procedure(recipe: Recipe) -> Procedure:
-    return memseg_procedure if isinstance(recipe, MemSegRecipe) else segmentation_procedure
+_PROCEDURES: dict[type, Procedure] = {
+    SegmentationRecipe: segmentation_procedure,
+    MemSegRecipe: memseg_procedure,
+    TwoStageRecipe: two_stage_procedure,
+}
 
 
-def _steps_between(recipe: Recipe, looks: int) -> int:
-    return math.ceil(recipe.steps / looks)
-
-
-def _require_looks(folder: Path, recipe: Recipe, looks: int) -> None:
+def _require_looks(folder: Path, steps: int, looks: int) -> None:
     # `fit` refuses this, too, but knows nothing of looks.
     if not (folder / CHECKPOINT).exists():
         return
     every = Checkpoint.load(folder / CHECKPOINT).settings.get("evaluate_every")
-    if every and every != _steps_between(recipe, looks):
+    if every and every != math.ceil(steps / looks):
         raise ValueError(
             f"{folder} holds a training that looks at the validation images every {every} steps, "
-            f"and looks={looks} asks for every {_steps_between(recipe, looks)}: go on with "
-            f"looks={math.ceil(recipe.steps / every)} (--looks), or choose another folder"
+            f"and looks={looks} asks for every {math.ceil(steps / looks)}: go on with "
+            f"looks={math.ceil(steps / every)} (--looks), or choose another folder"
         )
 
 

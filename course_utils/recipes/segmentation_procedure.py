@@ -19,7 +19,7 @@ from course_utils.recipes.segmentation import (
 )
 from course_utils.recipes.segmentation_scores import decide, iou_by_kind
 
-__all__ = ["only_images", "open_parts", "pictures", "report", "train", "with_defects"]
+__all__ = ["only_images", "open_parts", "pictures", "report", "steps", "train", "with_defects"]
 
 PICTURES = 8
 IMAGE_SETTINGS = ("data", "classes", "size", "split_seed", "split_by")
@@ -28,6 +28,11 @@ IMAGE_SETTINGS = ("data", "classes", "size", "split_seed", "split_by")
 def only_images(recipe: SegmentationRecipe) -> SegmentationRecipe:
     """Return a recipe that differs from the default in what decides the images alone."""
     return SegmentationRecipe(**{name: getattr(recipe, name) for name in IMAGE_SETTINGS})
+
+
+def steps(recipe: SegmentationRecipe, parts: Parts) -> int:
+    """Return how many batches the training takes."""
+    return recipe.steps
 
 
 def train(

@@ -14,19 +14,31 @@ from course_utils.training.random_states import (
     random_states,
     set_random_states,
 )
+from course_utils.training.tensors import Tensors, tensors_in
 
 PARTS = ("batch_sampler", "sampler", "dataset", "transform", "collate_fn")
 """Attributes of a loader, and of what these are, that may draw random numbers or have a state."""
 
 
 class Batch(Protocol):
-    """What `fit` needs of a batch; a collated `Sample` has it."""
+    """What `fit` needs of a batch; a collated `Sample` has it.
+
+    What the network is to find is its `target`, a tensor or a tuple of tensors, or else its `mask`.
+    """
 
     @property
     def image(self) -> Tensor: ...
 
-    @property
-    def mask(self) -> Tensor: ...
+
+def target_of(batch: Batch) -> Tensors:
+    """Return what a network is to find in the images of a batch.
+
+    >>> from types import SimpleNamespace
+    >>> target_of(SimpleNamespace(image=torch.rand(2, 1, 4, 4), mask=torch.ones(2))).sum()
+    tensor(2.)
+    """
+    found: Tensors = batch.target if hasattr(batch, "target") else getattr(batch, "mask")  # noqa: B009
+    return found
 
 
 class BatchStream:
@@ -37,7 +49,7 @@ class BatchStream:
     loads the batches that were used once more, each with the random states it had then, and puts
     back the random states of the noted moment. This takes at most the loading time of one pass.
     Where random numbers are drawn on the CPU, a place grows by some 5 kB per batch of a pass.
-    A checksum of the images and masks of the pass tells whether the batches are the same again.
+    A checksum of the images and targets of the pass tells whether the batches are the same again.
 
     What must be put back besides Python's, NumPy's and torch's global generators:
 
@@ -234,8 +246,8 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _checksum(batch: Batch, before: int) -> int:
-    """The CRC-32 of the images and masks of all batches so far."""
-    for tensor in (batch.image, batch.mask):
+    """The CRC-32 of the images and targets of all batches so far."""
+    for tensor in tensors_in((batch.image, target_of(batch))):
         flat = tensor.detach().cpu().contiguous().flatten()
         before = zlib.crc32(flat.view(torch.uint8).numpy().data, before)
     return before

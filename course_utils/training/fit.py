@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -13,6 +14,7 @@ from course_utils.training.batch_stream import Batch, BatchStream
 from course_utils.training.devices import make_fabric
 from course_utils.training.history import History
 from course_utils.training.interrupts import StepInterrupts
+from course_utils.training.optimisers import Optimiser, make_optimiser
 from course_utils.training.resume import agreed_settings, count, resume_run, save_run
 from course_utils.training.run import Run
 from course_utils.training.scalars import ScalarLog
@@ -22,9 +24,10 @@ from course_utils.training.shared_batches import SharedBatches, draw_apart
 def fit(
     model: nn.Module,
     batches: Iterable[Batch],
-    loss_function: Callable[[Tensor, Tensor], Tensor],
+    loss_function: Callable[[Any, Any], Tensor],
     *,
     steps: int,
+    optimiser: Optimiser = "adamw",
     learning_rate: float = 1e-2,
     weight_decay: float = 1e-4,
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
@@ -43,7 +46,7 @@ def fit(
     """Train `model` in place for a number of steps and return what happened.
 
     AdamW with one rise and fall of the learning rate (`OneCycleLR`: warm-up over the first 20 %,
-    then cosine), channels-last memory, and bf16 where the device is fast at it.
+    then cosine) or plain SGD, channels-last memory, and bf16 where the device is fast at it.
 
     With a `checkpoint`, a run that was stopped at any moment, even by `kill -9` or a power cut,
     goes on when the same program is started again. On the CPU, with the same number of threads,
@@ -52,12 +55,14 @@ def fit(
     Ctrl-C saves after the step at work. A checkpoint never holds weights that are not finite.
 
     Args:
-        model: takes images (N, C, H, W) and returns logits.
-        batches: batches with `.image` and `.mask`, such as a `DataLoader` of a defect data set;
-            started anew whenever it runs out. Several devices share each batch.
-        loss_function: takes `(logits, mask)`, the logits in float32, and returns a scalar. If it
-            changes from call to call, it is a module whose buffers hold what changes.
+        model: takes images (N, C, H, W) and returns logits, or a tuple of several.
+        batches: batches with `.image`, and with `.target` (a tensor, or a tuple of them) or
+            `.mask`, such as a `DataLoader` of a defect data set; started anew whenever it runs
+            out. Several devices share each batch.
+        loss_function: takes `(logits, target)`, the logits in float32, and returns a scalar. If
+            it changes from call to call, it is a module whose buffers hold what changes.
         steps: number of batches to train on.
+        optimiser: `"adamw"`, or `"sgd"`: without momentum, at one learning rate throughout.
         learning_rate: the highest of the schedule.
         evaluate: called with the model (in eval mode, without gradients) every `evaluate_every`
             steps and after the last; returns metrics by name. Of several processes, the first
@@ -92,17 +97,13 @@ def fit(
     elif device != "auto" or precision is not None:
         raise ValueError("fabric brings its device and precision: give these to launch instead")
     path = None if checkpoint is None else Path(checkpoint)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        max_lr=learning_rate,
-        total_steps=steps + 1,
-        # It divides by the length of the rise less one step, which .2 makes zero for 4 steps.
-        pct_start=0.25 if steps == 4 else 0.2,
+    stepper, schedule = make_optimiser(
+        optimiser, model, steps=steps, learning_rate=learning_rate, weight_decay=weight_decay
     )
     agreed = agreed_settings(
         settings,
         steps=steps,
+        optimiser=optimiser,
         learning_rate=float(learning_rate),
         weight_decay=float(weight_decay),
         evaluate=evaluate is not None,
@@ -118,7 +119,7 @@ def fit(
     source = batches if fabric.world_size == 1 else SharedBatches(batches, fabric)
     stream = BatchStream(source, fabric.device, notes=path is not None)
     model.to(memory_format=torch.channels_last)
-    wrapped, stepper = fabric.setup(model, optimiser)
+    wrapped, stepper = fabric.setup(model, stepper)
     run = Run(model, wrapped, loss_function, stepper, schedule, stream, fabric, agreed)
     if path:
         resume_run(run, path)

@@ -8,9 +8,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from course_utils.training.batch_stream import Batch, BatchStream
+from course_utils.training.batch_stream import Batch, BatchStream, target_of
 from course_utils.training.history import History
 from course_utils.training.random_states import random_states, set_random_states
+from course_utils.training.tensors import in_float32, tensors_in
 
 
 @dataclass
@@ -20,7 +21,7 @@ class Run:
     model: nn.Module
     wrapped: nn.Module
     """The model as Fabric runs it: on its device, in its precision, with shared gradients."""
-    loss_function: Callable[[Tensor, Tensor], Tensor]
+    loss_function: Callable[[Any, Any], Tensor]
     optimiser: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     stream: BatchStream
@@ -40,10 +41,11 @@ class Run:
     def train_step(self, batch: Batch) -> None:
         """Forward, loss, backward, step; the history holds the average loss of all devices."""
         self.wrapped.train()
-        image, mask = self.fabric.to_device((batch.image, batch.mask))
-        logits = self.wrapped(image.contiguous(memory_format=torch.channels_last)).float()
-        self._require_finite(logits, "the network's output")
-        loss = self.loss_function(logits, mask)
+        image, target = self.fabric.to_device((batch.image, target_of(batch)))
+        output = in_float32(self.wrapped(image.contiguous(memory_format=torch.channels_last)))
+        for tensor in tensors_in(output):
+            self._require_finite(tensor, "the network's output")
+        loss = self.loss_function(output, target)
         if loss.ndim:
             raise ValueError(
                 f"loss_function must return a scalar, got shape {tuple(loss.shape)}: "

@@ -19,6 +19,7 @@ REAL = {
     "04": ("mvtec_ad/bottle",),
     "05": ("mvtec_ad/bottle",),
     "06": ("mvtec_ad/bottle",),
+    "07": ("kolektor_sdd", "magnetic_tile"),
 }
 ON_REAL_IMAGES = [
     pytest.param(lesson, dataset, id=f"{name_of(lesson)}-{dataset}")

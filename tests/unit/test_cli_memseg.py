@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from course_utils import cli_train
+from course_utils import cli_train, cli_trainings
 from course_utils.cli import app
 from course_utils.recipes import MemSegRecipe
 
@@ -28,7 +28,7 @@ def trained(monkeypatch, tmp_path):
         folder.mkdir(parents=True)
         return {name: value * (1 + recipe.seed) for name, value in SCORES.items()}
 
-    monkeypatch.setattr(cli_train, "launch", launch)
+    monkeypatch.setattr(cli_trainings, "launch", launch)
     return noted
 
 

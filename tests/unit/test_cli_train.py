@@ -10,7 +10,7 @@ from few_images import write_images
 from torch import nn
 from typer.testing import CliRunner
 
-from course_utils import cli_train
+from course_utils import cli_trainings
 from course_utils.cli import app
 from course_utils.recipes import segmentation, segmentation_procedure
 from course_utils.training import Checkpoint
@@ -239,14 +239,14 @@ def test_ctrl_c_gives_130_says_how_to_go_on_and_the_same_command_does(unet, tmp_
 
 
 def test_ctrl_c_keeps_the_rows_of_what_was_finished(unet, tmp_path, monkeypatch):
-    launch = cli_train.launch
+    launch = cli_trainings.launch
 
     def interrupted(function, recipe, *rest, **settings):
         if recipe.loss == "dice":
             raise KeyboardInterrupt
         return launch(function, recipe, *rest, **settings)
 
-    monkeypatch.setattr(cli_train, "launch", interrupted)
+    monkeypatch.setattr(cli_trainings, "launch", interrupted)
     result = unet("--loss", "focal", "--loss", "dice")
     assert result.exit_code == 130
     assert names(tmp_path / "out") == [("focal", 0)]
@@ -263,7 +263,7 @@ def test_a_training_that_fails_gives_1(unet, monkeypatch, error, message):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(cli_train, "launch", fail)
+    monkeypatch.setattr(cli_trainings, "launch", fail)
     result = unet()
     assert result.exit_code == 1
     assert message in result.output

@@ -78,6 +78,13 @@ def test_only_the_order_of_scores_counts(data, random):
     assert image_auroc(-scores, target) == pytest.approx(1 - image_auroc(scores, target))
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_without_ties_the_trapezoid_is_at_most_the_step_rule(seed):
+    rng = np.random.default_rng(seed)
+    scores, target = rng.permutation(60), rng.random(60) < 0.3
+    assert trapezoid_average_precision(scores, target) <= average_precision(scores, target)
+
+
 def test_the_trapezoid_promises_more_than_any_threshold_reaches():
     rng = np.random.default_rng(0)
     target = rng.random(400) < 0.05

@@ -141,6 +141,18 @@ def test_a_new_start_frees_the_names_of_metrics():
     record_metric("a", 2)
 
 
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({"fold": 4, "dataset": "kolektor_sdd"}, "fold: got 4, wanted"),
+        ({"fold": 2}, "fold: got 2, wanted 0: only kolektor_sdd has folds"),
+    ],
+)
+def test_lesson_07_takes_a_fold_of_kolektor_sdd_only(given, wanted):
+    with pytest.raises(ValueError, match=wanted):
+        start_lesson("07", **given)
+
+
 def test_an_unknown_lesson_names_the_known():
     with pytest.raises(ValueError, match="00_start_here"):
         find_lesson("77")

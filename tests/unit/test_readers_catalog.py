@@ -209,7 +209,7 @@ def test_incomplete_steel_is_an_error(tmp_path):
         open_dataset("sd_saliency_900", root=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["magnetic_tile", "sd_saliency_900"])
+@pytest.mark.parametrize("name", ["magnetic_tile", "sd_saliency_900", "kolektor_sdd"])
 def test_a_set_that_is_not_here_says_where_it_is_and_where_it_goes(name, tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         open_dataset(name, root=tmp_path)
@@ -247,7 +247,7 @@ def test_requests_that_cannot_be_met_say_what_can(name, options, message):
 
 def test_finding_data_sets_counts_images_and_says_what_is_wrong(tiles):
     found = find_datasets(tiles)
-    assert set(found) == {"magnetic_tile", "sd_saliency_900", "mvtec_ad"}
+    assert set(found) == {"magnetic_tile", "sd_saliency_900", "kolektor_sdd", "mvtec_ad"}
     assert (found["magnetic_tile"].images, found["magnetic_tile"].problem) == (36, "")
     assert found["sd_saliency_900"].images == 0
     assert "SongGuorong/MCITF" in found["sd_saliency_900"].problem

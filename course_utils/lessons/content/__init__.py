@@ -8,6 +8,7 @@ from course_utils.lessons.content import (
     lesson_04,
     lesson_05,
     lesson_06,
+    lesson_07,
 )
 
 LESSONS = (
@@ -18,6 +19,7 @@ LESSONS = (
     lesson_04.LESSON,
     lesson_05.LESSON,
     lesson_06.LESSON,
+    lesson_07.LESSON,
 )
 
 __all__ = ["LESSONS"]

@@ -1,0 +1,47 @@
+"""A tensor, or several in a tuple: what a network returns, and what it is to find."""
+
+from typing import TypeAlias
+
+from torch import Tensor
+
+Tensors: TypeAlias = Tensor | tuple["Tensors", ...]
+"""A tensor, a tuple or a named tuple of tensors, or one of such tuples."""
+
+
+def tensors_in(values: Tensors) -> list[Tensor]:
+    """Return all tensors in `values`, in their order.
+
+    Raises `TypeError` for anything but tensors and tuples or lists of them, such as a dict.
+
+    >>> import torch
+    >>> len(tensors_in((torch.zeros(1), (torch.zeros(2), torch.zeros(3)))))
+    3
+    """
+    if isinstance(values, Tensor):
+        return [values]
+    _require_tuple(values)
+    return [tensor for part in values for tensor in tensors_in(part)]
+
+
+def in_float32(values: Tensors) -> Tensors:
+    """Return `values` with every tensor in single precision, named tuples as they were.
+
+    Raises `TypeError` as `tensors_in` does.
+
+    >>> import torch
+    >>> in_float32((torch.zeros(1, dtype=torch.bfloat16),))
+    (tensor([0.]),)
+    """
+    if isinstance(values, Tensor):
+        return values.float()
+    _require_tuple(values)
+    parts = [in_float32(part) for part in values]
+    return type(values)(*parts) if hasattr(values, "_fields") else tuple(parts)
+
+
+def _require_tuple(values: object) -> None:
+    if not isinstance(values, tuple | list):
+        raise TypeError(
+            f"outputs and targets must be tensors or tuples of them, got {type(values).__name__}: "
+            "return the tensors themselves"
+        )

@@ -1,0 +1,328 @@
+"""`fit` with targets and outputs of several tensors, plain SGD, and a sampler with a memory."""
+
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import pytest
+import torch
+from stoppable_training import Stopped, weights
+from tiny_defects import CHANNELS, Squares
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from course_utils.config import seed_everything
+from course_utils.data import LeastUsedSampler, TwoStageTargets
+from course_utils.losses import TwoStageLoss, TwoStageTarget
+from course_utils.models import TwoStageNet
+from course_utils.training import Checkpoint, fit, launch
+from course_utils.training.optimisers import make_optimiser
+from course_utils.training.tensors import in_float32, tensors_in
+
+CPU = {"device": "cpu", "precision": "32-true"}
+STEPS = 8  # with 3 batches a pass, the third pass ends within
+
+
+class Both(NamedTuple):
+    """What `TwoHeads` returns, and what it is to find."""
+
+    map: Tensor
+    decision: Tensor
+
+
+class Item(NamedTuple):
+    image: Tensor
+    target: Both
+
+
+class TwoHeads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Conv2d(1, 2, 3, padding=1)
+
+    def forward(self, image):
+        found = self.head(image)
+        return Both(found[:, :1], found[:, 1].mean(dim=(1, 2)))
+
+
+def both_losses(output, target):
+    loss = nn.functional.binary_cross_entropy_with_logits
+    return loss(output.map, target.map) + loss(output.decision, target.decision)
+
+
+def items(count=3):
+    rng = torch.Generator().manual_seed(0)
+    images = [torch.rand(2, 1, 8, 8, generator=rng) for _ in range(count)]
+    return [Item(image, Both((image > 0.6).float(), image.mean((1, 2, 3)))) for image in images]
+
+
+def two_heads():
+    torch.manual_seed(0)
+    return TwoHeads()
+
+
+# Targets and outputs
+
+
+def by_hand(model, batches, steps, rate, decay=0.0):
+    """SGD from its formula; rates are powers of 2, so that no product is rounded."""
+    model.to(memory_format=torch.channels_last)
+    losses = []
+    for step in range(steps):
+        batch = batches[step % len(batches)]
+        image = batch.image.contiguous(memory_format=torch.channels_last)
+        loss = both_losses(model(image), batch.target)
+        losses.append(loss.item())
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        with torch.no_grad():
+            for weight, gradient in zip(model.parameters(), gradients, strict=True):
+                weight -= rate * (gradient + decay * weight)
+    return losses
+
+
+@pytest.mark.parametrize(("rate", "decay"), [(0.5, 0.0), (0.125, 0.25)])
+def test_sgd_is_a_loop_written_by_hand_bit_for_bit(rate, decay):
+    ours, wanted = two_heads(), two_heads()
+    history = fit(
+        ours, items(), both_losses,
+        steps=7, optimiser="sgd", learning_rate=rate, weight_decay=decay, **CPU,
+    )  # fmt: skip
+    assert history.loss == by_hand(wanted, items(), 7, rate, decay)
+    assert torch.equal(weights(ours), weights(wanted))
+    assert history.learning_rate == [rate] * 7
+
+
+def test_adamw_is_still_what_is_taken_if_nothing_is_said():
+    plain, named = two_heads(), two_heads()
+    fit(plain, items(), both_losses, steps=5, **CPU)
+    fit(named, items(), both_losses, steps=5, optimiser="adamw", **CPU)
+    assert torch.equal(weights(plain), weights(named))
+    other = two_heads()
+    fit(other, items(), both_losses, steps=5, optimiser="sgd", weight_decay=1e-4, **CPU)
+    assert not torch.equal(weights(plain), weights(other))
+
+
+def test_an_unknown_optimiser_is_refused_before_any_step():
+    model = two_heads()
+    with pytest.raises(ValueError, match='optimiser must be "adamw" or "sgd", got \'adam\''):
+        fit(model, items(), both_losses, steps=1, optimiser="adam", **CPU)
+    with pytest.raises(ValueError, match="got None"):
+        make_optimiser(None, model, steps=1, learning_rate=1.0, weight_decay=0.0)
+    assert torch.equal(weights(model), weights(two_heads()))
+
+
+def test_each_tensor_of_the_output_reaches_the_loss_in_float32_under_its_name():
+    seen = []
+
+    def loss(output, target):
+        seen.append((type(output), output.map.dtype, output.decision.dtype, type(target)))
+        return both_losses(output, target)
+
+    fit(two_heads(), items(), loss, steps=1, device="cpu", precision="bf16-mixed")
+    assert seen == [(Both, torch.float32, torch.float32, Both)]
+
+
+def test_a_target_goes_before_a_mask():
+    batch = SimpleNamespace(
+        image=torch.zeros(1, 1, 4, 4), mask=torch.zeros(3), target=torch.ones(1)
+    )
+    seen = []
+
+    def loss(output, target):
+        seen.append(target)
+        return output.mean()
+
+    fit(nn.Conv2d(1, 1, 1), [batch], loss, steps=1, **CPU)
+    assert torch.equal(*seen, torch.ones(1))
+
+
+def test_a_decision_that_is_not_finite_stops_the_training():
+    class Broken(TwoHeads):
+        def forward(self, image):
+            return super().forward(image)._replace(decision=torch.tensor([0.0, float("nan")]))
+
+    model = Broken()
+    before = weights(model)
+    with pytest.raises(FloatingPointError, match="network's output is not finite at step 1 of 3"):
+        fit(model, items(), lambda output, _: output.map.mean(), steps=3, **CPU)
+    assert torch.equal(weights(model), before)
+
+
+@pytest.mark.parametrize("wrong", [{"out": torch.zeros(1)}, "logits", None, (torch.zeros(1), None)])
+def test_what_is_neither_tensor_nor_tuple_is_named(wrong):
+    name = type(wrong[1] if isinstance(wrong, tuple) else wrong).__name__
+    for function in (tensors_in, in_float32):
+        with pytest.raises(TypeError, match=f"must be tensors or tuples of them, got {name}"):
+            function(wrong)
+
+
+def test_tuples_in_tuples_keep_their_form_and_order():
+    one, two, three = (torch.full((1,), float(i), dtype=torch.bfloat16) for i in range(3))
+    nested = (one, Both(two, (three,)))
+    assert [float(tensor) for tensor in tensors_in(nested)] == [0, 1, 2]
+    found = in_float32(nested)
+    assert isinstance(found[1], Both)
+    assert isinstance(found[1].decision, tuple)
+    assert {tensor.dtype for tensor in tensors_in(found)} == {torch.float32}
+
+
+# Going on
+
+
+def target_batches(change=None):
+    """Two batches of a list, with one part of a target changed."""
+    loader = DataLoader(TwoStageTargets(Squares(4)), batch_size=2)
+    first, second = list(loader)
+    if change:
+        part = getattr(first.target, change).clone()
+        part.view(-1)[-1] = ~part.view(-1)[-1] if part.dtype == torch.bool else 0.25
+        first = first._replace(target=first.target._replace(**{change: part}))
+    return [first, second]
+
+
+def cells(output, target):
+    return output.segmentation.mean() + output.decision.mean()
+
+
+@pytest.mark.parametrize("change", [None, *TwoStageTarget._fields])
+def test_a_change_of_any_part_of_a_target_is_noticed_when_a_run_goes_on(change, tmp_path):
+    path = tmp_path / "run.pt"
+
+    def stop(output, target):
+        if path.exists():
+            raise Stopped
+        return cells(output, target)
+
+    def run(batches, loss):
+        model = TwoStageNet(channels=(1, 1, 1, 1))
+        fit(model, batches, loss, steps=2, checkpoint=path, checkpoint_every=1, **CPU)
+
+    with pytest.raises(Stopped):
+        run(target_batches(), stop)
+    if change is None:
+        run(target_batches(), cells)
+        return
+    with pytest.raises(ValueError, match="batches are other ones than before"):
+        run(target_batches(change), cells)
+
+
+def test_a_run_of_another_optimiser_is_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    fit(two_heads(), items(), both_losses, steps=1, checkpoint=path, **CPU)
+    with pytest.raises(ValueError, match="optimiser is 'adamw' in the file and 'sgd' in this"):
+        fit(two_heads(), items(), both_losses, steps=1, checkpoint=path, optimiser="sgd", **CPU)
+
+
+class StoppedLoss(TwoStageLoss):
+    """Raises in the step after `stop`; the count goes on where a checkpoint left it."""
+
+    stop = None
+
+    def forward(self, output, target):
+        if int(self.steps) == self.stop:
+            raise Stopped
+        return super().forward(output, target)
+
+
+class Noted(TwoStageTargets):
+    """Notes the names of the images in the order in which they are read."""
+
+    def __init__(self, dataset):
+        super().__init__(dataset)
+        self.names = []
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        self.names.append(sample.name)
+        return sample
+
+
+def train(path=None, *, stop=None, seed=0, workers=0, **where):
+    """Train on 3 defective and 6 good images; return all that must be the same again."""
+    seed_everything(seed)
+    targets = Noted(Squares(9))
+    sampler = LeastUsedSampler(targets.labels, seed=3)
+    batches = DataLoader(targets, batch_size=2, sampler=sampler, num_workers=workers)
+    model = TwoStageNet(channels=CHANNELS, stop_extractor=False)
+    loss = StoppedLoss(3, len(batches), delta=1.0)
+    loss.stop = stop
+    history = fit(
+        model, batches, loss,
+        steps=STEPS, optimiser="sgd", learning_rate=0.25, weight_decay=0.0,
+        checkpoint=path, checkpoint_every=1 if path else None, **(where or CPU),
+    )  # fmt: skip
+    found = weights(model), history.loss, sampler.uses.tolist(), int(loss.steps), loss.balance
+    return found, targets.names
+
+
+def equal(one, other):
+    return torch.equal(one[0], other[0]) and one[1:] == other[1:]
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    return train()[0]
+
+
+@pytest.mark.parametrize("stop", [2, 3, 4, 6, 7])  # within a pass, and at the end of one
+def test_stopped_at_any_step_it_ends_in_the_same_bits(undisturbed, stop, tmp_path):
+    with pytest.raises(Stopped):
+        train(tmp_path / "run.pt", stop=stop)
+    found, _ = train(tmp_path / "run.pt", seed=99)
+    assert equal(found, undisturbed)
+    assert found[3] == STEPS
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_two_workers_change_nothing_and_go_on_as_well(undisturbed, tmp_path):
+    for number, stop in enumerate((4, 6)):
+        with pytest.raises(Stopped):
+            train(tmp_path / "run.pt", stop=stop, seed=number, workers=2)
+    assert equal(train(tmp_path / "run.pt", seed=99, workers=2)[0], undisturbed)
+
+
+def test_a_loss_that_forgot_its_place_would_be_seen(undisturbed, tmp_path):
+    """The check above can fail: another place in the schedule gives other weights."""
+    path = tmp_path / "run.pt"
+    with pytest.raises(Stopped):
+        train(path, stop=4)
+    saved = Checkpoint.load(path)
+    saved.loss["shown"]["steps"].zero_()
+    saved.save(path)
+    assert not torch.equal(train(path)[0][0], undisturbed[0])
+
+
+# Two processes
+
+
+def everything_on_two(fabric, folder):
+    results = {"undisturbed": train(fabric=fabric)}
+    with pytest.raises(Stopped):
+        train(folder / "run.pt", stop=4, fabric=fabric)
+    fabric.barrier()
+    results["resumed"] = train(folder / "run.pt", seed=9, fabric=fabric)
+    gathered = [None, None]
+    torch.distributed.all_gather_object(gathered, results)
+    return gathered
+
+
+@pytest.fixture(scope="module")
+def on_two(tmp_path_factory):
+    return launch(everything_on_two, tmp_path_factory.mktemp("two"), devices=2, **CPU)
+
+
+def test_two_processes_share_the_images_that_one_takes(on_two):
+    alone, order = train()
+    shares = [found["undisturbed"][1] for found in on_two]
+    assert [name for pair in zip(*shares, strict=True) for name in pair] == order
+    for found in on_two:
+        _, losses, _, *place = found["undisturbed"][0]
+        assert losses[:4] == pytest.approx(alone[1][:4], rel=1e-5)
+        # Gradients are summed in another order, and what maxima choose turns that into more.
+        assert losses == pytest.approx(alone[1], rel=0.02)
+        assert place == list(alone[3:])
+    assert on_two[0]["undisturbed"][0][2] == alone[2], "the first draws, and counts the uses"
+
+
+def test_two_processes_go_on_bit_for_bit(on_two):
+    for found in on_two:
+        assert equal(found["resumed"][0], found["undisturbed"][0])

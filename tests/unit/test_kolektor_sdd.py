@@ -1,0 +1,316 @@
+"""KolektorSDD's layout, rebuilt in miniature: labels, repeated items, and folds."""
+
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from course_utils.data import find_datasets, open_dataset
+
+ITEMS = [f"kos{number:02d}" for number in (1, 2, 3, 4, 21, 25, 26, 27, 34, 35, 38, 39)]
+PARTS = 2
+PAIRS = (("kos01", "kos26"), ("kos27", "kos34"), ("kos38", "kos39"))
+RNG = np.random.default_rng(7)
+
+
+def write(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imencode(path.suffix, pixels)[1].tofile(path)
+
+
+def write_part(place, part, *, value=0):
+    mask = np.zeros((30, 12), np.uint8)
+    mask[4:8, 3:5] = value
+    write(place / f"Part{part}.jpg", RNG.integers(0, 256, (30, 12), np.uint8))
+    write(place / f"Part{part}_label.bmp", mask)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Twelve items with two parts each; the first part has a defect."""
+    for item in ITEMS:
+        for part in range(PARTS):
+            write_part(tmp_path / "kolektor_sdd" / item, part, value=255 if part == 0 else 0)
+    return tmp_path
+
+
+def opened(root, split="train", **options):
+    return open_dataset("kolektor_sdd", split, root=root, size=(30, 12), **options)
+
+
+def items_of(dataset):
+    return {entry.name.partition("/")[0] for entry in dataset.entries}
+
+
+def names_of(dataset):
+    return [entry.name for entry in dataset.entries]
+
+
+def published(test, train=None, everything=ITEMS):
+    """The content of a split file, given the items each fold tests."""
+    train = train or [sorted(set(everything) - set(names)) for names in test]
+    return [train, test, list(everything)]
+
+
+def place_folds(root, content, protocol=2):
+    (root / "kolektor_sdd" / "split.pyb").write_bytes(pickle.dumps(content, protocol))
+
+
+WHOLE_PAIRS = [
+    ["kos01", "kos26", "kos04", "kos02"],
+    ["kos27", "kos34", "kos03", "kos21"],
+    ["kos38", "kos39", "kos25", "kos35"],
+]
+
+
+@pytest.mark.parametrize("value", [1, 100, 255])
+def test_what_is_not_zero_is_defect_and_gives_the_image_its_label(root, value):
+    write_part(root / "kolektor_sdd" / "kos02", 1, value=value)
+    for sample in opened(root, "all"):
+        defect = sample.name == "kos02/Part1" or sample.name.endswith("Part0")
+        assert sample.label == defect
+        assert int(sample.mask.sum()) == 8 * defect
+        assert sample.image.shape == (1, 30, 12)
+
+
+def test_a_defect_of_one_pixel_counts_whatever_the_size_images_are_opened_at(root):
+    mask = np.zeros((30, 12), np.uint8)
+    mask[29, 11] = 255
+    write(root / "kolektor_sdd" / "kos02" / "Part1_label.bmp", mask)
+    small = open_dataset("kolektor_sdd", "all", root=root, size=4)
+    assert small.entries[names_of(small).index("kos02/Part1")].label == 1
+
+
+def test_a_mask_that_was_drawn_anew_gives_a_new_label(root):
+    assert sum(entry.label for entry in opened(root, "all").entries) == len(ITEMS)
+    path = root / "kolektor_sdd" / "kos02" / "Part0_label.bmp"
+    write(path, np.zeros((30, 12), np.uint8))
+    assert sum(entry.label for entry in opened(root, "all").entries) == len(ITEMS) - 1
+
+
+def test_repeated_items_are_one_group_and_all_others_their_own(root):
+    dataset = opened(root, "all")
+    group_of = {e.name[:5]: g for e, g in zip(dataset.entries, dataset.groups, strict=True)}
+    assert all(group_of[a] == group_of[b] for a, b in PAIRS)
+    assert len(set(dataset.groups)) == len(ITEMS) - len(PAIRS)
+
+
+def test_the_stray_part_is_left_out_where_it_repeats_the_one_before(root):
+    place = root / "kolektor_sdd" / "kos21"
+    write_part(place, 7)
+    assert "kos21/Part7" in names_of(opened(root, "all"))  # nothing it could repeat
+    write_part(place, 6)
+    write_part(root / "kolektor_sdd" / "kos02", 6)
+    write_part(root / "kolektor_sdd" / "kos02", 7)
+    found = names_of(opened(root, "all"))
+    assert "kos21/Part7" not in found
+    assert {"kos21/Part6", "kos02/Part7"} <= set(found)
+    (place / "Part7.jpg").unlink()  # its mask alone is no fault either
+    assert names_of(opened(root, "all")) == found
+
+
+def test_finding_the_set_counts_what_can_be_opened(root):
+    write_part(root / "kolektor_sdd" / "kos21", 6)
+    write_part(root / "kolektor_sdd" / "kos21", 7)
+    found = find_datasets(root)["kolektor_sdd"]
+    assert (found.images, found.problem) == (len(opened(root, "all")), "")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_without_a_fold_no_pair_is_parted(root, seed):
+    parts = [items_of(opened(root, split, seed=seed)) for split in ("train", "val", "test")]
+    assert sum(map(len, parts)) == len(ITEMS)
+    assert set.union(*parts) == set(ITEMS)
+    assert all(any({a, b} <= part for part in parts) for a, b in PAIRS)
+
+
+def folds(root, seed=0):
+    return [
+        [opened(root, split, fold=fold, seed=seed) for split in ("train", "val", "test")]
+        for fold in (1, 2, 3)
+    ]
+
+
+def test_each_item_is_tested_once_and_training_and_validation_share_the_rest(root):
+    tested = []
+    for parts in folds(root):
+        items = [items_of(part) for part in parts]
+        assert sum(map(len, items)) == len(ITEMS) == len(set.union(*items))
+        assert all(any({a, b} <= part for part in items) for a, b in PAIRS)
+        assert all(len(part) for part in items)
+        tested += sorted(items[2])
+    assert sorted(tested) == ITEMS
+
+
+def test_without_the_authors_file_groups_are_dealt_out_in_turn_and_the_note_says_so(root):
+    by_hand = [  # nine groups in the order of their first items
+        {"kos01", "kos26", "kos04", "kos27", "kos34"},
+        {"kos02", "kos21", "kos35"},
+        {"kos03", "kos25", "kos38", "kos39"},
+    ]
+    for parts, expected in zip(folds(root), by_hand, strict=True):
+        assert items_of(parts[2]) == expected
+        assert "folds are dealt out by this course, item after item" in parts[0].split_note
+
+
+def test_the_seed_moves_validation_but_never_the_test_part(root):
+    place_folds(root, published(WHOLE_PAIRS))
+    val, test = [
+        [names_of(opened(root, split, fold=2, seed=seed)) for seed in (0, 1, 2, 3, 0)]
+        for split in ("val", "test")
+    ]
+    assert all(names == test[0] for names in test)
+    assert any(names != val[0] for names in val)
+    assert val[4] == val[0]
+
+
+def test_a_fifth_of_the_groups_left_is_for_validation(tmp_path):
+    for number in range(2, 17):  # 15 items, 10 of them to train and validate on
+        for part in range(2):
+            place = tmp_path / "kolektor_sdd" / f"kos{number:02d}"
+            write_part(place, part, value=255 * part)
+    for parts in folds(tmp_path):
+        assert [len(items_of(part)) for part in parts] == [8, 2, 5]
+
+
+@pytest.mark.parametrize(
+    ("container", "protocol"),
+    [(list, 0), (tuple, 2), (set, 2), (frozenset, 3), (set, 4), (list, pickle.HIGHEST_PROTOCOL)],
+)
+def test_the_authors_folds_are_taken_where_their_file_is(root, container, protocol):
+    content = published(WHOLE_PAIRS)
+    content[1] = [container(names) for names in WHOLE_PAIRS]
+    place_folds(root, content, protocol)
+    for parts, expected in zip(folds(root), WHOLE_PAIRS, strict=True):
+        assert items_of(parts[2]) == set(expected)
+        assert "folds are the authors'" in parts[0].split_note
+        assert "in no part" not in parts[0].split_note
+
+
+def test_a_split_file_written_by_python_2_is_read(root):
+    content = pickle.dumps(published(WHOLE_PAIRS), 2)
+    assert b"X\x05\x00\x00\x00" in content
+    old = content.replace(b"X\x05\x00\x00\x00", b"U\x05")  # its texts were bytes
+    (root / "kolektor_sdd" / "split.pyb").write_bytes(old)
+    assert items_of(opened(root, "test", fold=3)) == set(WHOLE_PAIRS[2])
+
+
+def test_authors_folds_that_part_a_pair_leave_its_training_side_out_and_say_so(root):
+    parted = [
+        ["kos01", "kos27", "kos34", "kos02"],
+        ["kos26", "kos03", "kos21", "kos04"],
+        ["kos38", "kos39", "kos25", "kos35"],
+    ]
+    place_folds(root, published(parted))
+    left_out = ({"kos26"}, {"kos01"}, set())
+    for parts, tested, gone in zip(folds(root), parted, left_out, strict=True):
+        assert items_of(parts[2]) == set(tested)
+        assert items_of(parts[0]) | items_of(parts[1]) == set(ITEMS) - set(tested) - gone
+        said = f"{PARTS} more images, such as {min(gone, default='')}/Part0, show"
+        assert (said in parts[0].split_note) == bool(gone)
+    assert len(opened(root, "all", fold=1)) == len(ITEMS) * PARTS
+
+
+class Trap:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_split_file_that_would_run_code_runs_none(root, tmp_path):
+    place_folds(root, published([*WHOLE_PAIRS[:2], [Trap(tmp_path / "sprung")]]))
+    with pytest.raises(ValueError, match=r"split\.pyb is no pickle of plain lists and names \(it "):
+        opened(root, fold=1)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("thing", [np.array(["kos01"]), OrderedDict(a=1), print, Path("kos01")])
+def test_a_split_file_with_anything_but_plain_containers_is_refused(root, thing):
+    place_folds(root, published([*WHOLE_PAIRS[:2], thing], train=WHOLE_PAIRS))
+    with pytest.raises(ValueError, match=r"no pickle of plain lists and names \(it asks for"):
+        opened(root, fold=1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (WHOLE_PAIRS[:2], r"does not hold \(train, test, all\)"),
+        ({"train": []}, r"does not hold \(train, test, all\)"),
+        ([[["kos01"]], [["kos02"]], []], "does not hold 3 lists of item names"),
+        ([WHOLE_PAIRS, [*WHOLE_PAIRS[:2], [("kos38", True)]], []], "does not hold 3 lists"),
+        ([WHOLE_PAIRS, "abc", []], "does not hold 3 lists"),
+        ([WHOLE_PAIRS, ["abc", "def", "ghi"], []], "does not hold 3 lists"),
+        (published([*WHOLE_PAIRS[:2], WHOLE_PAIRS[2][:3]]), "tests kos35 in no fold"),
+        (published([*WHOLE_PAIRS[:2], [*WHOLE_PAIRS[2], "kos50"]]), "lists kos50, which is not"),
+        (
+            published([*WHOLE_PAIRS[:2], [*WHOLE_PAIRS[2], "kos26"]]),
+            "tests kos26 in folds 1 and 3",
+        ),
+        (published(WHOLE_PAIRS, train=WHOLE_PAIRS), "both trains and tests on kos01 in fold 1"),
+    ],
+)
+def test_a_split_file_that_does_not_fit_the_images_is_refused(root, content, message):
+    place_folds(root, content)
+    with pytest.raises(ValueError, match=message) as caught:
+        opened(root, fold=1)
+    assert "KolektorSDD-training-splits.zip" in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"\x80\x02]q\x00(", b"\x80\x63."])
+def test_a_damaged_split_file_is_refused(root, damage):
+    (root / "kolektor_sdd" / "split.pyb").write_bytes(damage)
+    with pytest.raises(ValueError, match="no pickle of plain lists and names"):
+        opened(root, fold=1)
+
+
+@pytest.mark.parametrize("fold", [0, 4, -1, 1.0, True, "1"])
+def test_a_fold_that_there_is_not_says_which_there_are(root, fold):
+    with pytest.raises(ValueError, match=r"fold of kolektor_sdd must be a whole number in 1\.\.3"):
+        opened(root, fold=fold)
+
+
+def test_folds_hold_whole_groups_so_images_cannot_be_dealt_out_one_by_one(root):
+    with pytest.raises(ValueError, match="leave fold out, or split_by='image'"):
+        opened(root, fold=1, split_by="image")
+    assert "Leaks on purpose" in opened(root, split_by="image").split_note
+
+
+@pytest.mark.parametrize("name", ["synthetic", "magnetic_tile", "mvtec_ad/bottle", "folder:."])
+def test_other_sets_have_no_folds(name):
+    with pytest.raises(ValueError, match=f"{name} has no option 'fold'"):
+        open_dataset(name, fold=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        (lambda p: (p / "Part1_label.bmp").unlink(), FileNotFoundError, "Part1.jpg has no mask"),
+        (lambda p: (p / "Part1.jpg").unlink(), ValueError, "Part1_label.bmp is a mask without"),
+        (
+            lambda p: (p / "Part1_label.bmp").rename(p / "Part1.bmp"),
+            ValueError,
+            r"Part1\.bmp is no mask: want Part<i>_label\.bmp",
+        ),
+        (lambda p: (p / "Part1_label.bmp").write_bytes(b"x"), ValueError, "cannot be read"),
+        (lambda p: (p / "Part1.png").write_bytes(b"x"), ValueError, "not an image of a kind"),
+        (
+            lambda p: [path.unlink() for path in p.iterdir()],
+            FileNotFoundError,
+            r"kos02 holds no images: want Part<i>\.jpg",
+        ),
+        (
+            lambda p: [item.rename(item.with_name(f"x{item.name}")) for item in p.parent.iterdir()],
+            FileNotFoundError,
+            "kolektor_sdd holds no images: want kos01 to kos50",
+        ),
+    ],
+)
+def test_a_faulty_item_is_named_when_the_set_is_opened(root, change, kind, message):
+    change(root / "kolektor_sdd" / "kos02")
+    with pytest.raises(kind, match=message):
+        opened(root)

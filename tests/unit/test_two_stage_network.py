@@ -1,0 +1,542 @@
+"""The two-stage network against its layer table, plain functional code, and its own promises."""
+
+import copy
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from course_utils.models import FeatureNorm, TwoStageNet, TwoStageOutput, receptive_field_side
+
+BOTH_KINDS = pytest.mark.parametrize("kind", ["std", "published"])
+SWITCHES = pytest.mark.parametrize(
+    ("stop_shortcut", "stop_extractor"),
+    [(True, True), (False, True), (True, False), (False, False)],
+)
+GROUPS = ("volume", "segmentation_head", "extractor", "classifier")
+
+# Facts 5.1, in the order of the forward pass: inputs, outputs, kernel, how often the side halved.
+PUBLISHED_CONVOLUTIONS = [
+    (1, 32, 5, 0),
+    (32, 32, 5, 0),
+    (32, 64, 5, 1),
+    (64, 64, 5, 1),
+    (64, 64, 5, 1),
+    (64, 64, 5, 2),
+    (64, 64, 5, 2),
+    (64, 64, 5, 2),
+    (64, 64, 5, 2),
+    (64, 1024, 15, 3),
+    (1024, 1, 1, 3),
+    (1025, 8, 5, 4),
+    (8, 16, 5, 5),
+    (16, 32, 5, 6),
+]
+
+
+def on_paper(**options) -> TwoStageNet:
+    """The network without any numbers: shapes alone, at any size, at once."""
+    with torch.device("meta"):
+        return TwoStageNet(**options)
+
+
+def blank(*shape: int) -> Tensor:
+    return torch.zeros(shape, device="meta")
+
+
+def small(seed: int = 0, **options) -> TwoStageNet:
+    torch.manual_seed(seed)
+    network = TwoStageNet(**{"channels": (3, 4, 5, 6), **options})
+    with torch.no_grad():  # scales and shifts that are not 1 and 0, so that each one counts
+        for module in network.modules():
+            if isinstance(module, FeatureNorm):
+                module.weight.uniform_(0.5, 2)
+                if module.bias is not None:
+                    module.bias.normal_(std=0.3)
+    return network
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def layers(block: nn.Module, kind: type = nn.Conv2d) -> list:
+    return [module for module in block.modules() if isinstance(module, kind)]
+
+
+def normalised(x: Tensor, kind: str) -> Tensor:
+    """A slow loop from the formula, one channel of one image at a time."""
+    out = torch.empty_like(x)
+    for n in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            cells = x[n, c].flatten()
+            mean = cells.sum() / len(cells)
+            squares = ((cells - mean) ** 2).sum()
+            if kind == "std":
+                divisor = (squares / len(cells) + 1e-5).sqrt()
+            else:
+                divisor = ((squares / (len(cells) - 1)).sqrt() + 1e-3).sqrt()
+            out[n, c] = (x[n, c] - mean) / divisor
+    return out
+
+
+def written_out(net: TwoStageNet, x: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+    """The forward pass in plain functions, from the layer table."""
+    weights = iter([layer.weight for layer in layers(net)])
+    norms = iter(layers(net, FeatureNorm))
+
+    def convolve(x, times, relu=True):
+        for _ in range(times):
+            weight, norm = next(weights), next(norms)
+            x = normalised(F.conv2d(x, weight, padding=weight.shape[-1] // 2), kind)
+            x = x * norm.weight.view(1, -1, 1, 1) + norm.bias.view(1, -1, 1, 1)
+            x = F.relu(x) if relu else x
+        return x
+
+    for times in (2, 3, 4):
+        x = F.max_pool2d(convolve(x, times), 2)
+    volume = convolve(x, 1)
+    segmentation = convolve(volume, 1, relu=False)
+    x = torch.cat([volume, segmentation], 1)
+    for _ in range(3):
+        x = convolve(F.max_pool2d(x, 2), 1)
+    decisions = []
+    for features, map_ in zip(x, segmentation, strict=True):
+        summary = [f.max() for f in features] + [f.mean() for f in features]
+        summary = torch.stack([*summary, map_.max(), map_.mean()])
+        decisions.append(summary @ net.classifier.weight[0] + net.classifier.bias[0])
+    return segmentation, torch.stack(decisions)
+
+
+def gradients(net: TwoStageNet, value: Tensor) -> dict[str, Tensor]:
+    """The gradient of `value` on every parameter; 0 where none arrives."""
+    names, values = zip(*net.named_parameters(), strict=True)
+    found = torch.autograd.grad(value, values, retain_graph=True, materialize_grads=True)
+    return dict(zip(names, found, strict=True))
+
+
+def reached(net: TwoStageNet, value: Tensor) -> set[str]:
+    """The parts of the network that learn from `value`."""
+    return {name.split(".")[0] for name, g in gradients(net, value).items() if g.any()}
+
+
+# Layers, parameters, sizes
+
+
+def test_the_layers_are_those_of_the_published_table():
+    net = on_paper()
+    seen: list[tuple[int, int, int, int]] = []
+
+    def look(layer, given, out):
+        halved = math.log2(512 / given[0].shape[2])
+        assert given[0].shape[2:] == out.shape[2:]
+        seen.append((layer.in_channels, layer.out_channels, layer.kernel_size[0], halved))
+
+    for layer in layers(net):
+        layer.register_forward_hook(look)
+    output = net(blank(2, 1, 512, 1408))
+    assert seen == PUBLISHED_CONVOLUTIONS
+    assert isinstance(output, TwoStageOutput)
+    assert output.segmentation.shape == (2, 1, 64, 176)
+    assert output.decision.shape == (2,)
+
+
+def test_the_parameters_are_those_of_the_table():
+    net = on_paper()
+    weights = sum(i * o * k * k for i, o, k, _ in PUBLISHED_CONVOLUTIONS)
+    scales_and_shifts = 2 * sum(o for _, o, _, _ in PUBLISHED_CONVOLUTIONS)
+    assert parameters(net) == weights + scales_and_shifts + 66 + 1 == 15_662_877
+    # The public code, of which 15.64, 15.42 and .22 million are said, lacks the second layer.
+    missing = parameters(net.volume[1])
+    assert missing == 32 * 32 * 25 + 2 * 32
+    assert parameters(net) - missing == 15_637_213
+    segmentation = parameters(net.volume) + parameters(net.segmentation_head) - missing
+    assert segmentation == 15_416_034
+    assert parameters(net.extractor) + parameters(net.classifier) == 221_179
+    assert max(p.numel() for p in net.parameters()) == 14_745_600
+    for number in (15_662_877, 14_745_600, 15_637_213):
+        assert f"{number:,}" in TwoStageNet.__doc__
+
+
+class MapAlone(nn.Module):
+    """The segmentation network without normalisation, through which all cells see each other."""
+
+    def __init__(self, net: TwoStageNet) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(copy.deepcopy(net.volume), copy.deepcopy(net.segmentation_head))
+        for parent in list(self.layers.modules()):
+            for name, child in parent.named_children():
+                if isinstance(child, FeatureNorm):
+                    setattr(parent, name, nn.Identity())
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.layers(image)
+
+
+def test_a_cell_of_the_map_sees_216_pixels():
+    net = MapAlone(TwoStageNet(channels=(1, 1, 1, 1)))
+    assert receptive_field_side(net, height=512) == 216
+    volume = net.layers[0]
+    volume[1] = nn.Identity()  # what the public code left out
+    assert receptive_field_side(net, height=512) == 212
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [
+        ((512, 1408), (64, 176)),
+        ((232, 640), (29, 80)),
+        ((256, 1600), (32, 200)),
+        ((512, 512), (64, 64)),
+        ((64, 128), (8, 16)),
+        ((136, 64), (17, 8)),
+    ],
+)
+def test_the_map_has_an_eighth_of_the_size(size, wanted):
+    net = on_paper(in_channels=3)
+    assert net(blank(1, 3, *size)).segmentation.shape == (1, 1, *wanted)
+    assert net.output_size(*size) == wanted
+
+
+@settings(max_examples=40)
+@given(height=st.integers(0, 200), width=st.integers(0, 300))
+def test_output_size_and_forward_agree_or_both_refuse(height, width):
+    net = on_paper(channels=(1, 1, 1, 1))
+    try:
+        wanted = net.output_size(height, width)
+    except ValueError:
+        with pytest.raises(ValueError, match="got"):
+            net(blank(1, 1, height, width))
+        assert height % 8 or width % 8 or (height // 64) * (width // 64) < 2
+    else:
+        assert net(blank(1, 1, height, width)).segmentation.shape[2:] == wanted
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 7])
+def test_any_number_of_input_channels_works(channels):
+    output = small(in_channels=channels)(torch.rand(1, channels, 64, 128))
+    assert all(part.isfinite().all() for part in output)
+
+
+def test_the_smallest_image_has_finite_outputs_and_gradients():
+    net = small()
+    output = net(torch.rand(2, 1, 64, 128))
+    (output.segmentation.sum() + output.decision.sum()).backward()
+    assert all(p.grad.isfinite().all() for p in net.parameters())
+
+
+@pytest.mark.parametrize("size", [(60, 128), (128, 130), (1, 512)])
+def test_sides_that_eight_does_not_divide_are_refused_with_the_remedy(size):
+    with pytest.raises(ValueError, match=r"multiples of 8, got \d+ x \d+: pad or resize first"):
+        on_paper()(blank(1, 1, *size))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (120, 120), (64, 120), (56, 1024), (0, 0)])
+def test_images_whose_deepest_map_has_no_spread_are_refused_with_the_remedy(size):
+    with pytest.raises(ValueError, match=rf"got {size[0]} x {size[1]}: use larger images"):
+        on_paper()(blank(1, 1, *size))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 64, 128), (1, 64, 128), (64, 128)])
+def test_other_channels_and_axes_are_refused(shape):
+    with pytest.raises(ValueError, match=r"image must be \(N, 1, H, W\), got"):
+        on_paper()(blank(*shape))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"in_channels": 0}, "at least 1, got 0"),
+        ({"channels": (32, 64, 64)}, "four entries of channels"),
+        ({"channels": (32, 64, 0, 1024)}, "must be at least 1"),
+        ({"normalisation": "batch"}, "kind must be one of .*, got 'batch'"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        on_paper(**options)
+
+
+# The forward pass
+
+
+@BOTH_KINDS
+def test_it_equals_plain_functional_code(kind):
+    net = small(in_channels=2, normalisation=kind).double()
+    image = torch.rand(2, 2, 72, 136, dtype=torch.float64)
+    segmentation, decision = written_out(net, image, kind)
+    assert segmentation.std() > 0.1
+    found = net(image)
+    torch.testing.assert_close(found.segmentation, segmentation)
+    torch.testing.assert_close(found.decision, decision)
+
+
+@BOTH_KINDS
+def test_the_batch_that_an_image_is_in_does_not_matter(kind):
+    net = small(normalisation=kind)
+    images = torch.rand(5, 1, 64, 128) * torch.tensor([0.1, 1, 3, 0.5, 1]).view(5, 1, 1, 1)
+    apart = [net(images[:1]), net(images[1:3]), net(images[3:])]
+    together = net(images)
+    for number, part in enumerate(together):
+        wanted = torch.cat([output[number] for output in apart])
+        torch.testing.assert_close(part, wanted, rtol=1e-4, atol=1e-4)
+
+
+@BOTH_KINDS
+@pytest.mark.parametrize("count", [1, 3])
+def test_memory_layout_makes_no_difference(kind, count):
+    net, images = small(normalisation=kind), torch.rand(count, 1, 64, 128)
+    wanted = net(images)
+    net.to(memory_format=torch.channels_last)
+    found = net(images.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(tuple(found), tuple(wanted), rtol=1e-4, atol=1e-4)
+
+
+def test_training_and_use_give_the_same_output():
+    net, images = small(), torch.rand(2, 1, 64, 128)
+    trained, used = net.train()(images), net.eval()(images)
+    assert torch.equal(trained.segmentation, used.segmentation)
+    assert torch.equal(trained.decision, used.decision)
+    assert not list(net.buffers())
+
+
+@BOTH_KINDS
+@pytest.mark.parametrize("count", [1, 2])
+def test_bf16_autocast_stays_close_and_trains(kind, count):
+    net, images = small(normalisation=kind), torch.rand(count, 1, 64, 128)
+    wanted = net(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = net(images)
+    apart = (found.segmentation.float() - wanted.segmentation).abs().mean()
+    assert 0 < apart < 0.1 * wanted.segmentation.std()
+    assert (found.decision.float() - wanted.decision).abs().max() < 0.2
+    (found.segmentation.float().square().mean() + found.decision.float().sum()).backward()
+    assert all(p.grad.isfinite().all() for p in net.parameters())
+
+
+def test_a_state_dict_brings_the_network_back():
+    net, other = small(0), small(1)
+    image = torch.rand(1, 1, 64, 128)
+    assert not torch.equal(net(image).decision, other(image).decision)
+    other.load_state_dict(net.state_dict())
+    assert torch.equal(net(image).segmentation, other(image).segmentation)
+    assert torch.equal(net(image).decision, other(image).decision)
+
+
+def test_weights_start_as_xavier_normal_and_shifts_at_zero():
+    torch.manual_seed(0)
+    net = TwoStageNet(channels=(32, 64, 64, 128))
+    for layer in [*layers(net), net.classifier]:
+        weight = layer.weight.detach()
+        outputs, inputs, *kernel = weight.shape
+        spread = math.sqrt(2 / ((inputs + outputs) * math.prod(kernel)))
+        count = weight.numel()
+        assert weight.std().item() == pytest.approx(spread, rel=5 / math.sqrt(2 * count))
+        assert abs(weight.mean().item()) < 5 * spread / math.sqrt(count)
+        if count > 1000:  # 4.6 % of a normal lies beyond two standard deviations, of a box nothing
+            assert 0.03 < (weight.abs() > 2 * spread).float().mean() < 0.06
+    assert not net.classifier.bias.any()
+    for norm in layers(net, FeatureNorm):
+        assert (norm.weight == 1).all()
+        assert not norm.bias.any()
+
+
+def test_every_weight_learns():
+    net = small()
+    output = net(torch.rand(2, 1, 128, 128))
+    weighed = output.segmentation * torch.rand_like(output.segmentation)
+    (weighed.sum() + output.decision.sum()).backward()
+    assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+# The two stops of gradients
+
+
+@SWITCHES
+def test_the_segmentation_loss_teaches_the_segmentation_network_alone(
+    stop_shortcut, stop_extractor
+):
+    net = small(stop_shortcut=stop_shortcut, stop_extractor=stop_extractor)
+    output = net(torch.rand(1, 1, 128, 128))
+    loss = F.binary_cross_entropy_with_logits(
+        output.segmentation, torch.rand_like(output.segmentation)
+    )
+    assert reached(net, loss) == {"volume", "segmentation_head"}
+
+
+@SWITCHES
+def test_the_decision_loss_reaches_the_segmentation_network_unless_both_stops_are_set(
+    stop_shortcut, stop_extractor
+):
+    net = small(stop_shortcut=stop_shortcut, stop_extractor=stop_extractor)
+    found = reached(net, net(torch.rand(1, 1, 128, 128)).decision.sum())
+    both = stop_shortcut and stop_extractor
+    assert found == ({"extractor", "classifier"} if both else set(GROUPS))
+
+
+@SWITCHES
+@pytest.mark.parametrize("through", ["shortcut", "extractor"])
+def test_each_stop_closes_its_own_way_and_no_other(stop_shortcut, stop_extractor, through):
+    net = small(stop_shortcut=stop_shortcut, stop_extractor=stop_extractor)
+    with torch.no_grad():  # leave one way from the decision to the segmentation network
+        unused = slice(0, 64) if through == "shortcut" else slice(64, 66)
+        net.classifier.weight[:, unused] = 0
+    found = reached(net, net(torch.rand(1, 1, 128, 128)).decision.sum())
+    stopped = stop_shortcut if through == "shortcut" else stop_extractor
+    assert ("volume" in found, "segmentation_head" in found) == (not stopped, not stopped)
+    assert ("extractor" in found) == (through == "extractor")
+    assert "classifier" in found
+
+
+def test_what_arrives_with_both_ways_open_is_the_sum_of_each():
+    net = small().double()
+    image = torch.rand(1, 1, 128, 128, dtype=torch.float64)
+    found = {}
+    for stops in [(True, True), (False, True), (True, False), (False, False)]:
+        net.stop_shortcut, net.stop_extractor = stops
+        found[stops] = gradients(net, net(image).decision.sum())
+    for name, whole in found[False, False].items():
+        one, other = found[False, True][name], found[True, False][name]
+        if name.startswith(("volume", "segmentation_head")):
+            assert not found[True, True][name].any()
+            torch.testing.assert_close(one + other, whole)
+        else:
+            torch.testing.assert_close(one, whole)
+            torch.testing.assert_close(other, whole)
+
+
+def test_stops_are_set_by_default_and_change_no_output():
+    net, image = small(), torch.rand(1, 1, 64, 128)
+    assert net.stop_shortcut
+    assert net.stop_extractor
+    wanted = net(image)
+    net.stop_shortcut = net.stop_extractor = False
+    assert torch.equal(net(image).decision, wanted.decision)
+    assert torch.equal(net(image).segmentation, wanted.segmentation)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stop_shortcut": False},
+        {"stop_extractor": False},
+        {"normalisation": "published"},
+        {"segmentation_bias": False},
+    ],
+)
+def test_what_changes_the_training_changes_the_printed_network(change):
+    assert repr(on_paper()) == repr(on_paper())
+    assert repr(on_paper()) != repr(on_paper(**change))
+
+
+# The shift of the map
+
+
+def clean_loss(net: TwoStageNet, images: Tensor) -> Tensor:
+    logits = net(images).segmentation
+    return F.binary_cross_entropy_with_logits(logits, torch.zeros_like(logits))
+
+
+def test_the_map_has_a_shift_that_learns_and_lets_the_loss_of_clean_images_vanish():
+    net, images = small(), torch.rand(2, 1, 64, 128)
+    clean_loss(net, images).backward()
+    shift = net.segmentation_head[1].bias
+    assert isinstance(shift, nn.Parameter)
+    assert shift.grad.item() > 0
+    with torch.no_grad():
+        shift.fill_(-8)
+    assert clean_loss(net, images) < 0.01
+
+
+@settings(max_examples=20)
+@given(scale=st.floats(-20, 20), seed=st.integers(0, 5))
+def test_without_a_shift_the_loss_of_clean_images_cannot_fall_below_ln_2(scale, seed):
+    net = small(seed, segmentation_bias=False, channels=(2, 2, 2, 3))
+    with torch.no_grad():
+        net.segmentation_head[1].weight.fill_(scale)
+    images = torch.rand(2, 1, 64, 128)
+    with torch.no_grad():
+        means = net(images).segmentation.mean(dim=(1, 2, 3))
+        assert means.abs().max() < 1e-4
+        assert clean_loss(net, images) >= math.log(2) - 1e-4
+
+
+def test_without_a_shift_there_is_nothing_to_learn_it():
+    names = dict(on_paper(segmentation_bias=False).named_parameters())
+    assert "segmentation_head.1.bias" not in names
+    assert "segmentation_head.1.bias" in dict(on_paper().named_parameters())
+
+
+# Feature normalisation
+
+
+@BOTH_KINDS
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_normalisation_equals_a_loop_over_channels(kind, count, layout):
+    torch.manual_seed(0)
+    norm = FeatureNorm(5, kind=kind)
+    x = torch.randn(count, 5, 6, 7) * torch.tensor([100, 10, 1, 0.1, 0.01]).view(1, 5, 1, 1) + 2
+    found = norm(x.contiguous(memory_format=layout))
+    torch.testing.assert_close(found, normalised(x.double(), kind).float(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given_spread", "wanted"),
+    [
+        ("std", 100, 1.0),
+        ("std", 0.1, 1.0),
+        ("published", 100, 10.0),
+        ("published", 1, 1.0),
+        ("published", 0.01, 0.095),
+    ],
+)
+def test_the_published_division_is_by_the_root_of_the_spread(kind, given_spread, wanted):
+    x = torch.randn(1, 2, 50, 50, generator=torch.Generator().manual_seed(0))
+    x = given_spread * (x - x.mean(dim=(2, 3), keepdim=True)) / x.std(dim=(2, 3), keepdim=True)
+    found = FeatureNorm(2, kind=kind)(x).std(dim=(2, 3))
+    torch.testing.assert_close(found, torch.full((1, 2), wanted), rtol=5e-3, atol=0)
+
+
+@BOTH_KINDS
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("bias", [True, False])
+def test_gradients_of_the_normalisation_are_right(kind, count, bias):
+    torch.manual_seed(0)
+    norm = FeatureNorm(2, kind=kind, bias=bias).double()
+    x = torch.randn(count, 2, 3, 4, dtype=torch.float64, requires_grad=True)
+
+    def apply(x: Tensor, *values: Tensor) -> Tensor:
+        named = dict(zip(["weight", "bias"], values, strict=False))
+        return torch.func.functional_call(norm, named, x)
+
+    assert torch.autograd.gradcheck(apply, (x, *norm.parameters()))
+
+
+@BOTH_KINDS
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_constant_map_becomes_zero_with_finite_gradients(kind, count):
+    x = torch.full((count, 1, 4, 4), 0.25, requires_grad=True)
+    out = FeatureNorm(1, kind=kind)(x)
+    assert not out.any()
+    out.sum().backward()
+    assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1, 1), (2, 4, 5, 5), (3, 5, 5), (2, 3, 0, 4)])
+def test_maps_that_cannot_be_normalised_are_refused(shape):
+    with pytest.raises(ValueError, match=r"x must be \(N, 3, H, W\) with at least 2 cells"):
+        FeatureNorm(3)(torch.rand(shape))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"channels": 0}, "channels must be at least 1, got 0"), ({"kind": "batch"}, "kind must be")],
+)
+def test_a_normalisation_that_cannot_work_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        FeatureNorm(**{"channels": 2, **options})
