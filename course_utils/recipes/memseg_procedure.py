@@ -1,15 +1,17 @@
 """What MemSeg's training in a folder does: see `run_in_folder`."""
 
-from pathlib import Path
 from typing import Any
 
-from lightning_fabric import Fabric
 from matplotlib.figure import Figure
 
 from course_utils.plots import heat_maps, training_curves
-from course_utils.recipes.memseg import MemSegRecipe, MemSegTraining, open_images, train_memseg
+from course_utils.recipes.memseg import MemSegRecipe, MemSegTraining
+from course_utils.recipes.memseg import open_images as open_parts
+from course_utils.recipes.memseg import train_memseg as train
 from course_utils.recipes.normal_images import NormalParts, textures_of
 from course_utils.recipes.segmentation_procedure import with_defects
+
+__all__ = ["name", "only_images", "open_parts", "pictures", "report", "steps", "train"]
 
 IMAGE_SETTINGS = ("data", "size", "split_seed")
 
@@ -19,35 +21,14 @@ def only_images(recipe: MemSegRecipe) -> MemSegRecipe:
     return MemSegRecipe(**{name: getattr(recipe, name) for name in IMAGE_SETTINGS})
 
 
-def open_parts(recipe: MemSegRecipe, *, progress: bool) -> NormalParts:
-    """Read the images of a recipe."""
-    return open_images(recipe, progress=progress)
-
-
 def steps(recipe: MemSegRecipe, parts: NormalParts) -> int:
     """Return how many batches the training takes."""
     return recipe.steps
 
 
-def train(
-    recipe: MemSegRecipe,
-    parts: NormalParts,
-    *,
-    fabric: Fabric,
-    folder: Path,
-    evaluate_every: int,
-    progress: bool,
-) -> MemSegTraining:
-    """Train as `train_memseg` does."""
-    return train_memseg(
-        recipe,
-        parts,
-        fabric=fabric,
-        folder=folder,
-        evaluate_every=evaluate_every,
-        progress=progress,
-        description=f"{recipe.variant}, seed {recipe.seed}",
-    )
+def name(recipe: MemSegRecipe) -> str:
+    """Return what tells trainings of one data set apart."""
+    return f"{recipe.variant}, seed {recipe.seed}"
 
 
 def report(recipe: MemSegRecipe, parts: NormalParts, result: MemSegTraining) -> dict[str, Any]:

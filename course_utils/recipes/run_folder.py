@@ -52,8 +52,12 @@ class Procedure(Protocol):
         folder: Path,
         evaluate_every: int,
         progress: bool,
+        description: str,
     ) -> Any:
         """Train and return a result that has `scores`."""
+
+    def name(self, recipe: Any) -> str:
+        """Return what tells trainings of one data set apart, for the progress bar."""
 
     def report(self, recipe: Any, parts: Any, result: Any) -> dict[str, Any]:
         """Return what else to write down beside the scores."""
@@ -107,6 +111,7 @@ def run_in_folder(
             folder=folder,
             evaluate_every=math.ceil(steps / looks),
             progress=progress,
+            description=procedure.name(recipe),
         )
         if fabric.is_global_zero:
             seconds = perf_counter() - started

@@ -1,10 +1,8 @@
 """What a U-Net's training in a folder does: see `run_in_folder`."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from matplotlib.figure import Figure
 
 from course_utils.data import DefectDataset
@@ -15,11 +13,20 @@ from course_utils.recipes.segmentation import (
     SegmentationRecipe,
     open_part,
     open_parts,
-    train_segmentation,
 )
+from course_utils.recipes.segmentation import train_segmentation as train
 from course_utils.recipes.segmentation_scores import decide, iou_by_kind
 
-__all__ = ["only_images", "open_parts", "pictures", "report", "steps", "train", "with_defects"]
+__all__ = [
+    "name",
+    "only_images",
+    "open_parts",
+    "pictures",
+    "report",
+    "steps",
+    "train",
+    "with_defects",
+]
 
 PICTURES = 8
 IMAGE_SETTINGS = ("data", "classes", "size", "split_seed", "split_by")
@@ -35,25 +42,9 @@ def steps(recipe: SegmentationRecipe, parts: Parts) -> int:
     return recipe.steps
 
 
-def train(
-    recipe: SegmentationRecipe,
-    parts: Parts,
-    *,
-    fabric: Fabric,
-    folder: Path,
-    evaluate_every: int,
-    progress: bool,
-) -> Segmentation:
-    """Train as `train_segmentation` does."""
-    return train_segmentation(
-        recipe,
-        parts,
-        fabric=fabric,
-        folder=folder,
-        evaluate_every=evaluate_every,
-        progress=progress,
-        description=f"{recipe.loss}, seed {recipe.seed}",
-    )
+def name(recipe: SegmentationRecipe) -> str:
+    """Return what tells trainings of one data set apart."""
+    return f"{recipe.loss}, seed {recipe.seed}"
 
 
 def report(recipe: SegmentationRecipe, parts: Parts, result: Segmentation) -> dict[str, Any]:

@@ -1,28 +1,25 @@
 """What the two-stage network's training in a folder does: see `run_in_folder`."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from matplotlib.figure import Figure
 
 from course_utils.plots import heat_maps, training_curves
-from course_utils.recipes.detection_parts import labels_of, open_detection_parts
+from course_utils.recipes.detection_parts import labels_of
+from course_utils.recipes.detection_parts import open_detection_parts as open_parts
 from course_utils.recipes.segmentation import Parts
 from course_utils.recipes.two_stage import (
     TwoStageTraining,
-    train_two_stage,
     two_stage_batches,
 )
+from course_utils.recipes.two_stage import train_two_stage as train
 from course_utils.recipes.two_stage_settings import TwoStageRecipe
 
-__all__ = ["only_images", "open_parts", "pictures", "report", "steps", "train"]
+__all__ = ["name", "only_images", "open_parts", "pictures", "report", "steps", "train"]
 
 IMAGE_SETTINGS = ("data", "fold", "height", "width", "split_seed")
 PICTURES = 6
-
-open_parts = open_detection_parts
 
 
 def only_images(recipe: TwoStageRecipe) -> TwoStageRecipe:
@@ -35,25 +32,9 @@ def steps(recipe: TwoStageRecipe, parts: Parts) -> int:
     return recipe.epochs * len(two_stage_batches(recipe, parts.train))
 
 
-def train(
-    recipe: TwoStageRecipe,
-    parts: Parts,
-    *,
-    fabric: Fabric,
-    folder: Path,
-    evaluate_every: int,
-    progress: bool,
-) -> TwoStageTraining:
-    """Train as `train_two_stage` does."""
-    return train_two_stage(
-        recipe,
-        parts,
-        fabric=fabric,
-        folder=folder,
-        evaluate_every=evaluate_every,
-        progress=progress,
-        description=f"{recipe.variant}, seed {recipe.seed}",
-    )
+def name(recipe: TwoStageRecipe) -> str:
+    """Return what tells trainings of one data set apart."""
+    return f"{recipe.variant}, seed {recipe.seed}"
 
 
 def report(recipe: TwoStageRecipe, parts: Parts, result: TwoStageTraining) -> dict[str, Any]:

@@ -93,7 +93,12 @@ predict(
 # many good ones.
 
 # %%
-tall, wide = lesson.pick(smoke=(128, 128), laptop=(128, 128), full=(704, 256))
+tall_parts = dataset == "kolektor_sdd"
+tall, wide = lesson.pick(
+    smoke=(128, 128),
+    laptop=(352, 128) if tall_parts else (128, 128),
+    full=(1408, 512) if tall_parts else (256, 256),
+)
 recipe = TwoStageRecipe(
     data=dataset,
     fold=lesson.parameters.fold,

@@ -240,7 +240,7 @@ def train(recipe: MemSegRecipe, folder: Path, looks: int = 3) -> dict[str, float
 
 
 def test_stopped_in_the_middle_it_ends_in_the_same_bits(tmp_path, monkeypatch):
-    whole = memseg_procedure.train_memseg
+    whole = memseg_procedure.train
     undisturbed = train(TINY, tmp_path / "undisturbed", looks=1)
 
     def stop(history):
@@ -249,7 +249,7 @@ def test_stopped_in_the_middle_it_ends_in_the_same_bits(tmp_path, monkeypatch):
 
     monkeypatch.setattr(memseg_procedure, "pictures", lambda *_: {})
     with monkeypatch.context() as patch:
-        patch.setattr(memseg_procedure, "train_memseg", lambda *a, **k: whole(*a, **k, watch=stop))
+        patch.setattr(memseg_procedure, "train", lambda *a, **k: whole(*a, **k, watch=stop))
         with pytest.raises(Stopped):
             train(TINY, tmp_path / "stopped")
     assert train(TINY, tmp_path / "stopped") == undisturbed

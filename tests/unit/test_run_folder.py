@@ -63,7 +63,7 @@ def finished(tiny, tmp_path_factory):
 
 
 def no_training(monkeypatch) -> None:
-    for name in ("train_segmentation", "open_parts"):
+    for name in ("train", "open_parts"):
         monkeypatch.setattr(procedure, name, lambda *_, **__: pytest.fail("trained"))
 
 
@@ -133,7 +133,7 @@ def test_it_never_looks_more_often_than_asked(looks, tiny, tmp_path, monkeypatch
         asked.update(settings)
         raise Stopped
 
-    monkeypatch.setattr(procedure, "train_segmentation", note)
+    monkeypatch.setattr(procedure, "train", note)
     monkeypatch.setattr(procedure, "open_parts", lambda *_, **__: None)
     with pytest.raises(Stopped):
         train(tiny, tmp_path, looks)
@@ -149,7 +149,7 @@ def test_a_look_is_the_least(tiny, tmp_path):
 
 
 def test_stopped_in_the_middle_it_ends_in_the_same_bits(finished, tiny, tmp_path, monkeypatch):
-    whole = procedure.train_segmentation
+    whole = procedure.train
 
     def stop(history):
         if len(history.loss) == 3:
@@ -157,7 +157,7 @@ def test_stopped_in_the_middle_it_ends_in_the_same_bits(finished, tiny, tmp_path
 
     monkeypatch.setattr(procedure, "pictures", lambda *_: {})
     with monkeypatch.context() as patch:
-        patch.setattr(procedure, "train_segmentation", lambda *a, **k: whole(*a, **k, watch=stop))
+        patch.setattr(procedure, "train", lambda *a, **k: whole(*a, **k, watch=stop))
         for _ in range(2):  # the second stop is at the same place: nothing was saved in between
             with pytest.raises(Stopped):
                 train(tiny, tmp_path)
@@ -265,7 +265,7 @@ def test_images_that_cannot_be_read_leave_no_folder(tiny, tmp_path):
 
 
 def test_one_process_at_a_time(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(procedure, "train_segmentation", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(procedure, "train", lambda *_, **__: pytest.fail("trained"))
     with (
         FileLock(tmp_path / ".training.lock"),
         pytest.raises(FileExistsError, match="another process trains in"),

@@ -468,7 +468,6 @@ def test_a_network_in_bf16_gives_float32(parts):
 @pytest.fixture
 def _images(parts, monkeypatch):
     run_folder._read_once.cache_clear()
-    monkeypatch.setattr(two_stage_procedure, "open_detection_parts", lambda *_, **__: parts)
     monkeypatch.setattr(two_stage_procedure, "open_parts", lambda *_, **__: parts)
     yield
     run_folder._read_once.cache_clear()
@@ -482,7 +481,7 @@ def in_folder(folder: Path, recipe: TwoStageRecipe = TINY, looks: int = 3) -> di
 def test_stopped_in_its_folder_it_goes_on_and_finished_it_returns_at_once(
     trained, parts, tmp_path, monkeypatch
 ):
-    whole = two_stage_procedure.train_two_stage
+    whole = two_stage_procedure.train
     looks = []
 
     def stop(history):
@@ -491,9 +490,7 @@ def test_stopped_in_its_folder_it_goes_on_and_finished_it_returns_at_once(
             raise Stopped
 
     with monkeypatch.context() as patch:
-        patch.setattr(
-            two_stage_procedure, "train_two_stage", lambda *a, **k: whole(*a, **k, watch=stop)
-        )
+        patch.setattr(two_stage_procedure, "train", lambda *a, **k: whole(*a, **k, watch=stop))
         with pytest.raises(Stopped):
             in_folder(tmp_path)
     assert looks == [3, 6], "8 steps, looked at 3 times"
@@ -508,7 +505,7 @@ def test_stopped_in_its_folder_it_goes_on_and_finished_it_returns_at_once(
     assert report["split"] == Squares.split_note
     for name in ("learning.png", "hardest.png"):
         assert (tmp_path / name).stat().st_size > 1000
-    monkeypatch.setattr(two_stage_procedure, "train_two_stage", lambda *_, **__: pytest.fail("!"))
+    monkeypatch.setattr(two_stage_procedure, "train", lambda *_, **__: pytest.fail("!"))
     assert in_folder(tmp_path) == trained.scores
     with pytest.raises(ValueError, match="holds a training with fold 0, and this one has 1"):
         in_folder(tmp_path, replace(TINY, fold=1))
