@@ -636,7 +636,7 @@ EXERCISES = (
         question=(
             "`mask` (H, W) is a tensor of whole numbers, the mask of an image at its full size: 0 "
             "is good, all above 0 is defect, whatever its kind. Write a function that returns the "
-            "label for the decision network: 1 if any pixel is defect, else 0."
+            "label for the second stage: 1 if any pixel is defect, else 0."
         ),
         given="import torch\nfrom torch.nn import functional as F",
         stub="def image_label(mask):\n    return ...",
@@ -654,7 +654,7 @@ EXERCISES = (
         id="joint_loss",
         title="First where, then whether",
         question=(
-            "`segmentation` and `decision` are the losses of the two networks, tensors without "
+            "`segmentation` and `decision` are the losses of the two stages, tensors without "
             "axes. In epoch n = `epoch` of E = `epochs`, counted from 0, lambda is 1 - n / E. "
             "Return lambda times the segmentation loss, plus `delta` times 1 - lambda times the "
             "decision loss."
@@ -758,8 +758,7 @@ QUIZ = (
         ),
     ),
     Question(
-        "The gradient is stopped between the segmentation network and the decision network. What "
-        "changes?",
+        "The gradient is stopped between the first stage and the second. What changes?",
         (
             Choice(
                 "The loss of the decision no longer changes the segmentation network",
@@ -767,7 +766,7 @@ QUIZ = (
                 "Forwards all numbers pass. Backwards nothing does.",
             ),
             Choice(
-                "The decision network sees zeros",
+                "The second stage sees zeros",
                 False,
                 "The stop is zero backwards only; forwards it changes nothing.",
             ),
@@ -777,7 +776,7 @@ QUIZ = (
                 "It still learns from its own loss, that of the masks.",
             ),
             Choice(
-                "The decision network no longer learns",
+                "The second stage no longer learns",
                 False,
                 "The gradient reaches all of its own layers before it is stopped.",
             ),
@@ -790,7 +789,7 @@ QUIZ = (
             Choice("7 or 8 times", False, "That is the rule of the least used."),
             Choice("50 times", False, "An epoch shows 33 of 230 of them."),
             Choice(
-                "7 times on average, one of them twice and another 16 times",
+                "about 7 times on average, some 2 or 3 times, others 14 or more",
                 True,
                 "Each epoch draws anew and does not know what came before.",
             ),
@@ -798,7 +797,7 @@ QUIZ = (
     ),
     Question(
         "A defect of 5 x 5 pixels has the label .087 in a training, the largest value of its "
-        "smaller mask. What is the decision network taught about this image?",
+        "smaller mask. What is the second stage taught about this image?",
         (
             Choice(
                 "That it is defective, with a small weight",
@@ -823,7 +822,7 @@ QUIZ = (
         ),
     ),
     Question(
-        "Which of these make a detector look better than it is?",
+        "Which of these can make a detector look better than it is?",
         (
             Choice(
                 "FP and FN at a threshold chosen on validation images",
