@@ -49,8 +49,7 @@ from torch.nn import functional as F
 
 from course_utils import data, evaluation, plots
 from course_utils.data import (
-    CoarseMasks, InMemory, LeastUsedSampler, find_regions,
-    two_stage_target,
+    CoarseMasks, LeastUsedSampler, find_regions, two_stage_target,
 )  # fmt: skip
 from course_utils.lessons import (
     LiveCurves, exercise, predict, prove_equal, quiz, record_metric, start_lesson,
@@ -58,8 +57,7 @@ from course_utils.lessons import (
 from course_utils.losses import TwoStageTarget, two_stage_loss
 from course_utils.models import FeatureNorm, TwoStageNet
 from course_utils.recipes import (
-    CHANNELS, TWO_STAGE_VARIANTS, TwoStageRecipe, labels_of, open_detection_parts,
-    predict_two_stage, score_detection, train_two_stage,
+    CHANNELS, TWO_STAGE_VARIANTS, TwoStageRecipe, labels_of, open_detection_parts, train_two_stage,
 )  # fmt: skip
 
 lesson = start_lesson(
@@ -239,19 +237,18 @@ probe = TwoStageNet(1, channels=CHANNELS["slim"])
 image = torch.rand(2, 1, 128, 128)
 groups = ("volume", "segmentation_head", "extractor", "classifier")
 settings = {"none": (0, 0), "(a)": (1, 0), "(b)": (0, 1), "(a) and (b)": (1, 1)}
+
+
+def gradient_length(part):
+    return math.hypot(*(p.grad.norm() for p in part.parameters() if p.grad is not None))
+
+
 reach = []
 for stop_shortcut, stop_extractor in settings.values():
     probe.stop_shortcut, probe.stop_extractor = bool(stop_shortcut), bool(stop_extractor)
     probe.zero_grad()
     F.binary_cross_entropy_with_logits(probe(image).decision, torch.tensor([0.0, 1.0])).backward()
-    reach.append(
-        [
-            math.hypot(
-                *(p.grad.norm() for p in getattr(probe, name).parameters() if p.grad is not None)
-            )
-            for name in groups
-        ]
-    )
+    reach.append([gradient_length(getattr(probe, name)) for name in groups])
 figure = plots.heatmap(
     reach,
     [group.replace("_", " ") for group in groups],
@@ -502,8 +499,8 @@ record_metric("ap/map_maximum", np.median(rankings["largest value of the map"]))
 # The threshold was chosen on validation images: the best F1 there. What does it do on the test images?
 
 # %%
-best = results["two_stage"][0]
-alarm, bad = best.decisions >= best.threshold, truth.bool()
+first = results["two_stage"][0]
+alarm, bad = first.decisions >= first.threshold, truth.bool()
 kinds = {"detected": alarm & bad, "missed": ~alarm & bad, "false alarm": alarm & ~bad}
 for name, which in kinds.items():
     print(
@@ -511,10 +508,10 @@ for name, which in kinds.items():
     )
 shown, titles = [], []
 for name, which in kinds.items():
-    order = best.decisions.argsort(descending=name != "missed").tolist()
+    order = first.decisions.argsort(descending=name != "missed").tolist()
     chosen = different(parts.test, [i for i in order if which[i]], 2)
     shown, titles = shown + chosen, titles + [name] * len(chosen)
-maps = F.interpolate(best.maps[shown].sigmoid()[:, None], (tall, wide), mode="bilinear")[:, 0]
+maps = F.interpolate(first.maps[shown].sigmoid()[:, None], (tall, wide), mode="bilinear")[:, 0]
 figure = plots.heat_maps(
     [parts.test[i].image for i in shown],
     [parts.test[i].mask for i in shown],
