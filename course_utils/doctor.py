@@ -286,13 +286,12 @@ def _data_sets(root: str | Path | None) -> Iterator[Check]:
             "export COURSE_DATA_ROOT=<the folder of your data sets>, if you have some",
         )
     for name, entry in found.items():
-        if entry.images:
-            continue
-        if entry.folder.is_dir():
+        if not entry.images and entry.folder.is_dir():
             yield Check(name, Status.NOTE, "cannot be read", entry.problem)
-        else:
-            place = f"{name}/ with {entry.info.layout}, in the folder COURSE_DATA_ROOT"
-            yield Check(name, Status.NOTE, f"not here; published at {entry.info.page}", place)
+    absent = [name for name, entry in found.items() if not entry.folder.is_dir()]
+    if absent:
+        mend = f"course data fetch {absent[0]}, and so on; course data list tells more"
+        yield Check("more data sets", Status.NOTE, f"not here: {', '.join(absent)}", mend)
 
 
 def _weights() -> Iterator[Check]:

@@ -11,13 +11,8 @@ import numpy as np
 from course_utils.config import MAX_SEED, data_root
 from course_utils.data.folds import split_by_fold
 from course_utils.data.image_mask_dataset import ImageMaskDataset, ImageSet
-from course_utils.data.known_datasets import DATASETS, READERS, SYNTHETIC
+from course_utils.data.known_datasets import DATASETS, ON_DISK, SYNTHETIC
 from course_utils.data.readers.folder import read_folder
-from course_utils.data.readers.mvtec_ad import (
-    MVTEC_AD,
-    mvtec_ad_categories,
-    read_mvtec_ad,
-)
 from course_utils.data.samples import DefectDataset
 from course_utils.data.selection import Selection
 from course_utils.data.splits import SPLIT_NAMES, group_split
@@ -45,18 +40,19 @@ def open_dataset(
 ) -> DefectDataset:
     """Return the part `split` ("train", "val", "test" or "all") of the data set `name`.
 
-    `name` is one of `DATASETS`, `mvtec_ad/<category>`, or `folder:<path>` for a person's own
-    images (see `read_folder`; a relative path starts at `root` if given, else at the working
-    directory). Images come at `size`, one side or (height, width). Which image goes where depends
-    on `seed` alone; images that show the same thing stay together. `split_by="image"` deals images
-    out one by one, as is often done and **leaks**: it is here to measure what that pretends. Where
-    the authors chose the test part, it is theirs whatever `split_by` says. `split_note` says how
-    it was done.
+    `name` is one of `DATASETS`, `mvtec_ad/<category>`, `dagm/<1..10>`, or `folder:<path>` for a
+    person's own images (see `read_folder`; a relative path starts at `root` if given, else at the
+    working directory). Images come at `size`, one side or (height, width). Which image goes where
+    depends on `seed` alone; images that show the same thing stay together. `split_by="image"` deals
+    images out one by one, as is often done and **leaks**: it is here to measure what that pretends.
+    Where the authors chose the test part, it is theirs whatever `split_by` says. `split_note` says
+    how it was done.
 
     Options: `cache=True` keeps images on disk in memory once they were read. `fold=1`, 2 or 3, of
     `kolektor_sdd` only, makes that fold the test part and takes a fifth of the others for
-    validation (see `split_by_fold`); "all" is all images nevertheless. Those of the synthetic set
-    are the arguments of `SyntheticSurfaces`.
+    validation (see `split_by_fold`); "all" is all images nevertheless. `masks="boxes"`, of
+    `kolektor_sdd` too, takes its box masks instead of the fine ones. Those of the synthetic set are
+    the arguments of `SyntheticSurfaces`.
 
     Raises `ValueError` for an unknown name, split or option, a `seed` that is no whole number in
     0 .. 2**32 - 1, and files that do not fit the layout; `FileNotFoundError` with the way to get it
@@ -78,35 +74,38 @@ def open_dataset(
     if name == SYNTHETIC.name:
         return _open_synthetic(split, split_by, size=height_width, seed=seed, **options)
     fold = _checked_fold(name, options.pop("fold", None), split_by)
-    image_set = _read(name, root)
+    told = {option: options.pop(option) for option in _reader_options(name) if option in options}
+    image_set = read_image_set(name, root, **told)
     indices, note = _choose(image_set, split, seed, split_by, fold)
     return ImageMaskDataset(image_set, indices, size=height_width, split_note=note, **options)
 
 
-def _read(name: str, root: str | Path | None) -> ImageSet:
+def read_image_set(name: str, root: str | Path | None = None, **options: Any) -> ImageSet:
+    """Return all images of the set `name`, before any split, opening as few as its reader can.
+
+    `name`, `root` and errors as in `open_dataset`, but for the synthetic set, which has no files;
+    `options` are those of the reader.
+    """
     if name.startswith(_FOLDER_PREFIX):
         folder = Path(name.removeprefix(_FOLDER_PREFIX)).expanduser()
         return read_folder((Path(root) if root is not None else Path.cwd()) / folder)
     family, _, category = name.partition("/")
-    if family == MVTEC_AD.name:
-        return read_mvtec_ad(_category_folder(category, root))
-    if name not in READERS:
+    if family not in ON_DISK or (category and not ON_DISK[family].categories):
         known = ", ".join(DATASETS)
         raise ValueError(f"data set {name!r} is unknown: choose one of {known}, or folder:<path>")
-    return READERS[name](DATASETS[name].require_folder(data_root(root)))
-
-
-def _category_folder(category: str, root: str | Path | None) -> Path:
-    folder = MVTEC_AD.require_folder(data_root(root))
-    here = mvtec_ad_categories(folder)
+    known_set = ON_DISK[family]
+    folder = known_set.info.require_folder(data_root(root))
+    if known_set.categories is None:
+        return known_set.read(folder, **options)
+    here = known_set.categories(folder)
     if category not in here:
-        wanted = f"no category {category!r}" if category else "categories, and none was named"
+        lacks = f"no category {category!r}" if category else "categories, and none was named"
         raise FileNotFoundError(
-            f"{folder} has {wanted}: choose {' or '.join(f'mvtec_ad/{name}' for name in here)}"
+            f"{folder} has {lacks}: choose {' or '.join(f'{family}/{one}' for one in here)}"
             if here
-            else f"{folder} is empty: want {MVTEC_AD.layout}"
+            else f"{folder} is empty: want {known_set.info.layout}"
         )
-    return folder / category
+    return known_set.read(folder, category, **options)
 
 
 def _choose(
@@ -137,7 +136,9 @@ def _choose_published(
     image_set: ImageSet, in_test: np.ndarray, split: str, seed: int
 ) -> tuple[np.ndarray, str]:
     rest = np.flatnonzero(~in_test)
-    train, val = group_split(image_set.groups[rest], fractions=(0.8, 0.2), seed=seed)
+    train, val = group_split(
+        image_set.groups[rest], image_set.labels[rest], fractions=(0.8, 0.2), seed=seed
+    )
     parts = {"train": rest[train], "val": rest[val], "test": np.flatnonzero(in_test)}
     note = (
         f"The test part of {in_test.sum()} images is the authors'; of the other {len(rest)} "
@@ -182,7 +183,13 @@ def _open_synthetic(split: str, split_by: SplitBy, *, seed: int, **options: Any)
 def _options(name: str) -> Sequence[str]:
     if name == SYNTHETIC.name:
         return _SYNTHETIC_OPTIONS
-    return ("cache", "fold") if name in DATASETS and DATASETS[name].folds else ("cache",)
+    folds = ("fold",) if name in DATASETS and DATASETS[name].folds else ()
+    return ("cache", *folds, *_reader_options(name))
+
+
+def _reader_options(name: str) -> Sequence[str]:
+    family = name.partition("/")[0]
+    return ON_DISK[family].options if family in ON_DISK else ()
 
 
 def _checked_fold(name: str, fold: Any, split_by: SplitBy) -> int | None:

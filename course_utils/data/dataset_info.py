@@ -36,9 +36,10 @@ class DatasetInfo:
         return folder
 
     def how_to_get(self) -> str:
-        """Return, in words for people, where the set is published and how to lay it out."""
+        """Return, in words for people, the command that fetches the set, and how it lies."""
         return (
-            f"It is published at {self.page} ({self.licence}).\n"
-            f"Lay it out as {self.name}/ with {self.layout}, in a folder of your choice, and set "
-            f"COURSE_DATA_ROOT to that folder."
+            f"Fetch it with: course data fetch {self.name}\n"
+            f"It is published at {self.page} ({self.licence}). If you have it elsewhere, lay it "
+            f"out as {self.name}/ with {self.layout}, and set COURSE_DATA_ROOT to the folder that "
+            f"holds {self.name}/."
         )

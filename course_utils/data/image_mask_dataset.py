@@ -1,7 +1,7 @@
 """Images and masks that lie on disk, as a data set of `Sample`."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,18 +117,22 @@ class ImageMaskDataset(Dataset[Sample]):
 
         Raises one `ValueError` that lists all files that cannot be used.
         """
-        faults = []
-        for index in range(len(self)):
-            try:
-                self._pixels(index)
-            except (ValueError, OSError) as error:
-                faults.append(str(error))
+        faults = [fault for fault in self.faults() if fault]
         if faults:
             hidden = len(faults) - _FAULTS_SHOWN
             shown = faults[:_FAULTS_SHOWN] + ([f"and {hidden} more"] if hidden > 0 else [])
             raise ValueError(
                 f"{len(faults)} of {len(self)} images cannot be used:\n  " + "\n  ".join(shown)
             )
+
+    def faults(self) -> Iterator[str]:
+        """Read one image and its mask after the other; yield why it cannot be used, or nothing."""
+        for index in range(len(self)):
+            try:
+                self._pixels(index)
+                yield ""
+            except (ValueError, OSError) as error:
+                yield str(error)
 
     def _pixels(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the image, uint8 (h, w) or (h, w, 3), and the mask, uint8 (h, w)."""

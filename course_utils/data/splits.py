@@ -66,35 +66,38 @@ def _deal(table: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np
     """Return the part of each group, (groups,), given the images by group and label."""
     order = rng.permutation(len(table))
     order = order[np.argsort(-table[order].sum(axis=1), kind="stable")]
-    groups_with = (table > 0).sum(axis=0)
+    present = table > 0
     weights = table / table.sum(axis=0)  # a group's fraction of each label
     excess = -np.outer(shares, np.ones(table.shape[1]))  # (parts, labels): above its share
     open_parts = shares > 0
+    holds = np.zeros(excess.shape, bool)  # (parts, labels): has an image with it
     part_of = np.full(len(table), -1)
-    for label in np.argsort(groups_with, kind="stable"):
-        left = [group for group in order if table[group, label] and part_of[group] < 0]
-        while left:
-            candidates = _candidates(table[:, label], part_of, open_parts, len(left))
-            cost = np.square(excess + weights[left[0]]).sum(axis=1) - np.square(excess).sum(axis=1)
+    undealt = len(table)
+    for label in np.argsort(present.sum(axis=0), kind="stable"):
+        left = order[present[order, label] & (part_of[order] < 0)]
+        for position, group in enumerate(left):
+            candidates = _candidates(holds, label, open_parts, undealt, len(left) - position)
+            cost = np.square(excess + weights[group]).sum(axis=1) - np.square(excess).sum(axis=1)
             part = candidates[np.argmin(cost[candidates])]
-            excess[part] += weights[left[0]]
-            part_of[left.pop(0)] = part
+            excess[part] += weights[group]
+            holds[part] |= present[group]
+            part_of[group] = part
+            undealt -= 1
     return part_of
 
 
 def _candidates(
-    images: np.ndarray, part_of: np.ndarray, open_parts: np.ndarray, groups_left: int
+    holds: np.ndarray, label: int, open_parts: np.ndarray, undealt: int, groups_left: int
 ) -> np.ndarray:
-    """Return the parts that may take the next group with this label.
+    """Return the parts that may take the next group with `label`.
 
     All of them, unless the groups left are just enough for the parts that are still empty, or
     those with this label for the parts that still miss it.
     """
-    empty = np.setdiff1d(np.flatnonzero(open_parts), part_of)
-    if len(empty) == (part_of < 0).sum():
+    empty = np.flatnonzero(open_parts & ~holds.any(axis=1))
+    if len(empty) == undealt:
         return empty
-    missing = open_parts.copy()
-    missing[np.unique(part_of[(images > 0) & (part_of >= 0)])] = False
-    if missing.sum() < groups_left:
-        return np.flatnonzero(open_parts)
-    return np.flatnonzero(missing) if missing.any() else np.flatnonzero(open_parts)
+    missing = np.flatnonzero(open_parts & ~holds[:, label])
+    if len(missing) > 0 and len(missing) >= groups_left:
+        return missing
+    return np.flatnonzero(open_parts)

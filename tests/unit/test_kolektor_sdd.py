@@ -1,6 +1,7 @@
-"""KolektorSDD's layout, rebuilt in miniature: labels, repeated items, and folds."""
+"""KolektorSDD's layout, rebuilt in miniature: labels, repeated items, folds, and box masks."""
 
 import pickle
+import shutil
 from collections import OrderedDict
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from course_utils.data import find_datasets, open_dataset
+from course_utils.data import ImageMaskDataset, find_datasets, open_dataset
+from course_utils.data.readers.kolektor_sdd import list_kolektor_sdd, read_kolektor_sdd
 
 ITEMS = [f"kos{number:02d}" for number in (1, 2, 3, 4, 21, 25, 26, 27, 34, 35, 38, 39)]
 PARTS = 2
@@ -314,3 +316,145 @@ def test_a_faulty_item_is_named_when_the_set_is_opened(root, change, kind, messa
     change(root / "kolektor_sdd" / "kos02")
     with pytest.raises(kind, match=message):
         opened(root)
+
+
+def place_boxes(root, values):
+    """Write box masks of all items; `values` holds those that are not the rule, by name."""
+    for item in ITEMS:
+        for part in range(PARTS):
+            mask = np.zeros((30, 12), np.uint8)
+            mask[2:10, 2:7] = values.get(f"{item}/Part{part}", 255 if part == 0 else 0)
+            write(root / "kolektor_sdd" / "boxes" / item / f"Part{part}_label.bmp", mask)
+
+
+def boxed(root):
+    image_set = read_kolektor_sdd(root / "kolektor_sdd", masks="boxes")
+    indices = range(len(image_set.entries))
+    return ImageMaskDataset(image_set, indices, size=(30, 12), split_note="")
+
+
+def test_box_masks_give_masks_and_labels_and_leave_the_fine_ones_alone(root):
+    place_boxes(root, {"kos02/Part0": 0, "kos02/Part1": 1})
+    for sample in map(boxed(root).__getitem__, range(len(ITEMS) * PARTS)):
+        item, part = sample.name.split("/")
+        defect = (part == "Part0") != (item == "kos02")
+        assert (sample.label, int(sample.mask.sum())) == (defect, 40 * defect)
+    fine = opened(root, "all")
+    assert [entry.name for entry in fine.entries] == names_of(boxed(root))
+    assert fine[names_of(fine).index("kos02/Part0")].mask.sum() == 8
+    assert "boxes" not in items_of(fine)
+
+
+def test_items_and_folds_are_the_same_with_box_masks(root):
+    place_boxes(root, {})
+    place_folds(root, published(WHOLE_PAIRS))
+    fine, boxes = (read_kolektor_sdd(root / "kolektor_sdd", masks=m) for m in ("fine", "boxes"))
+    assert np.array_equal(fine.groups, boxes.groups)
+    assert np.array_equal(fine.folds.test_fold, boxes.folds.test_fold)
+
+
+def test_images_in_the_box_archive_and_fine_masks_beside_the_images_are_not_looked_at(root):
+    place_boxes(root, {})
+    (root / "kolektor_sdd" / "boxes" / "kos02" / "Part0.jpg").write_bytes(b"x")
+    (root / "kolektor_sdd" / "boxes" / "kos02" / "Part9.jpg").write_bytes(b"x")
+    (root / "kolektor_sdd" / "kos02" / "Part0_label.bmp").unlink()
+    (root / "kolektor_sdd" / "kos02" / "Part1_label.bmp").write_bytes(b"x")
+    assert len(boxed(root)) == len(ITEMS) * PARTS
+    boxed(root).validate()
+
+
+@pytest.mark.parametrize("with_box", [True, False])
+def test_the_stray_part_is_left_out_of_the_box_masks_too(root, with_box):
+    place_boxes(root, {})
+    boxes = root / "kolektor_sdd" / "boxes" / "kos21"
+    for part in (6, 7):
+        write_part(root / "kolektor_sdd" / "kos21", part)
+        if part == 6 or with_box:
+            write(boxes / f"Part{part}_label.bmp", np.zeros((30, 12), np.uint8))
+    assert "kos21/Part6" in names_of(boxed(root))
+    assert "kos21/Part7" not in names_of(boxed(root))
+
+
+def test_box_masks_with_endings_in_capitals_are_read(root):
+    place_boxes(root, {})
+    for path in [*(root / "kolektor_sdd").rglob("*.*")]:
+        path.rename(path.with_suffix(path.suffix.upper()))
+    assert sum(entry.label for entry in boxed(root).entries) == len(ITEMS)
+
+
+def test_listing_box_masks_opens_no_image(root):
+    place_boxes(root, {})
+    for path in (root / "kolektor_sdd").rglob("*.*"):
+        path.write_bytes(b"x")
+    listed = list_kolektor_sdd(root / "kolektor_sdd", masks="boxes")
+    assert len(listed) == len(ITEMS) * PARTS
+    assert all(entry.mask.parent.parent.name == "boxes" for entry in listed)
+
+
+FETCH_BOXES = r"Get them with `course data fetch kolektor_sdd/boxes`"
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        (lambda p: shutil.rmtree(p), FileNotFoundError, f"kos01 is missing: .*{FETCH_BOXES}"),
+        (
+            lambda p: shutil.rmtree(p / "kos02"),
+            FileNotFoundError,
+            f"boxes.kos02 is missing: it holds the box masks of kos02. {FETCH_BOXES}",
+        ),
+        (
+            lambda p: (p / "kos50").mkdir(),
+            ValueError,
+            "boxes.kos50 holds masks without images: add kos50 or take it away",
+        ),
+        (
+            lambda p: (p / "kos02" / "Part1_label.bmp").unlink(),
+            FileNotFoundError,
+            r"kos02.Part1\.jpg has no mask: .*boxes.kos02 holds no file called Part1_label\.\*",
+        ),
+        (
+            lambda p: (p.parent / "kos02" / "Part1.jpg").unlink(),
+            ValueError,
+            r"boxes.kos02.Part1_label\.bmp is a mask without",
+        ),
+        (
+            lambda p: (p / "kos02" / "Part1_label.bmp").write_bytes(b"x"),
+            ValueError,
+            r"boxes.kos02.Part1_label\.bmp cannot be read",
+        ),
+        (
+            lambda p: (p / "kos02" / "Part1.png").write_bytes(b"x"),
+            ValueError,
+            r"boxes.kos02.Part1\.png is not an image of a kind",
+        ),
+    ],
+)
+def test_a_fault_in_the_box_masks_is_named(root, change, kind, message):
+    place_boxes(root, {})
+    change(root / "kolektor_sdd" / "boxes")
+    with pytest.raises(kind, match=message):
+        boxed(root)
+    if kind is FileNotFoundError:
+        assert len(opened(root, "all")) == len(ITEMS) * PARTS  # fine masks are all there
+
+
+def test_a_box_mask_of_another_size_is_named_when_it_is_read(root):
+    place_boxes(root, {})
+    path = root / "kolektor_sdd" / "boxes" / "kos02" / "Part1_label.bmp"
+    write(path, np.zeros((31, 12), np.uint8))
+    with pytest.raises(ValueError, match=r"boxes.kos02.Part1_label\.bmp is 12 x 31 pixels but"):
+        boxed(root).validate()
+
+
+@pytest.mark.parametrize("masks", ["box", "", None, "Fine"])
+def test_masks_of_another_kind_are_refused(root, masks):
+    with pytest.raises(ValueError, match=f"masks {masks!r} is unknown: choose one of fine, boxes"):
+        read_kolektor_sdd(root / "kolektor_sdd", masks=masks)
+
+
+def test_a_truncated_image_is_named_when_it_is_read(root):
+    path = root / "kolektor_sdd" / "kos02" / "Part1.jpg"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match=r"kos02.Part1\.jpg cannot be read as an image"):
+        opened(root, "all").validate()

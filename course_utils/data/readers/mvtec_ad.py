@@ -23,30 +23,31 @@ MVTEC_AD = DatasetInfo(
 MASK_ENDING = "_mask"
 
 
-def read_mvtec_ad(folder: Path) -> ImageSet:
-    """Return all images of the category in `folder`; those of `test/` are the test part.
+def read_mvtec_ad(folder: Path, category: str) -> ImageSet:
+    """Return all images of `category` below `folder`; those of `test/` are the test part.
 
     Classes are the folders of `test/` other than `good`, in the order of the alphabet. Images are
-    RGB, the gray ones of grid, screw and zipper too. Raises as `list_mvtec_ad_category`.
+    RGB, the gray ones of grid, screw and zipper too. Raises as `list_mvtec_ad`.
     """
-    entries = list_mvtec_ad_category(folder)
+    entries = list_mvtec_ad(folder, category)
     return ImageSet(
         entries=entries,
         groups=np.arange(len(entries)),
         grouping="each image by itself",
-        class_names=("background", *_kinds(folder)),
+        class_names=("background", *_kinds(folder / category)),
         channels=3,
         read_mask=soft_mask_classes,
         published_test=np.array([entry.name.startswith("test/") for entry in entries]),
     )
 
 
-def list_mvtec_ad_category(folder: Path) -> list[Entry]:
-    """Return the images of the category in `folder` with their masks, opening none.
+def list_mvtec_ad(folder: Path, category: str) -> list[Entry]:
+    """Return the images of `category` below `folder` with their masks, opening none.
 
     Raises `FileNotFoundError` for a missing folder, image or mask, and `ValueError` for a mask
     without an image.
     """
+    folder = folder / category
     good = folder / "train" / "good"
     if not good.is_dir() or not (folder / "test").is_dir():
         raise FileNotFoundError(f"{folder} is not complete: want {MVTEC_AD.layout}")

@@ -12,15 +12,22 @@ SOFT_MASK_THRESHOLD = 127
 """Published masks are often smoothed at their edges: what is brighter than half is defect."""
 
 
-def require_pairs(images: Mapping[str, Path], masks: Mapping[str, Path], mask_place: Path) -> None:
+def require_pairs(
+    images: Mapping[str, Path],
+    masks: Mapping[str, Path],
+    mask_place: Path,
+    *,
+    mask_ending: str = "",
+) -> None:
     """Raise unless `images` and `masks`, files by stem, hold the same stems.
 
+    `mask_ending` is what a mask's file name has after the stem, where it has anything.
     `FileNotFoundError` for an image without a mask, `ValueError` for a mask without an image.
     """
     for stem, image in images.items():
         if stem not in masks:
             raise FileNotFoundError(
-                f"{image} has no mask: {mask_place} holds no file called {stem}.*"
+                f"{image} has no mask: {mask_place} holds no file called {stem}{mask_ending}.*"
             )
     for stem, mask in masks.items():
         if stem not in images:

@@ -1,0 +1,115 @@
+"""What is known of a published data set: its files, where they lie, and what they hold."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from course_utils.data.dataset_info import DatasetInfo
+
+GB = 1_000_000_000
+ANYWHERE = r"(?:.*/)?"
+"""In rules: archives differ in the folders they wrap their content in."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One published file."""
+
+    name: str
+    """As it is published: `"KolektorSDD.zip"`."""
+    holds: str
+    """What is in it, for people."""
+    rules: tuple[tuple[str, str], ...]
+    """Pattern and replacement: a member whose whole name matches goes to that place in the folder
+    of the set. The first rule that matches counts; what matches none is left out."""
+    urls: tuple[str, ...] = ()
+    """Where to get it, tried in turn; none: it is behind a log-in."""
+    digest: str = ""
+    """`"sha256:..."` or `"md5:..."`; empty: none is published."""
+    size: int = 0
+    """Bytes to fetch, about; 0: not known."""
+    limit: int = 4 * GB
+    """More bytes than it can possibly hold: what goes beyond is no longer this archive."""
+    by_hand: str = ""
+    """How a person gets it, where there is no address for everybody."""
+
+    def place(self, member: str) -> str | None:
+        """Return where `member` of the archive goes, or None if it is left out."""
+        for pattern, replacement in self._patterns:
+            if pattern.fullmatch(member):
+                return pattern.sub(replacement, member, count=1)
+        return None
+
+    @cached_property
+    def _patterns(self) -> tuple[tuple[re.Pattern[str], str], ...]:
+        return tuple((re.compile(pattern), replacement) for pattern, replacement in self.rules)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What can be fetched by itself: a category, a class, one kind of masks, or the whole set."""
+
+    name: str
+    """`"bottle"`, as in `mvtec_ad/bottle`; empty if the set is one part."""
+    archives: tuple[str, ...]
+    """Names of the archives that together bring it."""
+    entries: tuple[str, ...]
+    """The files and folders that it is, in the folder of the set."""
+    files: Mapping[str, int]
+    """How many files each pattern finds in what was unpacked."""
+    opens: str
+    """The name by which `open_dataset` opens it."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """What its reader is to be told besides."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """How many images its reader finds, as published; for the keys see `count_images`."""
+    partial: bool = False
+    """Whether people may keep some of its folders only: what is not here at all is no fault."""
+    mask_values: frozenset[int] | None = None
+    """What a mask file may hold; None: anything, or masks are no pictures."""
+    empty_masks: int = 0
+    """How many defective images have a mask without a defect."""
+    also_as: tuple[str, ...] = ()
+    """Entries under which the part is in use, too, besides those it was published with."""
+
+    def is_here(self, folder: Path) -> bool:
+        """Whether the part lies in `folder`, that of the set: its entries, and files in them."""
+        if self.also_as and all((folder / entry).exists() for entry in self.also_as):
+            return True
+        if not all((folder / entry).exists() for entry in self.entries):
+            return False
+        return self.partial or all(any(folder.glob(pattern)) for pattern in self.files)
+
+    def lies_at(self, folder: Path) -> list[str]:
+        """Return those entries of the part that lie in `folder`."""
+        return [entry for entry in self.entries if (folder / entry).exists()]
+
+
+@dataclass(frozen=True)
+class PublishedSet:
+    """A data set, its archives and its parts."""
+
+    info: DatasetInfo
+    archives: tuple[Archive, ...]
+    parts: tuple[Part, ...]
+    lessons: tuple[str, ...] = ()
+    """Numbers of the lessons that are tested on it."""
+
+    def archive(self, name: str) -> Archive:
+        """Return the archive called `name`."""
+        return next(archive for archive in self.archives if archive.name == name)
+
+    def archives_of(self, parts: Collection[Part]) -> list[Archive]:
+        """Return the archives that bring `parts`, each once."""
+        wanted = {name for part in parts for name in part.archives}
+        return [archive for archive in self.archives if archive.name in wanted]
+
+    def is_open(self, part: Part) -> bool:
+        """Whether everybody can fetch all archives of `part`, without a log-in."""
+        return all(self.archive(name).urls for name in part.archives)
+
+    def name_of(self, part: Part) -> str:
+        """Return what the part is called on the command line: `mvtec_ad/bottle`."""
+        return f"{self.info.name}/{part.name}" if part.name else self.info.name

@@ -1,0 +1,11 @@
+"""Fetch a published data set: `python data_scripts/fetch.py NAME`, the same as `course data fetch`.
+
+Run from the project's root; `--help` tells the options.
+"""
+
+import typer
+
+from course_utils.cli_data import fetch
+
+if __name__ == "__main__":
+    typer.run(fetch)

@@ -1,0 +1,384 @@
+"""DAGM's two layouts, rebuilt in miniature: mask files, and ellipses in labels.txt."""
+
+import math
+import pickle
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from course_utils.data import ImageMaskDataset
+from course_utils.data.readers.dagm import DAGM, dagm_classes, list_dagm, read_dagm
+from course_utils.data.readers.dagm_ellipses import Ellipse, ellipse_mask, read_ellipses
+
+RNG = np.random.default_rng(6)
+SIZE = (40, 50)
+ELLIPSES = {
+    1: Ellipse(12, 5, 0.6, 25, 20),
+    2: Ellipse(6, 6, 0, 3, 38),
+    10: Ellipse(9, 2, -1, 30, 9),
+}
+DEFECTIVE = {"Train/0003", "Train/0010", "Test/0012"}
+
+
+def write(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imencode(path.suffix, pixels)[1].tofile(path)
+
+
+def texture():
+    return RNG.integers(0, 256, SIZE, np.uint8)
+
+
+def blob(value=255):
+    mask = np.zeros(SIZE, np.uint8)
+    mask[10:20, 10:30] = value
+    return mask
+
+
+@pytest.fixture
+def competition(tmp_path):
+    """Class 7 as published: five images to train on and four to test on."""
+    for part, numbers in (("Train", (3, 4, 5, 9, 10)), ("Test", (1, 2, 11, 12))):
+        place = tmp_path / "Class7" / part
+        for number in numbers:
+            write(place / f"{number:04d}.PNG", texture())
+            if f"{part}/{number:04d}" in DEFECTIVE:
+                write(place / "Label" / f"{number:04d}_label.PNG", blob())
+        (place / "Label" / "Labels.txt").write_text("1\t0\t0001.PNG\t0\t0\n")
+    return tmp_path
+
+
+@pytest.fixture
+def development(tmp_path):
+    """Class 1 as published: eleven good images and three with an ellipse."""
+    for number in range(1, 12):
+        write(tmp_path / "Class1" / f"{number}.png", texture())
+    for number in ELLIPSES:
+        write(tmp_path / "Class1_def" / f"{number}.png", texture())
+    lines = ["\t".join(map(str, (number, *ellipse))) for number, ellipse in ELLIPSES.items()]
+    (tmp_path / "Class1_def" / "labels.txt").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def opened(folder, number):
+    image_set = read_dagm(folder, number)
+    indices = range(len(image_set.entries))
+    return ImageMaskDataset(image_set, indices, size=SIZE, split_note="")
+
+
+def samples(folder, number):
+    dataset = opened(folder, number)
+    return {sample.name: sample for sample in map(dataset.__getitem__, range(len(dataset)))}
+
+
+def slow_ellipse(ellipse, size):
+    """Every point within, from the two focal points: their distances sum to the major axis."""
+    long, short = max(ellipse[:2]), min(ellipse[:2])
+    turn = ellipse.angle + (math.pi / 2 if ellipse.semi_minor > ellipse.semi_major else 0)
+    reach = math.sqrt(long**2 - short**2)
+    focus = reach * math.cos(turn), reach * math.sin(turn)
+    distance = np.zeros(size)
+    for row in range(size[0]):
+        for column in range(size[1]):
+            right, down = column - ellipse.x, row - ellipse.y
+            distance[row, column] = math.hypot(right - focus[0], down - focus[1]) + math.hypot(
+                right + focus[0], down + focus[1]
+            )
+    return distance, 2 * long
+
+
+def test_a_competition_image_is_defective_if_it_has_a_mask(competition):
+    found = samples(competition, "7")
+    assert len(found) == 9
+    for name, sample in found.items():
+        assert sample.label == (name in DEFECTIVE)
+        assert np.array_equal(sample.mask.numpy(), blob(1) * (name in DEFECTIVE))
+        assert sample.image.shape == (1, *SIZE)
+
+
+def test_the_test_part_of_the_competition_is_the_authors(competition):
+    image_set = read_dagm(competition, "7")
+    assert [entry.name for entry in image_set.entries[:2]] == ["Train/0003", "Train/0004"]
+    assert image_set.published_test.tolist() == [False] * 5 + [True] * 4
+    assert image_set.class_names == DAGM.class_names
+    assert len(set(image_set.groups)) == 9
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_what_is_not_zero_in_a_mask_is_defect(competition, value):
+    write(competition / "Class7" / "Train" / "Label" / "0003_label.PNG", blob(value))
+    assert samples(competition, "7")["Train/0003"].mask.sum() == 200
+
+
+def test_development_images_are_defective_by_their_folder_and_have_no_test_part(development):
+    image_set = read_dagm(development, "1")
+    names = [f"Class1/{number}" for number in range(1, 12)]
+    names += [f"Class1_def/{number}" for number in ELLIPSES]
+    assert [entry.name for entry in image_set.entries] == names
+    assert image_set.labels.tolist() == [0] * 11 + [1] * 3
+    assert image_set.published_test is None
+    assert len(set(image_set.groups)) == 14
+
+
+def test_each_defect_is_marked_by_its_own_ellipse(development):
+    for name, sample in samples(development, "1").items():
+        folder, number = name.split("/")
+        mask = sample.mask.numpy()
+        if folder == "Class1":
+            assert not mask.any()
+        else:
+            distance, major_axis = slow_ellipse(ELLIPSES[int(number)], SIZE)
+            assert np.array_equal(mask, distance <= major_axis)
+
+
+@given(
+    semi_axes=st.tuples(st.floats(0.5, 30), st.floats(0.5, 30)),
+    angle=st.floats(-7, 7),
+    centre=st.tuples(st.floats(-10, 60), st.floats(-10, 50)),
+)
+def test_an_ellipse_holds_the_points_near_enough_to_its_foci(semi_axes, angle, centre):
+    ellipse = Ellipse(*semi_axes, angle, *centre)
+    distance, major_axis = slow_ellipse(ellipse, (12, 14))
+    clear = abs(distance - major_axis) > 1e-6  # neither side is wrong on the very edge
+    assert np.array_equal(ellipse_mask(ellipse, (12, 14))[clear], (distance <= major_axis)[clear])
+
+
+@pytest.mark.parametrize("angle", [0, 0.3, 1.2, 2.5, -0.7])
+def test_angles_turn_as_those_of_opencv(angle):
+    drawn = np.zeros((90, 100), np.uint8)
+    cv2.ellipse(drawn, (48, 43), (32, 9), math.degrees(angle), 0, 360, 1, -1)
+    ours = ellipse_mask(Ellipse(32, 9, angle, 48, 43), (90, 100))
+    assert (ours & (drawn > 0)).sum() / (ours | (drawn > 0)).sum() > 0.9
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1 12.0 5 0.6 25 20\r\n2   6 6 0 3 38\r\n10 9 2 -1 30 9",
+        "\ufeff10\t9\t2\t-1\t30\t9\t\n\n2\t6\t6\t0\t3\t38\n1\t12\t5\t6e-1\t25\t20\n\n",
+    ],
+)
+def test_lines_may_come_in_any_order_with_tabs_or_blanks(development, text):
+    path = development / "Class1_def" / "labels.txt"
+    path.write_text(text, encoding="utf-8")
+    assert read_ellipses(path) == ELLIPSES
+
+
+def test_an_ellipse_that_was_corrected_gives_a_new_mask(development):
+    path = development / "Class1_def" / "labels.txt"
+    before = samples(development, "1")["Class1_def/2"].mask.sum()
+    path.write_text(path.read_text().replace("2\t6\t6", "2\t12\t12"))
+    assert samples(development, "1")["Class1_def/2"].mask.sum() > before
+
+
+def test_endings_may_be_in_capitals_or_not(competition, development):
+    for path in [*(competition / "Class7").rglob("*.PNG")]:
+        path.rename(path.with_suffix(".png"))
+    for path in [*development.rglob("Class1*/*.png")]:
+        path.rename(path.with_suffix(".PNG"))
+    assert read_dagm(competition, "7").labels.sum() == 3
+    opened(competition, "7").validate()
+    assert read_dagm(development, "1").labels.sum() == 3
+    opened(development, "1").validate()
+
+
+def test_listing_opens_no_image(competition, development):
+    for path in [*competition.rglob("*.PNG"), *development.rglob("*.png")]:
+        path.write_bytes(b"x")
+    assert [len(list_dagm(competition, number)) for number in ("7", "1")] == [9, 14]
+
+
+def test_both_layouts_pickle(competition, development):
+    for number, name in (("7", "Train/0003"), ("1", "Class1_def/1")):
+        again = pickle.loads(pickle.dumps(opened(competition, number)))
+        index = [entry.name for entry in again.entries].index(name)
+        assert again[index].mask.any()
+
+
+def test_classes_are_those_that_are_there_in_the_order_of_their_numbers(tmp_path):
+    for name in ("Class10", "Class2", "Class1_def", "Class1", "Classes", "Class3.zip", "class4"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "Class5").write_bytes(b"x")
+    assert dagm_classes(tmp_path) == ["1", "2", "10"]
+    assert dagm_classes(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize("number", ["2", "01", "", "x", "Class7"])
+def test_a_class_that_is_not_there_names_those_that_are(competition, development, number):
+    with pytest.raises(FileNotFoundError, match=f"holds no Class{number}: choose dagm/1, dagm/7"):
+        read_dagm(competition, number)
+    with pytest.raises(FileNotFoundError, match=f"holds no Class{number}: want Class1 to Class10"):
+        read_dagm(competition / "nowhere", number)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        (
+            lambda p: (p / "Train" / "0003.PNG").unlink(),
+            ValueError,
+            r"0003_label\.PNG is a mask without an image",
+        ),
+        (
+            lambda p: shutil.rmtree(p / "Test" / "Label"),
+            FileNotFoundError,
+            "Label is missing: it holds the masks",
+        ),
+        (lambda p: shutil.rmtree(p / "Test"), FileNotFoundError, "is not complete: want Train and"),
+        (
+            lambda p: [path.unlink() for path in (p / "Test").glob("*.PNG")],
+            FileNotFoundError,
+            r"Test holds no images: want <number>\.PNG",
+        ),
+        (
+            lambda p: write(p / "Train" / "3.png", texture()),
+            ValueError,
+            r"0003\.PNG and 3\.png have one number",
+        ),
+        (
+            lambda p: write(p / "Train" / "a.png", texture()),
+            ValueError,
+            r"a\.png is not named <number>\.png",
+        ),
+        (
+            lambda p: write(p / "Train" / "Label" / "0004.PNG", blob()),
+            ValueError,
+            r"0004\.PNG is not named <number>_label\.png",
+        ),
+        (lambda p: write(p / "1.png", texture()), ValueError, "both the competition's Train and"),
+        (lambda p: (p.parent / "Class7_def").mkdir(), ValueError, "both the competition's Train"),
+    ],
+)
+def test_a_fault_in_the_competition_layout_is_named(competition, change, kind, message):
+    change(competition / "Class7")
+    with pytest.raises(kind, match=message):
+        read_dagm(competition, "7")
+
+
+def put_lines(place, *lines):
+    """Add `lines` to labels.txt, from line 4 on."""
+    path = place / "labels.txt"
+    path.write_text(path.read_text() + "\n".join(lines))
+
+
+def without_line(place, number):
+    path = place / "labels.txt"
+    kept = [line for line in path.read_text().splitlines() if line.split()[0] != number]
+    path.write_text("\n".join(kept))
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        (
+            lambda p: without_line(p, "2"),
+            FileNotFoundError,
+            r"2\.png has no mask: .*labels\.txt has no line for 2",
+        ),
+        (
+            lambda p: (p / "2.png").unlink(),
+            ValueError,
+            r"labels\.txt has an ellipse for 2, which has no image",
+        ),
+        (
+            lambda p: put_lines(p, "2\t6\t6\t0\t3\t38"),
+            ValueError,
+            r"labels\.txt, line 4 is a second ellipse for 2",
+        ),
+        (lambda p: put_lines(p, "3 6 6 0 3"), ValueError, r"line 4 is '3 6 6 0 3': want 6 numbers"),
+        (lambda p: put_lines(p, "3 6 6 0 3 8 1"), ValueError, "line 4 is .*: want 6 numbers"),
+        (lambda p: put_lines(p, "", "3 6 6 0 3 x"), ValueError, "line 5 is .*: want 6 numbers"),
+        (lambda p: put_lines(p, "3 6 6 0 3 nan"), ValueError, "line 4 is .*: want 6 numbers"),
+        (lambda p: put_lines(p, "3.5 6 6 0 3 8"), ValueError, "line 4 is .*: want 6 numbers"),
+        (lambda p: put_lines(p, "3 6 0 0 3 8"), ValueError, "line 4 is .*: want axes above 0"),
+        (lambda p: put_lines(p, "3 -6 6 0 3 8"), ValueError, "line 4 is .*: want axes above 0"),
+        (
+            lambda p: (p / "labels.txt").write_bytes(b"\xff\xfe\x00x"),
+            ValueError,
+            r"labels\.txt, line 1 is .*: want 6 numbers",
+        ),
+        (
+            lambda p: (p / "labels.txt").unlink(),
+            FileNotFoundError,
+            r"labels\.txt is missing: it holds the ellipse",
+        ),
+        (lambda p: shutil.rmtree(p), FileNotFoundError, "Class1_def is missing: want Class1 to"),
+        (
+            lambda p: shutil.rmtree(p.parent / "Class1"),
+            FileNotFoundError,
+            "Class1 is missing: want Class1 to",
+        ),
+        (
+            lambda p: [path.unlink() for path in p.glob("*.png")],
+            FileNotFoundError,
+            r"Class1_def holds no images: want defective images <number>\.png",
+        ),
+        (
+            lambda p: [path.unlink() for path in (p.parent / "Class1").iterdir()],
+            FileNotFoundError,
+            r"Class1 holds no images: want good images <number>\.png",
+        ),
+        (
+            lambda p: write(p / "7_label.png", blob()),
+            ValueError,
+            r"7_label\.png is not named <number>\.png",
+        ),
+    ],
+)
+def test_a_fault_in_the_development_layout_is_named(development, change, kind, message):
+    change(development / "Class1_def")
+    with pytest.raises(kind, match=message):
+        read_dagm(development, "1")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: truncate(p / "Train" / "0004.PNG"), r"0004\.PNG cannot be read as an image"),
+        (
+            lambda p: truncate(p / "Train" / "Label" / "0003_label.PNG"),
+            r"0003_label\.PNG cannot be",
+        ),
+        (
+            lambda p: write(p / "Train" / "Label" / "0003_label.PNG", np.ones((4, 5), np.uint8)),
+            r"0003_label\.PNG is 5 x 4 pixels but its image 0003\.PNG is 50 x 40",
+        ),
+        (
+            lambda p: write(p / "Train" / "Label" / "0003_label.PNG", blob(0)),
+            r"0003_label\.PNG marks no pixel of .*0003\.PNG, which shows a defect",
+        ),
+        (
+            lambda p: write(
+                p / "Train" / "Label" / "0003_label.PNG", RNG.integers(0, 9, (*SIZE, 3), np.uint8)
+            ),
+            r"0003_label\.PNG is a colour picture",
+        ),
+    ],
+)
+def test_a_fault_in_a_competition_image_is_named_when_it_is_read(competition, change, message):
+    change(competition / "Class7")
+    with pytest.raises(ValueError, match=message):
+        opened(competition, "7").validate()
+
+
+@pytest.mark.parametrize("centre", ["500\t20", "25\t-9", "25.5\t20.5"])
+def test_an_ellipse_that_holds_no_pixel_is_named_when_it_is_read(development, centre):
+    path = development / "Class1_def" / "labels.txt"
+    path.write_text(path.read_text().replace("12\t5\t0.6\t25\t20", f"0.4\t0.3\t0\t{centre}"))
+    with pytest.raises(ValueError, match=r"labels\.txt marks no pixel of .*Class1_def.1\.png"):
+        opened(development, "1").validate()
+
+
+@pytest.mark.parametrize("place", ["Class1", "Class1_def"])
+def test_a_truncated_development_image_is_named_when_it_is_read(development, place):
+    truncate(development / place / "1.png")
+    with pytest.raises(ValueError, match=rf"{place}.1\.png cannot be read as an image"):
+        opened(development, "1").validate()

@@ -1,0 +1,291 @@
+"""Whatever stops a fetch, the set's folder holds each part as it was or whole."""
+
+import errno
+import io
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from local_server import LocalServer
+from stand_ins import StandIn, stand_in
+
+from course_utils.fetching import Watch, find_published, install, match_archives, verify
+from course_utils.fetching import install as install_function
+from course_utils.fetching.choose import choose_parts
+
+module = sys.modules[install_function.__module__]
+
+
+@pytest.fixture
+def kolektor(tmp_path: Path) -> StandIn:
+    kind = stand_in("kolektor_sdd")
+    (tmp_path / "files").mkdir()
+    for name, content in kind.files.items():
+        (tmp_path / "files" / name).write_bytes(content)
+    return kind
+
+
+def given_files(kind: StandIn, tmp_path: Path) -> dict[str, Path]:
+    return {name: tmp_path / "files" / name for name in kind.files}
+
+
+def bring(kind: StandIn, tmp_path: Path, **options) -> list[str]:
+    published = kind.published
+    given = given_files(kind, tmp_path)
+    parts = options.pop("parts", published.parts)
+    came = install(published, parts, tmp_path / "root", given=given, **options)
+    return [part.name for part in came]
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+class Stopper(Watch):
+    """Presses Ctrl-C at the n-th thing it is told."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def _count(self, *_: object) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+    say = start = advance = reach = _count
+
+
+def test_ctrl_c_at_every_moment_leaves_nothing_or_the_whole(tmp_path: Path):
+    files: dict[str, bytes] = {}
+    with LocalServer(files) as server:
+        kind = stand_in("kolektor_sdd", server.url("").rstrip("/"))
+        files.update(kind.files)
+        folder = tmp_path / "root" / "kolektor_sdd"
+        for moment in range(1, 100):
+            shutil.rmtree(tmp_path / "root", ignore_errors=True)
+            try:
+                install(
+                    kind.published, kind.published.parts, tmp_path / "root", watch=Stopper(moment)
+                )
+                break
+            except KeyboardInterrupt:
+                assert not folder.exists()
+            install(kind.published, kind.published.parts, tmp_path / "root")
+            assert not verify(kind.published, kind.published.parts[0], tmp_path / "root").faults
+    assert moment > 6  # three downloads and three unpackings, each stopped at least once
+
+
+@pytest.mark.parametrize("there", ["nothing", "one part", "all of it, replaced by force"])
+def test_a_death_between_any_two_moves_is_made_good_by_the_next_call(
+    kolektor: StandIn, tmp_path: Path, monkeypatch, there: str
+):
+    folder = tmp_path / "root" / "kolektor_sdd"
+    wanted = {"nothing": 1, "one part": 2}.get(there, 8)
+    real_rename, force = os.rename, there.startswith("all")
+    deaths = made_good = 0
+    for moment in range(1, 200):
+        shutil.rmtree(tmp_path / "root", ignore_errors=True)
+        if there == "one part":
+            bring(kolektor, tmp_path, parts=kolektor.published.parts[:1])
+        if force:
+            bring(kolektor, tmp_path)
+            (folder / "kos01" / "Part0.jpg").write_bytes(b"old")
+        left = [moment]
+
+        def dying(source, target, left=left):
+            left[0] -= 1
+            if left[0] == 0:
+                raise SystemExit("killed")  # no handler of ours may clean up after this
+            real_rename(source, target)
+
+        monkeypatch.setattr(module.os, "rename", dying)
+        try:
+            bring(kolektor, tmp_path, force=force)
+            break
+        except SystemExit:
+            deaths += 1
+        finally:
+            monkeypatch.setattr(module.os, "rename", real_rename)
+        bring(kolektor, tmp_path)
+        if not force or (folder / "kos01" / "Part0.jpg").read_bytes() != b"old":
+            found = verify(kolektor.published, kolektor.published.parts[0], tmp_path / "root")
+            assert not found.faults
+            made_good += 1
+        assert all(part.is_here(folder) for part in kolektor.published.parts)
+        assert os.listdir(tmp_path / "root" / ".fetching" / "kolektor_sdd") == ["lock"]
+    assert deaths >= wanted
+    assert made_good >= wanted  # of the others the old content is there, untouched
+
+
+def test_what_is_there_is_not_fetched_again_and_not_touched(kolektor: StandIn, tmp_path: Path):
+    assert bring(kolektor, tmp_path) == ["fine", "boxes", "splits"]
+    folder = tmp_path / "root" / "kolektor_sdd"
+    (folder / "kos01" / "mine.txt").write_text("notes")
+    before = state(folder)
+    assert bring(kolektor, tmp_path) == []
+    assert state(folder) == before
+
+
+def test_force_replaces_entries_and_leaves_what_is_not_of_the_set(
+    kolektor: StandIn, tmp_path: Path
+):
+    bring(kolektor, tmp_path)
+    folder = tmp_path / "root" / "kolektor_sdd"
+    (folder / "notes.txt").write_text("mine")
+    (folder / "kos02" / "Part0.jpg").write_bytes(b"broken")
+    assert bring(kolektor, tmp_path, force=True) == ["fine", "boxes", "splits"]
+    assert (folder / "kos02" / "Part0.jpg").read_bytes() != b"broken"
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_a_folder_that_is_not_whole_is_left_alone(kolektor: StandIn, tmp_path: Path):
+    bring(kolektor, tmp_path)
+    folder = tmp_path / "root" / "kolektor_sdd"
+    shutil.rmtree(folder / "kos02")
+    before = state(folder)
+    with pytest.raises(FileExistsError, match=r"has kos01 but not kos02.*--force"):
+        bring(kolektor, tmp_path)
+    assert state(folder) == before
+
+
+def test_a_file_in_the_place_of_the_folder_is_an_error(kolektor: StandIn, tmp_path: Path):
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "kolektor_sdd").write_text("a file")
+    with pytest.raises(NotADirectoryError, match="move it away"):
+        bring(kolektor, tmp_path)
+    assert (tmp_path / "root" / "kolektor_sdd").read_text() == "a file"
+
+
+def test_a_file_that_is_not_the_published_one_is_refused_unless_trusted(
+    kolektor: StandIn, tmp_path: Path
+):
+    file = tmp_path / "files" / "KolektorSDD.zip"
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("KolektorSDD/note.txt", "packed again in our classroom")
+    with pytest.raises(ValueError, match=r"not KolektorSDD\.zip as it was published.*--unverified"):
+        bring(kolektor, tmp_path)
+    assert not (tmp_path / "root" / "kolektor_sdd").exists()
+    assert bring(kolektor, tmp_path, unverified=True) == ["fine", "boxes", "splits"]
+    assert file.exists()
+
+
+def test_an_archive_that_is_not_whole_changes_nothing(kolektor: StandIn, tmp_path: Path):
+    fine = kolektor.published.parts[0]
+    greedy = replace(fine, files={"kos*": 50})
+    with pytest.raises(ValueError, match="finds 3 files after unpacking, published are 50"):
+        bring(kolektor, tmp_path, parts=[greedy])
+    assert not (tmp_path / "root" / "kolektor_sdd").exists()
+
+
+@pytest.mark.parametrize(
+    ("member", "complaint"), [("../outside.txt", "outside"), ("/etc/passwd", "passwd")]
+)
+def test_an_unsafe_archive_leaves_nothing(
+    kolektor: StandIn, tmp_path: Path, member: str, complaint: str
+):
+    with zipfile.ZipFile(tmp_path / "files" / "KolektorSDD.zip", "a") as archive:
+        archive.writestr(member, "gotcha")
+    with pytest.raises(ValueError, match=complaint):
+        bring(kolektor, tmp_path, unverified=True)
+    assert not (tmp_path / "root" / "kolektor_sdd").exists()
+    assert not (tmp_path / "outside.txt").exists()
+
+
+def test_a_wrong_file_is_named(kolektor: StandIn, tmp_path: Path):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("holiday/beach.jpg", b"sea")
+    (tmp_path / "holiday.zip").write_bytes(content.getvalue())
+    with pytest.raises(ValueError, match="holds nothing of kolektor_sdd"):
+        match_archives(kolektor.published, [str(tmp_path / "holiday.zip")])
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        match_archives(kolektor.published, [str(tmp_path / "nowhere.zip")])
+
+
+def test_a_file_of_any_name_is_known_by_what_it_holds_or_by_the_part_it_is_said_to_bring(
+    kolektor: StandIn, tmp_path: Path
+):
+    mine = tmp_path / "mine.zip"
+    shutil.copy(tmp_path / "files" / "KolektorSDD-training-splits.zip", mine)
+    assert match_archives(kolektor.published, [str(mine)]) == {
+        "KolektorSDD-training-splits.zip": mine
+    }
+    shutil.copy(tmp_path / "files" / "KolektorSDD-boxes.zip", mine)
+    with pytest.raises(ValueError, match=r"could be any of .*--archive fine=mine\.zip"):
+        match_archives(kolektor.published, [str(mine)])
+    boxes = match_archives(kolektor.published, [f"boxes={mine}"])
+    assert boxes == {"KolektorSDD-boxes.zip": mine}
+    chosen = choose_parts(kolektor.published, kolektor.published.parts, boxes)
+    assert [part.name for part in chosen] == ["boxes"]
+    with pytest.raises(ValueError, match="would both be"):
+        match_archives(kolektor.published, [f"boxes={mine}", f"boxes={mine}"])
+    with pytest.raises(ValueError, match="has no part 'lids'"):
+        match_archives(kolektor.published, [f"lids={mine}"])
+
+
+def test_a_full_disk_leaves_nothing_and_keeps_what_was_downloaded(tmp_path: Path, monkeypatch):
+    files: dict[str, bytes] = {}
+    with LocalServer(files) as server:
+        kind = stand_in("kolektor_sdd", server.url("").rstrip("/"))
+        files.update(kind.files)
+
+        def full(*_args, **_options):
+            raise OSError(errno.ENOSPC, "no space left")
+
+        real = module.unpack
+        monkeypatch.setattr(module, "unpack", full)
+        with pytest.raises(OSError, match="no space left"):
+            install(kind.published, kind.published.parts, tmp_path)
+        assert not (tmp_path / "kolektor_sdd").exists()
+        monkeypatch.setattr(module, "unpack", real)
+        asked = len(server.requests)
+        install(kind.published, kind.published.parts, tmp_path)
+        assert len(server.requests) == asked
+
+
+def test_too_little_space_is_told_before_anything_is_fetched(tmp_path: Path):
+    published, parts = find_published("mvtec_ad/bottle")
+    huge = replace(published, archives=(replace(published.archives[0], size=10**18),))
+    with pytest.raises(OSError, match=r"needs about .* GB .* make room"):
+        install(huge, parts, tmp_path)
+
+
+def test_two_processes_fetch_a_set_once(tmp_path: Path):
+    script = tmp_path / "fetch.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from stand_ins import stand_in
+        from course_utils.fetching import install
+        kind = stand_in("kolektor_sdd", sys.argv[1])
+        came = install(kind.published, kind.published.parts[2:], Path(sys.argv[2]))
+        print(len(came))
+        """)
+    )
+    files: dict[str, bytes] = {}
+    with LocalServer(files) as server:
+        address = server.url("").rstrip("/")
+        files.update(stand_in("kolektor_sdd", address).files)
+        root = str(tmp_path / "root")
+        both = [
+            subprocess.Popen(
+                [sys.executable, str(script), address, root], stdout=subprocess.PIPE, text=True
+            )
+            for _ in range(2)
+        ]
+        said = sorted(process.communicate(timeout=120)[0].strip() for process in both)
+        assert [process.returncode for process in both] == [0, 0]
+        assert said == ["0", "1"]
+        assert len(server.requests) == 1

@@ -1,0 +1,175 @@
+"""DTD and Tiny-ImageNet, rebuilt in miniature: pictures without defects."""
+
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from course_utils.anomaly.texture_source import TextureFolder
+from course_utils.data.image_mask_dataset import ImageMaskDataset
+from course_utils.data.labelled_images import find_labelled_images
+from course_utils.data.readers.pictures import (
+    list_dtd,
+    list_tiny_imagenet,
+    read_dtd,
+    read_tiny_imagenet,
+)
+from course_utils.data.splits import group_split
+
+RNG = np.random.default_rng(4)
+
+
+def write(path, pixels=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = RNG.integers(0, 256, (10, 14, 3), np.uint8) if pixels is None else pixels
+    path.write_bytes(cv2.imencode(".jpg", pixels)[1].tobytes())
+
+
+@pytest.fixture
+def dtd(tmp_path):
+    for kind in ("dotted", "banded"):
+        for number in (2, 4, 5, 6):
+            write(tmp_path / "images" / kind / f"{kind}_{number:04d}.jpg")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "images" / ".directory").touch()
+    return tmp_path
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    lines = []
+    for number, kind in enumerate(("n01443537", "n01629819")):
+        for image in range(3):
+            write(tmp_path / "train" / kind / "images" / f"{kind}_{image}.JPEG")
+        (tmp_path / "train" / kind / f"{kind}_boxes.txt").write_text("")
+        write(tmp_path / "val" / "images" / f"val_{number}.JPEG")
+        lines.append(f"val_{number}.JPEG\t{kind}\t0\t0\t9\t9\n")
+    (tmp_path / "val" / "val_annotations.txt").write_text("".join(lines))
+    write(tmp_path / "test" / "images" / "test_0.JPEG")
+    return tmp_path
+
+
+def opened(image_set):
+    return ImageMaskDataset(image_set, range(len(image_set.entries)), size=(10, 14), split_note="")
+
+
+def names(image_set):
+    return [entry.name for entry in image_set.entries]
+
+
+def test_textures_are_named_by_their_class_and_hold_no_defect(dtd):
+    dataset = opened(read_dtd(dtd))
+    assert [entry.name for entry in dataset.entries] == [
+        f"{kind}/{kind}_{number:04d}" for kind in ("banded", "dotted") for number in (2, 4, 5, 6)
+    ]
+    assert tuple(dataset.class_names) == ("background",)
+    for sample in map(dataset.__getitem__, range(len(dataset))):
+        assert sample.image.shape == (3, 10, 14)
+        assert sample.label == 0
+        assert sample.mask.shape == (10, 14)
+        assert not sample.mask.any()
+
+
+def test_textures_are_the_pictures_that_the_texture_folder_takes(dtd):
+    assert TextureFolder(dtd).paths == [entry.image for entry in list_dtd(dtd)]
+
+
+def test_each_picture_is_a_group_and_can_be_split_though_all_labels_are_one(dtd):
+    image_set = read_dtd(dtd)
+    assert len(set(image_set.groups.tolist())) == 8
+    assert image_set.published_test is None
+    parts = group_split(image_set.groups, image_set.labels)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(8))
+    assert all(len(part) for part in parts)
+
+
+def test_the_validation_part_of_tiny_imagenet_is_the_test_part(tiny):
+    image_set = read_tiny_imagenet(tiny)
+    assert names(image_set) == [
+        *(f"train/n01443537/images/n01443537_{image}" for image in range(3)),
+        *(f"train/n01629819/images/n01629819_{image}" for image in range(3)),
+        "val/images/val_0",
+        "val/images/val_1",
+    ]
+    assert image_set.published_test.tolist() == [False] * 6 + [True] * 2
+    assert len(set(image_set.groups.tolist())) == 8
+    assert not image_set.labels.any()
+
+
+def test_tiny_imagenet_is_the_images_that_an_encoder_is_pretrained_on(tiny):
+    files = find_labelled_images(tiny)
+    assert [str(entry.image) for entry in list_tiny_imagenet(tiny)] == [
+        path for path, _ in files.train + files.val
+    ]
+
+
+def test_a_gray_picture_comes_as_rgb(tiny):
+    write(
+        tiny / "train" / "n01443537" / "images" / "n01443537_0.JPEG",
+        RNG.integers(0, 256, (10, 14), np.uint8),
+    )
+    image = opened(read_tiny_imagenet(tiny))[0].image
+    assert image.shape == (3, 10, 14)
+    assert bool((image[0] == image[2]).all())
+
+
+def damage(path):
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def test_a_damaged_texture_is_named_when_it_is_read_and_not_before(dtd):
+    damage(dtd / "images" / "dotted" / "dotted_0005.jpg")
+    dataset = opened(read_dtd(dtd))
+    with pytest.raises(ValueError, match=r"1 of 8 images .*\n.*dotted_0005\.jpg cannot be read"):
+        dataset.validate()
+
+
+def test_a_damaged_picture_is_named_when_it_is_read_and_not_before(tiny):
+    damage(tiny / "val" / "images" / "val_1.JPEG")
+    dataset = opened(read_tiny_imagenet(tiny))
+    with pytest.raises(ValueError, match=r"1 of 8 images .*\n.*val_1\.JPEG cannot be read"):
+        dataset.validate()
+
+
+@pytest.mark.parametrize(
+    ("gone", "message"),
+    [
+        ("images", r"images is missing: dtd wants images/<class>/\*\.jpg"),
+        ("images/*", "images holds no images"),
+        ("images/banded/*", "banded holds no images"),
+    ],
+)
+def test_what_is_missing_of_dtd_is_named(dtd, gone, message):
+    take_away(dtd, gone)
+    with pytest.raises(FileNotFoundError, match=message):
+        read_dtd(dtd)
+
+
+@pytest.mark.parametrize(
+    ("gone", "message"),
+    [
+        ("train", "train is missing: tiny_imagenet wants train/<class>/images"),
+        ("train/*", "train holds no images"),
+        ("train/n01443537/images", "images is missing"),
+        ("train/n01443537/images/*", "images holds no images"),
+        ("val", r"val_annotations\.txt is missing"),
+        ("val/images", "images is missing"),
+        ("val/val_annotations.txt", r"val_annotations\.txt is missing"),
+    ],
+)
+def test_what_is_missing_of_tiny_imagenet_is_named(tiny, gone, message):
+    take_away(tiny, gone)
+    with pytest.raises(FileNotFoundError, match=message):
+        read_tiny_imagenet(tiny)
+
+
+def take_away(folder, pattern):
+    for path in [*folder.glob(pattern)]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def test_a_file_that_is_no_jpeg_is_named(dtd):
+    (dtd / "images" / "banded" / "notes.txt").touch()
+    with pytest.raises(ValueError, match=r"notes\.txt is not an image of a kind that is read here"):
+        read_dtd(dtd)
