@@ -1,34 +1,28 @@
 """`course data`: fetch data sets, list what is here, look through it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TypeAlias
-from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
+from course_utils.cli_data_shown import Bar, here_told, show_plan, size_told
 from course_utils.config import data_root
 from course_utils.data import find_datasets
 from course_utils.fetching import (
     PUBLISHED,
+    WORKPLACE,
     Part,
     PublishedSet,
-    Watch,
     choose_parts,
     find_published,
     install,
     match_archives,
+    settle,
     verify,
 )
 
@@ -46,40 +40,59 @@ Root: TypeAlias = Annotated[
 @app.command()
 def fetch(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME...", help="Sets or parts, as mvtec_ad/bottle.")
+        list[str], typer.Argument(metavar="NAME", help="Sets or parts, as mvtec_ad/bottle.")
     ],
     root: Root = None,
     archive: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="FILE", help="A file that you have, or PART=FILE; nothing is downloaded for it."
+            metavar="FILE",
+            help="A file that you have, or PART=FILE; nothing is downloaded for it. Repeatable.",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    force: Annotated[bool, typer.Option(help="Replace what is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     unverified: Annotated[
-        bool, typer.Option(help="Take files of yours that are not the published ones.")
+        bool, typer.Option("--unverified", help="Take files that are not as they were published.")
     ] = False,
-    keep: Annotated[bool, typer.Option(help="Keep the archives that were downloaded.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep downloaded archives, to fetch more parts from.")
+    ] = False,
 ) -> None:
     """Fetch data sets; what is there already stays as it is."""
     console = Console(soft_wrap=True)
     place = data_root(root)
-    with _errors_told():
+    with _errors_told(
+        f"What was fetched so far is kept in {place / WORKPLACE}: the same command "
+        "goes on from there"
+    ):
         if archive and len(names) > 1:
             raise ValueError("--archive goes with one NAME: give the commands one by one")
-        for name, (published, parts) in {name: find_published(name) for name in names}.items():
-            given = match_archives(published, archive or [])
-            chosen = choose_parts(published, parts, given)
+        for published, chosen, given in _orders(names, archive or []):
             folder = published.info.folder(place)
-            missing = [part for part in chosen if force or not part.is_here(folder)]
+            with Bar(console) as bar:
+                settle(published, place, watch=bar)
+            here = {part.name for part in published.parts if part.is_here(folder)}
+            missing = [
+                part
+                for part in chosen
+                if force or not (part.is_here(folder) if given else part.name in here)
+            ]
+            asked = " ".join(
+                name for name in names if name.partition("/")[0] == published.info.name
+            )
             if not missing:
-                console.print(f"{name}: already in {folder}", markup=False, highlight=False)
+                console.print(
+                    f"{asked}: already in {folder}. To look through it: course data verify "
+                    f"{asked}; to replace it: --force",
+                    markup=False,
+                    highlight=False,
+                )
                 continue
-            _show_plan(console, published, missing, given, place, force)
+            show_plan(console, published, missing, given, place, force, keep)
             if not yes and not typer.confirm("Go on?"):
                 raise typer.Exit(1)
-            with _Bar(console) as bar:
+            with Bar(console) as bar:
                 install(
                     published,
                     missing,
@@ -90,7 +103,7 @@ def fetch(
                     keep=keep,
                     watch=bar,
                 )
-            console.print(f"done. To look through it: course data verify {name}", highlight=False)
+            console.print(f"done. To look through it: course data verify {asked}", highlight=False)
 
 
 @app.command("list")
@@ -99,23 +112,17 @@ def list_sets(root: Root = None) -> None:
     place = data_root(root)
     with _errors_told():
         found = find_datasets(place)
-    table = Table("set", "here", "to fetch", "licence", "lessons", title=f"in {escape(str(place))}")
+    table = Table(title=f"in {escape(str(place))}")
+    table.add_column("set", no_wrap=True, min_width=max(map(len, PUBLISHED)))
+    for heading in ("here", "to fetch", "licence", "lessons"):
+        table.add_column(heading, overflow="fold")
     for name, published in PUBLISHED.items():
-        entries = [one for key, one in found.items() if key.partition("/")[0] == name]
-        images = sum(one.images for one in entries)
-        broken = [one for one in entries if not one.images and one.folder.is_dir()]
-        if images:
-            here = f"[green]{images} images[/green]"
-            names = [part.name for part in published.parts if part.opens != name]
-            if names:
-                parts = [key.partition("/")[2] for key, one in found.items() if one in entries]
-                here += f" ({', '.join(parts)})"
-        elif broken:
-            here = f"[red]not whole:[/red] {escape(broken[0].problem.splitlines()[0])}"
-        else:
-            here = "-"
         table.add_row(
-            name, here, _size_told(published), published.info.licence, " ".join(published.lessons)
+            name,
+            here_told(published, found, place),
+            size_told(published),
+            published.info.licence,
+            " ".join(published.lessons),
         )
     console = Console()
     console.print(table)
@@ -126,7 +133,7 @@ def list_sets(root: Root = None) -> None:
 def verify_sets(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME...]", help="Sets or parts; all that are here if none."),
+        typer.Argument(metavar="NAME", help="Sets or parts; all that are here if none."),
     ] = None,
     root: Root = None,
 ) -> None:
@@ -139,7 +146,7 @@ def verify_sets(
         if not looks:
             raise FileNotFoundError(f"no data set is in {place}: course data list shows what is")
         for published, part in looks:
-            with _Bar(console) as bar:
+            with Bar(console) as bar:
                 bar.start(f"looking through {published.name_of(part)}", 0)
                 findings = verify(published, part, place, tick=bar.reach)
             verdict = "[red]wrong[/red]" if findings.faults else "[green]good[/green]"
@@ -156,120 +163,59 @@ def verify_sets(
 
 
 @contextmanager
-def _errors_told() -> Iterator[None]:
+def _errors_told(when_stopped: str = "") -> Iterator[None]:
     """Tell an error in one line, with the exit status that belongs to it."""
     try:
         yield
     except KeyboardInterrupt:
-        _tell("stopped. What was fetched so far is kept: the same command goes on from there")
+        _tell(f"stopped. {when_stopped}".rstrip())
         raise typer.Exit(130) from None
     except (ValueError, OSError) as error:
         _tell(f"error: {_words(error)}")
         raise typer.Exit(2) from None
 
 
+Order: TypeAlias = tuple[PublishedSet, list[Part], dict[str, Path]]
+"""A set, those of its parts that are asked for, and the user's files to take them from."""
+
+
+def _orders(names: Sequence[str], archive: Sequence[str]) -> list[Order]:
+    """Return what is asked for, each set once: parts of one archive are fetched together."""
+    orders: dict[str, Order] = {}
+    for name in names:
+        published, parts = find_published(name)
+        given = match_archives(published, archive)
+        chosen = orders.setdefault(published.info.name, (published, [], given))[1]
+        chosen += [part for part in choose_parts(published, parts, given) if part not in chosen]
+    return list(orders.values())
+
+
 def _looks(name: str, place: Path, named: bool) -> list[tuple[PublishedSet, Part]]:
-    """Return the parts of `name` to look through: those of which something is here."""
+    """Return the parts of `name` to look through: those of which something is here.
+
+    Where one name opens several of them (two layouts, masks and folds) it is the one that is whole.
+    """
     published, parts = find_published(name)
     folder = published.info.folder(place)
     if named:
         published.info.require_folder(place)
     if "/" not in name:
-        parts = [part for part in parts if part.is_here(folder)] or [
-            part for part in parts if part.lies_at(folder)
-        ]
+        parts = [part for part in parts if part.traces_in(folder)]
         if not parts and folder.is_dir():
             parts = list(published.parts[:1])
-    once = {(part.opens, *part.options.items()): part for part in reversed(parts)}
-    return [(published, part) for part in reversed(once.values())]
-
-
-def _show_plan(
-    console: Console,
-    published: PublishedSet,
-    parts: Sequence[Part],
-    given: Mapping[str, Path],
-    place: Path,
-    force: bool,
-) -> None:
-    info = published.info
-    folder = info.folder(place)
-    lines = [f"{info.title}, {info.page}", f"licence: {info.licence}"]
-    for archive in published.archives_of(parts):
-        if archive.name in given:
-            source = f"from {given[archive.name]}"
-        else:
-            source = f"{_size(archive.size)} from {urlsplit(archive.urls[0]).hostname}"
-        lines.append(f"{archive.name}: {archive.holds}, {source}")
-    names = [part.name for part in parts if part.name]
-    brings = f" ({', '.join(names)})" if names else ""
-    lines.append(f"goes to {folder}{brings}")
-    if force and folder.exists():
-        lines.append(f"what {folder} holds of this is REPLACED")
-    for line in lines:
-        console.print(line, markup=False, highlight=False)
-
-
-def _size_told(published: PublishedSet) -> str:
-    archives = [archive for archive in published.archives if archive.urls]
-    if not archives:
-        return "by hand"
-    if not all(archive.size for archive in archives):
-        return "?"
-    return _size(sum(archive.size for archive in archives))
-
-
-def _size(size: int) -> str:
-    """Return bytes for people; the sizes of some archives are published nowhere.
-
-    >>> _size(5_300_000_000), _size(0)
-    ('about 5.3 GB', 'size not published')
-    """
-    if not size:
-        return "size not published"
-    return f"about {size / 1e9:.1f} GB" if size >= 1e9 else f"about {size / 1e6:.0f} MB"
+    once: dict[tuple[object, ...], Part] = {}
+    for part in sorted(parts, key=lambda part: not part.is_here(folder)):
+        once.setdefault((part.opens, *part.options.items()), part)
+    return [(published, part) for part in parts if part in once.values()]
 
 
 def _words(error: ValueError | OSError) -> str:
     """Return what an error says; an `OSError` of ours, without a file, has a number before it."""
     ours = isinstance(error, OSError) and error.filename is None and error.strerror
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}"
     return ours or str(error)
 
 
 def _tell(message: str) -> None:
     Console(stderr=True, soft_wrap=True).print(message, style="red", markup=False, highlight=False)
-
-
-class _Bar(Watch):
-    """Draws one bar after the other, and sentences above it."""
-
-    def __init__(self, console: Console) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._progress.add_task("", total=None)
-
-    def __enter__(self) -> "_Bar":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def say(self, text: str) -> None:
-        self._progress.console.print(text, markup=False, highlight=False)
-
-    def start(self, what: str, total: int) -> None:
-        self._progress.reset(self._task, description=escape(what), total=total or None)
-
-    def advance(self, amount: int) -> None:
-        self._progress.advance(self._task, amount)
-
-    def reach(self, done: int, total: int | None) -> None:
-        self._progress.update(self._task, completed=done, total=total)

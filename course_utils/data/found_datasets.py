@@ -33,11 +33,17 @@ def find_datasets(root: str | Path | None = None) -> dict[str, FoundDataset]:
     place = data_root(root)
     found = {}
     for name, known in ON_DISK.items():
-        folder = known.info.folder(place)
-        categories = known.categories(folder) if known.categories and folder.is_dir() else []
-        for category in categories or [""]:
+        for category in _categories(known, place) or [""]:
             found["/".join(filter(None, (name, category)))] = _look(known, place, category)
     return found
+
+
+def _categories(known: SetOnDisk, place: Path) -> list[str]:
+    folder = known.info.folder(place)
+    try:
+        return known.categories(folder) if known.categories and folder.is_dir() else []
+    except OSError:  # closed to us: what the set itself says of it is the finding
+        return []
 
 
 def _look(known: SetOnDisk, place: Path, category: str) -> FoundDataset:

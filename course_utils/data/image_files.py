@@ -128,7 +128,10 @@ def _decode(path: Path, flags: int) -> np.ndarray:
     # cv2.imread cannot open names outside the system's code page on Windows; reading the bytes
     # ourselves can.
     data = np.fromfile(path, np.uint8)
-    pixels = cv2.imdecode(data, flags | cv2.IMREAD_ANYDEPTH) if data.size else None
+    try:
+        pixels = cv2.imdecode(data, flags | cv2.IMREAD_ANYDEPTH) if data.size else None
+    except cv2.error:  # a damaged header can promise sides that OpenCV refuses
+        pixels = None
     if pixels is None or (data[:2].tobytes() == b"\xff\xd8" and not _jpeg_is_whole(data.tobytes())):
         raise ValueError(f"{path} cannot be read as an image: it is damaged or no picture")
     return pixels

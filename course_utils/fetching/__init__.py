@@ -2,13 +2,14 @@
 
 from course_utils.fetching.catalogue import PUBLISHED
 from course_utils.fetching.choose import choose_parts, find_published, match_archives
-from course_utils.fetching.install import install
+from course_utils.fetching.install import WORKPLACE, install, settle
 from course_utils.fetching.published import Archive, Part, PublishedSet
 from course_utils.fetching.verify import Findings, verify
 from course_utils.fetching.watch import Watch
 
 __all__ = [
     "PUBLISHED",
+    "WORKPLACE",
     "Archive",
     "Findings",
     "Part",
@@ -18,5 +19,6 @@ __all__ = [
     "find_published",
     "install",
     "match_archives",
+    "settle",
     "verify",
 ]

@@ -104,6 +104,11 @@ def _match(published: PublishedSet, text: str) -> tuple[Archive, Path]:
 
 def _existing(path: str) -> Path:
     file = Path(path).expanduser()
+    if file.is_dir():
+        raise IsADirectoryError(
+            f"{file} is a folder, and the archive itself is wanted. A set that is unpacked already "
+            f"needs no fetching: move it to where course data list looks"
+        )
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}")
     return file

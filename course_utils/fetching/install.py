@@ -23,6 +23,8 @@ WORKPLACE = ".fetching"
 _READY = {"ready": False, "ready_to_replace": True}
 """Folders whose content is complete and may go into place; whether it may replace what is there."""
 
+_REPLACED, _UNPACKED, _UNPACKING = _LEFTOVERS = "replaced", "unpacked", "unpacking"
+
 
 def install(
     published: PublishedSet,
@@ -40,7 +42,8 @@ def install(
     Files of `given`, by the name of the archive, are taken instead of being downloaded; they are
     never moved or changed. What lies in place already is left alone, unless `force` allows to
     replace it. `unverified` accepts files of the user that are not those that were published,
-    so long as they hold what is wanted. `keep` leaves downloaded archives in the workplace, where
+    and other numbers of files than published, so long as they hold what is wanted; the hash of a
+    download is checked all the same. `keep` leaves downloaded archives in the workplace, where
     the next fetch finds them.
 
     One process at a time works on a set; others wait. Whatever stops this, the folder of the set
@@ -50,12 +53,10 @@ def install(
     are not what was published or not safe to unpack; `OSError` if nothing could be fetched, or the
     disk is full.
     """
-    place = published.info.folder(root)
-    if place.exists() and not place.is_dir():
-        raise NotADirectoryError(f"{place} is a file, and a folder is wanted there: move it away")
-    work = root / WORKPLACE / published.info.name
+    place, work = _places(published, root)
     given = given or {}
     with _alone(work, watch):
+        _require_one_disk(work, place)
         _complete(work, place)
         missing = [part for part in parts if force or not part.is_here(place)]
         if not missing:
@@ -64,14 +65,14 @@ def install(
             _require_free(missing, place)
         archives = published.archives_of(missing)
         for archive in archives:
-            _require_space(archive, root)
+            _require_space(archive, root, archive.name in given)
         files = {
             archive.name: _user_file(archive, given[archive.name], unverified, watch)
             if archive.name in given
             else _fetched(archive, work, watch)
             for archive in archives
         }
-        unpacked = _unpack_all(archives, files, missing, work, watch)
+        unpacked = _unpack_all(archives, files, missing, work, given, watch)
         _require_whole(missing, unpacked, unverified, watch)
         unpacked.rename(work / ("ready_to_replace" if force else "ready"))
         _complete(work, place)
@@ -80,6 +81,27 @@ def install(
                 if archive.name not in given:
                     files[archive.name].unlink(missing_ok=True)
     return missing
+
+
+def settle(published: PublishedSet, root: Path, *, watch: Watch = SILENT) -> None:
+    """Complete or clear away what an `install` that was stopped left over; wait for one that runs.
+
+    Until then a set that was being replaced may be partly old and partly new. Raises `OSError` as
+    `install`, and touches nothing if nothing was left over.
+    """
+    place, work = _places(published, root)
+    if any((work / name).exists() for name in (*_READY, *_LEFTOVERS)):
+        with _alone(work, watch):
+            _complete(work, place)
+
+
+def _places(published: PublishedSet, root: Path) -> tuple[Path, Path]:
+    """Return the folder of the set and that of the work on it."""
+    place = published.info.folder(root)
+    if not place.is_dir() and (place.exists() or place.is_symlink()):
+        what = "a link that leads nowhere" if place.is_symlink() else "a file"
+        raise NotADirectoryError(f"{place} is {what}, and a folder is wanted there: move it away")
+    return place, root / WORKPLACE / published.info.name
 
 
 @contextmanager
@@ -112,14 +134,14 @@ def _complete(work: Path, place: Path) -> None:
             if target.exists() and not replaces:
                 raise FileExistsError(f"{target} appeared in the meantime: move it away")
             if target.exists():
-                aside = work / "replaced" / entry.name
+                aside = work / _REPLACED / entry.name
                 _remove(aside)
                 aside.parent.mkdir(exist_ok=True)
                 _move(target, aside)
             _move(entry, target)
         ready.rmdir()
-    for leftover in (work / "replaced", work / "unpacked", work / "unpacking"):
-        _remove(leftover)
+    for leftover in _LEFTOVERS:
+        _remove(work / leftover)
 
 
 def _require_free(parts: Collection[Part], place: Path) -> None:
@@ -133,12 +155,19 @@ def _require_free(parts: Collection[Part], place: Path) -> None:
             )
 
 
-def _require_space(archive: Archive, root: Path) -> None:
+def _require_one_disk(work: Path, place: Path) -> None:
+    """Raise if what is fetched could not be renamed into place: before it is fetched."""
+    if place.exists() and os.stat(place).st_dev != os.stat(work).st_dev:
+        raise _other_disk(work, place)
+
+
+def _require_space(archive: Archive, root: Path, is_given: bool) -> None:
     free = shutil.disk_usage(root).free
-    if 2 * archive.size > free:  # the archive and, pictures being compressed, as much again
+    needed = archive.size if is_given else 2 * archive.size  # pictures do not shrink when packed
+    if needed > free:
         raise OSError(
             errno.ENOSPC,
-            f"{archive.name} needs about {2 * archive.size / 1e9:.1f} GB while it is unpacked, "
+            f"{archive.name} needs about {needed / 1e9:.1f} GB while it is unpacked, "
             f"and {root} has {free / 1e9:.1f} GB free: make room, or choose another --root",
         )
 
@@ -155,6 +184,8 @@ def _user_file(archive: Archive, file: Path, unverified: bool, watch: Watch) -> 
                 f"{file} is not {archive.name} as it was published: its {kind} is {found}, that of "
                 f"the published file {wanted}. If you trust it, add --unverified"
             )
+        if found != wanted:
+            watch.say(f"{file} is not the published {archive.name}, and is taken all the same")
     return file
 
 
@@ -179,11 +210,16 @@ def _unpack_all(
     files: Mapping[str, Path],
     parts: Collection[Part],
     work: Path,
+    given: Collection[str],
     watch: Watch,
 ) -> Path:
-    """Unpack what `parts` want into one folder, and return it."""
+    """Unpack what `parts` want into one folder, and return it.
+
+    What was downloaded without a published hash and turns out to be no such archive (the page of
+    a log-in, say) is removed: else it would be found and used each time again.
+    """
     wanted = {entry for part in parts for entry in part.entries}
-    whole, fresh = work / "unpacked", work / "unpacking"
+    whole, fresh = work / _UNPACKED, work / _UNPACKING
     whole.mkdir()
     for archive in archives:
 
@@ -193,11 +229,17 @@ def _unpack_all(
 
         file = files[archive.name]
         watch.start(f"unpacking {file.name}", file.stat().st_size)
-        if not unpack(file, fresh, place, limit=archive.limit, tick=watch.advance):
-            raise ValueError(
-                f"{file} holds nothing of what is wanted ({', '.join(sorted(wanted)[:5])}): is it "
-                f"{archive.name}?"
-            )
+        try:
+            if not unpack(file, fresh, place, limit=archive.limit, tick=watch.advance):
+                raise ValueError(
+                    f"{file} holds nothing of what is wanted ({', '.join(sorted(wanted)[:5])}): "
+                    f"is it {archive.name}?"
+                )
+        except ValueError as error:
+            if archive.name in given or archive.digest:
+                raise
+            file.unlink()
+            raise ValueError(f"{error}. It was removed: the next try fetches it anew") from None
         for entry in list(fresh.iterdir()):
             entry.rename(whole / entry.name)
         fresh.rmdir()
@@ -213,7 +255,10 @@ def _require_whole(parts: Collection[Part], unpacked: Path, unverified: bool, wa
             what = f"{pattern} finds {found} files after unpacking, published are {count}"
             if not unverified or not found:
                 raise ValueError(
-                    f"{what}: the archive is not whole, or another version. Nothing was changed"
+                    f"{what}: the archive is not whole, or another version. Nothing was changed; "
+                    f"--unverified takes it as it is"
+                    if found
+                    else f"{what}: this is not the archive that is wanted. Nothing was changed"
                 )
             watch.say(what)
 
@@ -224,11 +269,15 @@ def _move(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        raise OSError(
-            error.errno,
-            f"{target.parent} is on another disk than {source.parent}, and only within one can "
-            f"things be put into place at once: choose a --root on that disk",
-        ) from None
+        raise _other_disk(source.parent, target.parent) from None
+
+
+def _other_disk(work: Path, place: Path) -> OSError:
+    return OSError(
+        errno.EXDEV,
+        f"{place} is on another disk than {work}, and only within one can things be put into place "
+        f"at once: choose a --root on that disk",
+    )
 
 
 def _remove(path: Path) -> None:

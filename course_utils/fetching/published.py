@@ -80,7 +80,12 @@ class Part:
             return True
         if not all((folder / entry).exists() for entry in self.entries):
             return False
-        return self.partial or all(any(folder.glob(pattern)) for pattern in self.files)
+        found = (any(folder.glob(pattern)) for pattern in self.files)
+        return any(found) if self.partial else all(found)
+
+    def traces_in(self, folder: Path) -> bool:
+        """Whether anything of the part lies in `folder`, whole or not."""
+        return bool(self.lies_at(folder)) or self.is_here(folder)
 
     def lies_at(self, folder: Path) -> list[str]:
         """Return those entries of the part that lie in `folder`."""

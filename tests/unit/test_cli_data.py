@@ -128,3 +128,113 @@ def test_all_addresses_failing_is_one_clear_error(served):
     assert code == 2
     assert "404" in told
     assert "--archive FILE" in told
+
+
+def test_parts_of_one_archive_are_fetched_in_one_go(served):
+    code, told = course("fetch", "mvtec_ad/grid", "mvtec_ad/tile", "mvtec_ad/grid", "--yes")
+    assert code == 0
+    assert len(served.requests) == 1
+    assert "holds 13 more parts: --keep" in told
+    assert "verify mvtec_ad/grid mvtec_ad/tile" in told
+    assert "more parts" not in course("fetch", "mvtec_ad", "--yes")[1]  # these are all of them
+
+
+def test_a_name_that_cannot_be_had_stops_the_command_before_anything_is_fetched(served):
+    assert course("fetch", "sd_saliency_900", "severstal", "--yes")[0] == 2
+    assert not served.requests
+
+
+def test_a_part_that_lost_a_folder_is_not_passed_over(served, tmp_path: Path):
+    course("fetch", "mvtec_ad/grid", "mvtec_ad/tile", "--yes")
+    shutil.rmtree(tmp_path / "root" / "mvtec_ad" / "grid" / "test")
+    code, told = course("verify")
+    assert code == 1
+    assert "wrong mvtec_ad/grid" in told
+    assert "good mvtec_ad/tile" in told
+    told = " ".join(course("list")[1].split())
+    assert "7 images (tile)" in told
+    assert "not whole: grid" in told
+
+
+def test_a_narrow_list_cuts_no_name(served):
+    told = run.invoke(app, ["data", "list"], env={"COLUMNS": "80"}).output
+    assert all(name in told for name in PUBLISHED)
+
+
+def test_the_list_tells_which_kinds_of_masks_are_here(served):
+    course("fetch", "kolektor_sdd/fine", "--yes")
+    assert "6 images (fine)" in course("list")[1]
+
+
+def test_a_replacement_that_was_killed_is_completed_before_the_set_counts_as_here(
+    served, tmp_path: Path
+):
+    course("fetch", "kolektor_sdd", "--yes")
+    folder, work = tmp_path / "root" / "kolektor_sdd", tmp_path / "root" / ".fetching"
+    ready = work / "kolektor_sdd" / "ready_to_replace"  # as a death between two moves leaves it
+    shutil.copytree(folder / "kos03", ready / "kos03")
+    (work / "kolektor_sdd" / "unpacking").mkdir()
+    (folder / "kos03" / "Part0.jpg").write_bytes(b"old")
+    code, told = course("fetch", "kolektor_sdd")
+    assert (code, "already in" in told) == (0, True)
+    assert (folder / "kos03" / "Part0.jpg").read_bytes() != b"old"
+    assert os.listdir(work / "kolektor_sdd") == ["lock"]
+
+
+def test_a_folder_without_a_picture_of_the_set_is_not_the_set(tmp_path: Path):
+    mine = tmp_path / "dtd" / "images" / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    code, told = course("fetch", "dtd", "--yes", "--root", str(tmp_path))
+    assert code == 2
+    assert "give --force to replace" in told
+    assert mine.exists()
+
+
+def test_force_says_what_goes(served):
+    course("fetch", "kolektor_sdd", "--yes")
+    code, told = course("fetch", "kolektor_sdd", "--force", answer="n\n")
+    assert code == 1
+    assert "REPLACED, with all that lies in it: kos01, kos02, kos03, boxes, split.pyb" in told
+
+
+def test_a_folder_is_no_archive(served, tmp_path: Path):
+    code, told = course("fetch", "kolektor_sdd", "--archive", str(tmp_path))
+    assert code == 2
+    assert "the archive itself is wanted" in told
+
+
+def test_what_a_log_in_hides_is_told_with_what_is_open(monkeypatch, tmp_path: Path):
+    code, told = course("fetch", "dagm", "--root", str(tmp_path), answer="n\n")
+    assert code == 1
+    assert "behind a log-in, so not among them: 7, 8, 9, 10" in told
+
+
+def test_a_class_in_the_layout_of_the_competition_is_here_too(tmp_path: Path):
+    part = next(part for part in PUBLISHED["dagm"].parts if len(part.archives) == 1)
+    assert part.name == "1"
+    picture = cv2.imencode(".png", np.full((8, 8), 255, np.uint8))[1]
+    for place, name in (("Train", "1"), ("Test", "2")):
+        folder = tmp_path / "dagm" / "Class1" / place
+        (folder / "Label").mkdir(parents=True)
+        picture.tofile(folder / f"{name}.PNG")
+        picture.tofile(folder / "Label" / f"{name}_label.PNG")
+    code, told = course("fetch", "dagm/1", "--root", str(tmp_path))
+    assert code == 0
+    assert "already in" in told
+    code, told = course("verify", "dagm/1", "--root", str(tmp_path))
+    assert code == 1
+    assert "images train, published are 575" in told  # the counts of this layout
+
+
+def test_ctrl_c_while_verifying_speaks_of_no_fetch(served, monkeypatch):
+    course("fetch", "kolektor_sdd", "--yes")
+
+    def stopped(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("course_utils.cli_data.verify", stopped)
+    code, told = course("verify")
+    assert code == 130
+    assert "stopped." in told
+    assert "fetched" not in told

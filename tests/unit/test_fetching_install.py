@@ -10,6 +10,7 @@ import textwrap
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from local_server import LocalServer
@@ -289,3 +290,51 @@ def test_two_processes_fetch_a_set_once(tmp_path: Path):
         assert [process.returncode for process in both] == [0, 0]
         assert said == ["0", "1"]
         assert len(server.requests) == 1
+
+
+def test_a_page_in_the_place_of_an_archive_without_a_hash_is_not_kept(tmp_path: Path):
+    files = {"MCITF.zip": b"<html>log in to this network</html>"}
+    with LocalServer(files) as server:
+        kind = stand_in("sd_saliency_900", server.url("").rstrip("/"))
+        with pytest.raises(ValueError, match="It was removed: the next try fetches it anew"):
+            install(kind.published, kind.published.parts, tmp_path)
+        files.update(kind.files)
+        assert install(kind.published, kind.published.parts, tmp_path)
+
+
+def test_a_link_that_leads_nowhere_is_an_error_before_anything_is_fetched(
+    kolektor: StandIn, tmp_path: Path
+):
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "kolektor_sdd").symlink_to(tmp_path / "unplugged")
+    with pytest.raises(NotADirectoryError, match="a link that leads nowhere"):
+        bring(kolektor, tmp_path)
+
+
+def test_another_disk_is_told_before_anything_is_fetched(tmp_path: Path, monkeypatch):
+    files: dict[str, bytes] = {}
+    with LocalServer(files) as server:
+        kind = stand_in("kolektor_sdd", server.url("").rstrip("/"))
+        files.update(kind.files)
+        place = tmp_path / "kolektor_sdd"
+        place.mkdir()
+        real, elsewhere = os.stat, SimpleNamespace(st_dev=-1, st_mode=place.stat().st_mode)
+        monkeypatch.setattr(
+            module.os, "stat", lambda p, **kw: elsewhere if p == place else real(p, **kw)
+        )
+        with pytest.raises(OSError, match="on another disk"):
+            install(kind.published, kind.published.parts, tmp_path)
+        assert not server.requests
+
+
+def test_a_file_that_is_taken_without_the_published_hash_is_told(kolektor, tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "files" / "KolektorSDD.zip", "a") as archive:
+        archive.writestr("KolektorSDD/note.txt", "packed again in our classroom")
+    told: list[str] = []
+
+    class Notes(Watch):
+        def say(self, text: str) -> None:
+            told.append(text)
+
+    bring(kolektor, tmp_path, unverified=True, watch=Notes())
+    assert any("is not the published KolektorSDD.zip" in text for text in told)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from course_utils.data import DATASETS, DefectDataset, Selection, find_datasets, open_dataset
+from course_utils.data.image_files import read_image
 
 RNG = np.random.default_rng(2)
 TILE_CLASSES = ("Free", "Blowhole", "Break", "Crack", "Fray", "Uneven")
@@ -294,3 +295,13 @@ def test_a_selection_shows_the_chosen_items_in_order():
 def test_sets_of_other_classes_cannot_be_joined(steel):
     with pytest.raises(ValueError, match="cannot be joined"):
         Selection([open_dataset("synthetic"), open_dataset("sd_saliency_900", root=steel)])
+
+
+def test_a_header_that_promises_an_impossible_picture_is_a_damaged_file(tmp_path):
+    header = b"BM" + (54).to_bytes(4, "little") + bytes(4) + (54).to_bytes(4, "little")
+    info = (40).to_bytes(4, "little") + 2 * (2**31 - 1).to_bytes(4, "little")
+    depth = (1).to_bytes(2, "little") + (24).to_bytes(2, "little") + bytes(24)
+    path = tmp_path / "huge.bmp"
+    path.write_bytes(header + info + depth)
+    with pytest.raises(ValueError, match="damaged or no picture"):
+        read_image(path)
