@@ -1,5 +1,5 @@
 # Two commands: `make course` and `make test`. Everything else is for when you need it.
-#   PROFILE=smoke|laptop|full   DATASET=name   SEED=n   LESSON=01   PYTHON=python3.12
+#   PROFILE=smoke|laptop|full   DATASET=name   SEED=n   LESSON=01   PLAN=plan.yml   PYTHON=python3.12
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -38,7 +38,7 @@ help: ## list the targets
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "  PROFILE=smoke|laptop|full  DATASET=name  SEED=n  LESSON=01  PYTHON=python3.12"
+	@echo "  PROFILE=smoke|laptop|full  DATASET=name  SEED=n  LESSON=01  PLAN=plan.yml  PYTHON=python3.12"
 
 .PHONY: course
 course: $(READY) ## run the lessons and write their pages to build/course/
@@ -47,6 +47,11 @@ course: $(READY) ## run the lessons and write their pages to build/course/
 .PHONY: lab
 lab: $(READY) ## open the lessons in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks
+
+.PHONY: batch
+batch: $(READY) ## execute a plan of many runs (PLAN=plan.yml)
+	@test -n $(call quoted,$(PLAN)) || { echo "make batch PLAN=plan.yml: which plan?" >&2; exit 2; }
+	@$(BIN)/course batch $(call quoted,$(PLAN))
 
 .PHONY: doctor
 doctor: $(READY) ## check this machine

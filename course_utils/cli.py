@@ -6,18 +6,20 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from course_utils import cli_data, cli_train
+from course_utils import cli_batch, cli_data, cli_students, cli_train
 from course_utils import doctor as checks
 from course_utils.batch import failed, find_lessons, notebooks_folder, run_lessons
 
 app = typer.Typer(
-    help="Finding surface defects in images: run the lessons, train, fetch data, check the machine.",
+    help="Finding surface defects in images: run lessons, alone or in batches, train, fetch data.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(cli_train.app, name="train")
 app.add_typer(cli_data.app, name="data")
+cli_batch.app.command("students")(cli_students.students)
+app.add_typer(cli_batch.app, name="batch")
 
 
 @app.command()

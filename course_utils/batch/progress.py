@@ -17,7 +17,14 @@ from course_utils.batch.ledger import Entry
 from course_utils.batch.notebooks import Lesson
 from course_utils.batch.pages import duration
 
-STYLE = {"ok": "green", "error": "red", "timeout": "yellow", "killed": "red", "cancelled": "cyan"}
+STYLE = {
+    "ok": "green",
+    "error": "red",
+    "timeout": "yellow",
+    "killed": "red",
+    "cancelled": "cyan",
+    "out-of-memory": "red",
+}
 SIGN = {"ok": "✔", "cancelled": "-"}
 HEADLINE_METRICS = 3  # in the table of a terminal; the pages show all
 

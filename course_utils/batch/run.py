@@ -1,34 +1,27 @@
-"""Execute one notebook in a process of its own, with a wall-clock limit.
+"""Execute one notebook in a process of its own, within limits of time, memory and disk.
 
 papermill alone does not serve: its working directory belongs to the whole process, its time-outs
 count per cell, and a notebook of a run that was killed says *completed*. So each notebook gets a
 worker process, and the verdict is what the worker and its exit status say, never the file.
 """
 
-import contextlib
-import json
+import math
 import os
-import queue
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any, cast
+from threading import Event
+from typing import Any
 
 import nbformat
-import psutil
 
-from course_utils.config import data_root
+from course_utils.batch.worker_process import WorkerProcess
 
-WORKER = Path(__file__).with_name("worker.py")
-LOOK_EVERY = 0.5  # seconds between two looks at the worker's children
 START_TIMEOUT = 120  # seconds that a kernel may take to start: a cold disk is slow
+GB = 10**9  # bytes
 
 
 class Outcome(StrEnum):
@@ -36,11 +29,13 @@ class Outcome(StrEnum):
 
     OK = "ok"
     ERROR = "error"
-    """A cell raised an error."""
+    """A cell raised an error, or what the run wrote passed its limit or did not fit the disk."""
     TIMEOUT = "timeout"
     """The wall-clock limit passed."""
     KILLED = "killed"
     """The kernel or the worker died: often for want of memory."""
+    OUT_OF_MEMORY = "out-of-memory"
+    """The memory limit was passed, or a cell asked for more than there was."""
     CANCELLED = "cancelled"
     """A person stopped it."""
 
@@ -70,6 +65,9 @@ class RunResult:
     message: str = ""
     """One sentence for a person; empty when all went well."""
     failure: Failure | None = None
+    peak_memory_gb: float = 0.0
+    """Highest sum of the resident memory of all its processes that was seen; what came and went
+    between two looks was not."""
 
 
 def run_notebook(
@@ -79,41 +77,61 @@ def run_notebook(
     *,
     workdir: str | Path,
     timeout: float = 3600,
+    memory_gb: float | None = None,
+    written_gb: float | None = None,
     environment: Mapping[str, str] | None = None,
     on_cell: Callable[[int, int], None] | None = None,
+    cancel: Event | None = None,
 ) -> RunResult:
     """Execute `source` with `parameters`, write the result to `output`, say what happened.
 
     `workdir` is emptied, becomes the notebook's working directory, and holds `run.log`.
-    `timeout` is in seconds for the whole notebook. `environment` adds to the process' own.
-    `on_cell(i, n)` is called when code cell i of n starts.
+    `timeout` is in seconds for the whole notebook, `memory_gb` (of 10^9 bytes) for the resident
+    memory of its processes together, `written_gb` for the files in `workdir` together; no single
+    file can grow beyond that, wherever it is. `environment` adds to the process' own.
+    `on_cell(i, n)` is called when code cell i of n starts. Setting `cancel` ends the run.
 
-    A failing notebook is a result, not an exception. `KeyboardInterrupt` passes through after
-    the worker, its kernel and all their children have been ended.
+    A failing notebook is a result, not an exception. Before anything starts, `ValueError` tells
+    of a file that is no notebook and of a limit that is none, `OSError` of a folder that cannot
+    be written. `KeyboardInterrupt` passes through after the worker, its kernel and all their
+    children have been ended.
     """
     check_timeout(timeout)
+    memory, written = _in_bytes("memory_gb", memory_gb), _in_bytes("written_gb", written_gb)
     source, output, workdir = Path(source).resolve(), Path(output), Path(workdir).resolve()
+    blank = without_outputs(source)
     shutil.rmtree(workdir, ignore_errors=True)
     workdir.mkdir(parents=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
     draft = workdir.with_name(f"{workdir.name}.running.ipynb")
+    # The worker replaces it whole each time, so it can be read whatever happens from here on.
+    nbformat.write(blank, draft)
     request = {
         "source": str(source),
         "output": str(draft),
         "parameters": dict(parameters or {}),
         "workdir": str(workdir),
         "start_timeout": START_TIMEOUT,
+        # One byte more than allowed, so that a file cut off there is seen to be too large.
+        "largest_file": int(written) + 1 if math.isfinite(written) else None,
     }
+    log = workdir / "run.log"
     started = time.monotonic()
-    worker = _Worker(request, workdir / "run.log", environment or {})
+    worker = WorkerProcess(request, log, environment or {}, memory=memory, written=written)
     try:
-        end = worker.watch(started + timeout, on_cell or (lambda cell, cells: None))
+        end = worker.watch(
+            started + timeout,
+            on_cell or (lambda cell, cells: None),
+            cancel.is_set if cancel else (lambda: False),
+        )
     finally:
         worker.stop()
     seconds = time.monotonic() - started
-    _keep(draft, source, output)
-    outcome, message = _judge(end, worker, timeout)
+    os.replace(draft, output)
+    outcome, message = _judge(end, worker, timeout, memory_gb, written_gb)
     failure = Failure(**end["failure"]) if end.get("failure") else None
-    return RunResult(output, outcome, seconds, worker.cell, worker.cells, message, failure)
+    peak = worker.peak_memory / GB
+    return RunResult(output, outcome, seconds, worker.cell, worker.cells, message, failure, peak)
 
 
 def check_timeout(timeout: float) -> None:
@@ -122,95 +140,52 @@ def check_timeout(timeout: float) -> None:
         raise ValueError(f"timeout must be a number of seconds above 0, got {timeout}")
 
 
-class _Worker:
-    """The worker process and everything that it starts."""
-
-    def __init__(self, request: dict[str, Any], log: Path, environment: Mapping[str, str]) -> None:
-        self.log = log
-        self.cell = self.cells = 0
-        self._seen: dict[int, psutil.Process] = {}
-        # The kernel of this environment, not one that the user once installed under its name.
-        settings = {"JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-        # A relative data root means this process' directory, not the notebook's.
-        settings["COURSE_DATA_ROOT"] = str(data_root())
-        with log.open("w") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", str(WORKER)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                encoding="utf-8",
-                env={**os.environ, **settings, **environment},
-                start_new_session=True,
-            )
-        self._stdin = cast(IO[str], self._process.stdin)
-        self._stdin.write(json.dumps(request) + "\n")
-        self._stdin.flush()
-        self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def watch(self, deadline: float, on_cell: Callable[[int, int], None]) -> dict[str, Any]:
-        """Follow the worker to its end, or to the deadline; return its last word."""
-        end: dict[str, Any] = {}
-        while True:
-            self._look_for_children()
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return {"outcome": "timeout"}
-            try:
-                event = self._events.get(timeout=min(left, LOOK_EVERY))
-            except queue.Empty:
-                continue
-            if event is None:
-                self._process.wait()
-                return end
-            if event["event"] == "cell":
-                self.cell, self.cells = event["cell"], event["cells"]
-                on_cell(self.cell, self.cells)
-            else:
-                end = event
-
-    def stop(self) -> None:
-        """End the worker, its kernel and all that these have started. Safe to call twice.
-
-        The kernel has a process group of its own, so one signal to the worker's is not enough.
-        """
-        self._look_for_children()
-        if self._process.poll() is None:
-            _kill_group(self._process.pid)
-        self._process.wait()
-        for child in self._seen.values():
-            if child.is_running():  # the same process, not a later one of the same number
-                _kill_group(child.pid)
-        with contextlib.suppress(BrokenPipeError):
-            self._stdin.close()
-
-    @property
-    def returncode(self) -> int | None:
-        return self._process.returncode
-
-    def _listen(self) -> None:
-        with cast(IO[str], self._process.stdout) as lines:
-            for line in lines:
-                self._events.put(json.loads(line))
-        self._events.put(None)
-
-    def _look_for_children(self) -> None:
-        try:
-            children = psutil.Process(self._process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return
-        self._seen.update((child.pid, child) for child in children)
+def without_outputs(source: Path) -> nbformat.NotebookNode:
+    """Read a notebook as if it had never been executed; `ValueError` if the file is none."""
+    try:
+        notebook = nbformat.read(source, as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+    except OSError:
+        raise
+    except Exception as error:  # nbformat's own, and whatever odd JSON leads it to
+        told = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise ValueError(f"{source} is not a notebook ({told}): take a fresh copy of it") from error
+    return notebook
 
 
-def _judge(end: dict[str, Any], worker: _Worker, timeout: float) -> tuple[Outcome, str]:
+def _in_bytes(name: str, limit_gb: float | None) -> float:
+    if limit_gb is None:
+        return math.inf
+    if not (limit_gb > 0 and math.isfinite(limit_gb)):
+        raise ValueError(f"{name} must be a number above 0, got {limit_gb}: leave it out for none")
+    return limit_gb * GB
+
+
+def _judge(
+    end: dict[str, Any],
+    worker: WorkerProcess,
+    timeout: float,
+    memory_gb: float | None,
+    written_gb: float | None,
+) -> tuple[Outcome, str]:
     where = f"in cell {worker.cell} of {worker.cells}" if worker.cell else "before the first cell"
     match end.get("outcome"):
         case "ok" if worker.returncode == 0:
             return Outcome.OK, ""
         case "timeout":
             return Outcome.TIMEOUT, f"stopped after the limit of {timeout:g} s, {where}"
+        case "cancelled":
+            return Outcome.CANCELLED, f"stopped by hand, {where}"
+        case "too-much-memory":
+            used = f"{end['used'] / GB:.3g} GB of memory"
+            return Outcome.OUT_OF_MEMORY, f"used {used}, the limit is {memory_gb:g} GB, {where}"
+        case "too-much-written":
+            used = f"{end['used'] / GB:.3g} GB in its working directory"
+            return Outcome.ERROR, f"wrote {used}, the limit is {written_gb:g} GB, {where}"
+        case "out-of-memory":
+            return Outcome.OUT_OF_MEMORY, f"no memory left {where}: {end['failure']['error']}"
         case "error":
             return Outcome.ERROR, end.get("message") or end["failure"]["error"]
         case "killed":
@@ -218,32 +193,3 @@ def _judge(end: dict[str, Any], worker: _Worker, timeout: float) -> tuple[Outcom
         case _:
             end_of_worker = f"the worker ended with status {worker.returncode} {where}"
             return Outcome.KILLED, f"{end_of_worker}: see {worker.log}"
-
-
-def without_outputs(source: Path) -> nbformat.NotebookNode:
-    """Read a notebook as if it had never been executed."""
-    notebook = nbformat.read(source, as_version=4)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    return notebook
-
-
-def _keep(draft: Path, source: Path, output: Path) -> None:
-    """Move the draft to its place; one that was cut off while it was written counts for none."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        nbformat.read(draft, as_version=4)
-    except (FileNotFoundError, nbformat.reader.NotJSONError):
-        nbformat.write(without_outputs(source), draft)
-    os.replace(draft, output)
-
-
-def _kill_group(pid: int) -> None:
-    try:
-        if hasattr(os, "killpg"):
-            os.killpg(os.getpgid(pid), signal.SIGKILL)
-        else:
-            psutil.Process(pid).kill()
-    except (ProcessLookupError, psutil.NoSuchProcess):
-        return

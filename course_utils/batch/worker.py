@@ -4,24 +4,41 @@ It imports nothing of the course, so that it starts fast.
 
 It reads one line of JSON from its standard input (see `run.run_notebook`) and writes one line of
 JSON per event to its standard output. When its standard input closes before the end, whoever
-started it is gone, and it ends too.
+started it is gone, and it ends too, with all that it has started.
 """
 
+import contextlib
 import json
 import os
 import re
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
+import psutil
 from nbclient.exceptions import DeadKernelError
-from papermill.engines import NBClientEngine, papermill_engines
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
+from papermill.iorw import papermill_io
+from papermill.log import logger
 
+PRINTED_LIMIT = 1_000_000  # characters of text that one cell may print; the rest is dropped
+MESSAGE_SIZE = 100  # characters that each piece of print costs in the file beside its text
+FLOOD_TIMEOUT = 600  # seconds to wait for what a cell has printed, once it has ended
+ERROR_LIMIT = 2_000  # characters of an error's text
 EXCERPT_LINES = 14
+OUT_OF_MEMORY = re.compile(
+    r"(MemoryError|_ArrayMemoryError|OutOfMemoryError): "  # Python, NumPy, torch on a GPU
+    r"|CUDA error: out of memory"
+    r"|DefaultCPUAllocator: (can't allocate|not enough) memory"  # torch: a RuntimeError
+    r"|\[Errno 12\]"  # the system: no memory for a process or a file mapping
+    r"|Insufficient memory"  # OpenCV
+)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -38,7 +55,12 @@ def main() -> int:
     try:
         notebook = execute(request, send)
     except PapermillExecutionError as error:
-        send("end", outcome="error", failure=_describe(error))
+        failure = _describe(error)
+        short = OUT_OF_MEMORY.search(failure["error"])
+        send("end", outcome="out-of-memory" if short else "error", failure=failure)
+        return 1
+    except UnwrittenError as error:
+        send("end", outcome="error", message=f"the notebook could not be written: {error}")
         return 1
     except DeadKernelError:
         send("end", outcome="killed", message="the kernel died")
@@ -53,7 +75,8 @@ def main() -> int:
 
 def execute(request: dict[str, Any], send: Callable[..., None]) -> nbformat.NotebookNode:
     """Run papermill with the request's notebook, output, parameters and working directory."""
-    _register_engine(send)
+    papermill_io.register(request["output"], WholeFiles())
+    _register_engine(send, request["largest_file"])
     result: nbformat.NotebookNode = papermill.execute_notebook(
         request["source"],
         request["output"],
@@ -77,12 +100,91 @@ def unexecuted_cells(notebook: nbformat.NotebookNode) -> list[int]:
     ]
 
 
-def _register_engine(send: Callable[..., None]) -> None:
-    class ReportingEngine(NBClientEngine):
-        """papermill's own engine; it also tells which cell has started."""
+class UnwrittenError(OSError):
+    """The executed notebook could not be written: the disk is full, for example."""
+
+
+class WholeFiles:
+    """Writes the executed notebook for papermill: a reader finds the last whole one, or this."""
+
+    def write(self, text: str, path: str) -> None:
+        part = Path(f"{path}.part")
+        try:
+            part.write_text(text, encoding="utf-8")
+            os.replace(part, path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)  # gives its room back to whoever else writes
+            raise UnwrittenError(str(error)) from error
+
+    def pretty_path(self, path: str) -> str:
+        return path
+
+
+class Client(PapermillNotebookClient):
+    """papermill's client; of what a cell prints it keeps the first `PRINTED_LIMIT` characters.
+
+    All else that a cell shows is kept, pictures and metrics among it.
+    """
+
+    def __init__(self, manager: Any, *, largest_file: int | None, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._largest_file = largest_file
+        self._room, self._left_out = PRINTED_LIMIT, 0
+
+    def start_new_kernel(self, **options: Any) -> None:
+        with _files_at_most(self._largest_file):  # the kernel inherits it
+            super().start_new_kernel(**options)
+
+    def execute_cell(self, cell: Any, *args: Any, **options: Any) -> Any:
+        self._room, self._left_out = PRINTED_LIMIT, 0
+        try:
+            return super().execute_cell(cell, *args, **options)
+        finally:
+            if self._left_out:
+                note = f"\n[{self._left_out:,} more characters were printed: left out]\n"
+                cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text=note))
+
+    def process_message(self, message: Any, cell: Any, index: int) -> Any:
+        kind, content = message["msg_type"], message["content"]
+        in_a_widget = self.output_hook_stack[message["parent_header"].get("msg_id")]
+        if kind == "clear_output" and not in_a_widget:
+            self._room, self._left_out = PRINTED_LIMIT, 0
+        elif kind == "stream":
+            kept = content["text"][: max(0, self._room)]
+            self._left_out += len(content["text"]) - len(kept)
+            self._room -= len(content["text"]) + MESSAGE_SIZE
+            if not kept:
+                return None
+            content["text"] = kept
+        return super().process_message(message, cell, index)
+
+
+@contextlib.contextmanager
+def _files_at_most(size: int | None) -> Iterator[None]:
+    """Limit the files of processes that are started meanwhile; not on Windows."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        size = None
+    if size is None:
+        yield
+        return
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    lowest = min(limit for limit in (size, before, most) if limit != resource.RLIM_INFINITY)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (lowest, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+
+
+def _register_engine(send: Callable[..., None], largest_file: int | None) -> None:
+    class ReportingEngine(Engine):
+        """papermill's engine with the client above; it also tells which cell has started."""
 
         @classmethod
-        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **kwargs: Any) -> Any:
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
             code = [i for i, cell in enumerate(nb_man.nb.cells) if cell.cell_type == "code"]
             start = nb_man.cell_start
 
@@ -92,7 +194,16 @@ def _register_engine(send: Callable[..., None]) -> None:
                     send("cell", cell=code.index(cell_index) + 1, cells=len(code))
 
             nb_man.cell_start = cell_start
-            return super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
+            client = Client(
+                nb_man,
+                largest_file=largest_file,
+                kernel_name=kernel_name,
+                startup_timeout=options["start_timeout"],
+                iopub_timeout=FLOOD_TIMEOUT,
+                timeout=None,
+                log=logger,
+            )
+            return client.execute()
 
     papermill_engines.register("course", ReportingEngine)
 
@@ -102,14 +213,18 @@ def _describe(error: PapermillExecutionError) -> dict[str, Any]:
     return {
         "cell": error.exec_count or 0,
         "source": error.source,
-        "error": f"{error.ename}: {error.evalue}",
-        "excerpt": "\n".join(lines[-EXCERPT_LINES:]),
+        "error": f"{error.ename}: {error.evalue}"[:ERROR_LIMIT],
+        "excerpt": "\n".join(line[:ERROR_LIMIT] for line in lines[-EXCERPT_LINES:]),
     }
 
 
 def _end_with_parent() -> None:
     sys.stdin.read()
-    os._exit(1)  # the kernel watches this process and follows
+    # The kernel watches this process and would follow, but not while its cell hangs.
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,81 @@
+"""Bring a plan to its end: give tasks to an executor, write down what becomes of them."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from course_utils.batch.executors import Executor
+from course_utils.batch.journal import Journal, open_journal
+from course_utils.batch.run import Outcome
+from course_utils.batch.tasks import Record, Task
+
+WORTH_ANOTHER_TRY = (Outcome.KILLED, Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY, Outcome.CANCELLED)
+"""Outcomes that may be the machine's and not the notebook's."""
+
+
+class Follower(Protocol):
+    """Is told how a batch goes: a display, or a test."""
+
+    def begin(self, to_do: Sequence[Task], done: int) -> None:
+        """So many tasks are to be run; `done` of the plan were well before."""
+
+    def started(self, task: Task, where: str) -> None:
+        """`task` has begun, at the worker `where`."""
+
+    def cell(self, task: Task, cell: int, cells: int) -> None:
+        """Code cell `cell` of `cells` starts."""
+
+    def ended(self, task: Task, record: Record) -> None:
+        """`record` stands in the journal."""
+
+
+def conduct(
+    tasks: Sequence[Task],
+    folder: Path,
+    executor: Executor,
+    *,
+    retries: int = 0,
+    again: Collection[Outcome] = (),
+    follower: Follower,
+) -> None:
+    """Execute those of `tasks` that are not done in `folder`, and record each as it ends.
+
+    Done is what ended with an outcome that is not in `again`, the notebook as it was written.
+    Runs that ended as in `WORTH_ANOTHER_TRY` are tried up to `retries` times more in this call.
+
+    The executor is entered, and left whatever happens. Whatever stops this, the journal holds all
+    that has ended; the same call goes on from there.
+
+    Raises as `open_journal` and the executor, and `OSError` if a record cannot be written.
+    """
+    with executor, open_journal(folder) as journal:
+        journal.plan(tasks)
+        waiting = journal.to_do(tasks, again={Outcome.CANCELLED, *again})
+        follower.begin(waiting, len(tasks) - len(waiting))
+        by_id = {task.id: task for task in tasks}
+        tries = dict.fromkeys(by_id, 0)
+        while waiting:
+            failed = []
+            for record in executor.run(waiting, _Starting(journal, follower)):
+                journal.end(record)
+                tries[record.id] += 1
+                follower.ended(by_id[record.id], record)
+                if record.outcome in WORTH_ANOTHER_TRY and tries[record.id] <= retries:
+                    failed.append(replace(by_id[record.id], attempt=record.attempt + 1))
+            waiting = failed
+
+
+class _Starting:
+    """Writes starts into the journal before it passes them on."""
+
+    def __init__(self, journal: Journal, follower: Follower) -> None:
+        self._journal = journal
+        self._follower = follower
+
+    def started(self, task: Task, where: str) -> None:
+        self._journal.start(task, where)
+        self._follower.started(task, where)
+
+    def cell(self, task: Task, cell: int, cells: int) -> None:
+        self._follower.cell(task, cell, cells)

@@ -1,0 +1,51 @@
+"""`course batch students`: a folder of students' notebooks, executed and judged."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from course_utils import cli_batch
+from course_utils.batch.batch_progress import BatchProgress
+from course_utils.batch.conduct import conduct
+from course_utils.batch.executors import Processes
+from course_utils.batch.notebooks import find_lessons, notebooks_folder
+from course_utils.batch.students import STUDENT_LIMITS, read_students
+from course_utils.batch.tasks import Limits
+
+
+def students(
+    folder: Annotated[Path, typer.Argument(help="Folder with their notebooks, in any depth.")],
+    out: cli_batch.Out = None,
+    profile: Annotated[str, typer.Option(help="Profile of every run.")] = "smoke",
+    dataset: Annotated[str, typer.Option(help="Data set of every run.")] = "synthetic",
+    seconds: Annotated[float, typer.Option(help="Each may take.")] = STUDENT_LIMITS.seconds,
+    memory_gb: Annotated[
+        float, typer.Option(help="Each may use, of memory.")
+    ] = STUDENT_LIMITS.memory_gb or 4,
+    written_gb: Annotated[float, typer.Option(help="Each may write.")] = STUDENT_LIMITS.written_gb
+    or 1,
+    workers: cli_batch.Workers = 1,
+    notebooks: cli_batch.Notebooks = None,
+    quiet: cli_batch.Quiet = False,
+) -> None:
+    """Execute students' notebooks within limits; one row per student in the report."""
+    console = Console()
+    with cli_batch.errors_told():
+        place = out or cli_batch.BATCHES / f"students_{folder.resolve().name}"
+        tasks, wrong = read_students(
+            folder,
+            find_lessons(notebooks or notebooks_folder()),
+            parameters={"profile": profile, "dataset": dataset},
+            limits=Limits(seconds, memory_gb, written_gb),
+        )
+        for reason in wrong.values():
+            console.print(f"left out: {reason}", style="yellow", markup=False, highlight=False)
+        executor = Processes(workers or 1)
+        progress = BatchProgress(console, workers=executor.workers, lengths={}, quiet=quiet)
+        with progress:
+            conduct(tasks, place, executor, follower=progress)
+        cli_batch.show_end(console, place)
+    if wrong:
+        raise typer.Exit(1)
