@@ -69,6 +69,10 @@ test: $(READY) ## unit tests, faults, nbval and papermill over every lesson
 test-unit: $(READY) ## the unit tests alone
 	@$(SHARED)
 
+.PHONY: faults-long
+faults-long: $(READY) ## batches that are killed, hang and eat memory; all executors (minutes)
+	@$(BIN)/pytest -q tests/faults_long
+
 .PHONY: mutants
 mutants: $(READY) ## broken lessons must leave their bands (some minutes)
 	@$(BIN)/pytest -q tests/mutants

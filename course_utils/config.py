@@ -85,6 +85,20 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+def visible_gpus() -> list[str]:
+    """Return the GPUs that this process may use, by the names that `CUDA_VISIBLE_DEVICES` takes.
+
+    >>> all(isinstance(name, str) for name in visible_gpus())
+    True
+    """
+    if not torch.cuda.is_available():
+        return []
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    names = chosen.split(",") if chosen else map(str, range(count))
+    return [name.strip() for name in names if name.strip()][:count]
+
+
 def pick_precision(device: torch.device) -> str:
     """Return the fastest safe Fabric precision of `device`: `"bf16-mixed"` or `"32-true"`.
 

@@ -17,13 +17,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from course_utils.batch.execute import available_gpus, available_threads, execute
+from course_utils.batch.execute import available_threads, execute
 from course_utils.batch.executors import Follow
 from course_utils.batch.identity import package_fingerprint
 from course_utils.batch.run import Outcome
 from course_utils.batch.tasks import Record, Task
+from course_utils.config import visible_gpus
 
 TOPIC = "course-batch"
+QUIET = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
 CONNECT_SECONDS = 30.0
 AHEAD = 32  # tasks that wait on the cluster beyond one per worker: all would fill its memory
 LOOK_EVERY = 2.0  # seconds between two looks at which workers are still there
@@ -68,7 +70,7 @@ class DaskCluster(AbstractContextManager["DaskCluster"]):
         self._cluster: Any = None
         self._place = scheduler or "of this machine"
         # What goes wrong is told by us; Dask would write it across the display.
-        for name in ("distributed", "tornado", "asyncio"):
+        for name in QUIET:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         if scheduler is None:
             # Workers are threads: each run is in processes of its own anyway, and scripts need no
@@ -213,7 +215,7 @@ def execute_on_worker(task: Task, package: str, runs: dict[str, int]) -> Record:
 
     worker.log_event(TOPIC, {"key": key, "where": worker.address})
     beside = max(worker.state.nthreads, runs.get(_host(worker.address), 1))
-    gpus = available_gpus()
+    gpus = visible_gpus()
     number = worker.name if isinstance(worker.name, int) else 0
     return execute(
         task,

@@ -17,6 +17,7 @@ import nbformat
 
 from course_utils.batch.run import Outcome, RunResult, run_notebook
 from course_utils.batch.tasks import Record, Task
+from course_utils.config import visible_gpus
 from course_utils.lessons.exercise import EXERCISE_MIME
 from course_utils.lessons.metrics import METRIC_MIME
 
@@ -145,20 +146,10 @@ def _device(threads: int, gpu: str | None) -> str:
     import torch
 
     # torch counts from 0 what CUDA_VISIBLE_DEVICES leaves it.
-    visible = available_gpus()
+    visible = visible_gpus()
     return str(torch.cuda.get_device_name(visible.index(gpu))) if gpu in visible else f"GPU {gpu}"
 
 
 def available_threads() -> int:
     """Return the processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def available_gpus() -> list[str]:
-    """Return the names of the GPUs that this process may use, for `CUDA_VISIBLE_DEVICES`."""
-    import torch
-
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    names = visible.split(",") if visible else map(str, range(count))
-    return [name.strip() for name in names if name.strip()][:count]

@@ -10,8 +10,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from course_utils.batch.execute import available_gpus, available_threads, execute
+from course_utils.batch.execute import available_threads, execute
 from course_utils.batch.tasks import Record, Task
+from course_utils.config import visible_gpus
 
 
 class Follow(Protocol):
@@ -62,7 +63,7 @@ class Processes(AbstractContextManager["Processes"]):
         if workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
         self.workers = workers
-        gpus = available_gpus()
+        gpus = visible_gpus()
         threads = max(1, available_threads() // workers)
         self._slots = [
             _Slot(threads, gpus[number % len(gpus)] if gpus else None) for number in range(workers)

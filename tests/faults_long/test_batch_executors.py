@@ -1,5 +1,6 @@
 """Executors with real kernels: equal records from all, and nothing left when one is left."""
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,13 +9,16 @@ from typing import Any
 import nbformat
 import psutil
 import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "unit"))
 from tiny_notebooks import METRIC, write_lesson
 
 from course_utils.batch.dask_executor import DaskCluster
-from course_utils.batch.execute import available_gpus, available_threads
+from course_utils.batch.execute import available_threads
 from course_utils.batch.executors import Executor, Processes
 from course_utils.batch.run import Outcome
 from course_utils.batch.tasks import Limits, Record, Task
+from course_utils.config import visible_gpus
 
 EXECUTORS: dict[str, Callable[[], Executor]] = {
     "serial": lambda: Processes(1),
@@ -118,7 +122,7 @@ def test_runs_share_the_cores_and_no_folder(records: Any, name: str, workers: in
         *files, number, folder = printed(found[key])
         assert files == ["mine", "run.log"]
         assert number == str(threads)
-        if not available_gpus():
+        if not visible_gpus():
             device = f"cpu, {threads} thread" + ("s" if threads > 1 else "")
             assert found[key].device == device
         folders.add(folder)
