@@ -8,7 +8,8 @@ from rich.console import Console
 
 from course_utils import cli_batch, cli_data, cli_students, cli_train
 from course_utils import doctor as checks
-from course_utils.batch import failed, find_lessons, notebooks_folder, run_lessons
+from course_utils.course import failed, run_lessons
+from course_utils.runs import find_lessons, notebooks_folder
 
 app = typer.Typer(
     help="Finding surface defects in images: run lessons, alone or in batches, train, fetch data.",

@@ -10,17 +10,17 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from course_utils.batch.batch_progress import BatchProgress, name_of
 from course_utils.batch.conduct import conduct
-from course_utils.batch.estimate import estimate
-from course_utils.batch.execute import available_threads
-from course_utils.batch.executors import Executor, Processes
-from course_utils.batch.journal import NOTEBOOKS, read_journal
-from course_utils.batch.journal_rows import Row
-from course_utils.batch.pages import duration
-from course_utils.batch.plan import Plan, read_plan
-from course_utils.batch.run import Outcome
+from course_utils.batch.executors.executing import available_threads
+from course_utils.batch.executors.processes import Executor, Processes
+from course_utils.batch.journal.journal import NOTEBOOKS, read_journal
+from course_utils.batch.journal.rows import Row
+from course_utils.batch.plan.estimate import estimate
+from course_utils.batch.plan.plan_file import Plan, read_plan
+from course_utils.batch.progress import BatchProgress, name_of
 from course_utils.batch.tasks import Task
+from course_utils.runs.durations import duration
+from course_utils.runs.run import Outcome
 
 BATCHES = Path("build/batches")
 FAILED = (Outcome.ERROR, Outcome.TIMEOUT, Outcome.KILLED, Outcome.OUT_OF_MEMORY)
@@ -157,7 +157,7 @@ def show_end(console: Console, folder: Path) -> None:
 def _executor(plan: Plan, workers: int | None, scheduler: str | None) -> Executor:
     asked = plan.executor
     if scheduler or asked.kind == "dask":
-        from course_utils.batch.dask_executor import DaskCluster
+        from course_utils.batch.executors.dask_cluster import DaskCluster
 
         if scheduler and workers:
             raise ValueError("--workers and --scheduler: a scheduler brings its own workers")
@@ -222,7 +222,7 @@ def _print_outcomes(console: Console, rows: list[Row]) -> None:
 
 
 def _report(folder: Path, against: Path | None) -> Path:
-    from course_utils.batch.batch_report import write_report  # it loads Arrow, which takes time
+    from course_utils.batch.report import write_report  # it loads Arrow, which takes time
 
     with read_journal(folder) as journal:
         rows = journal.latest()

@@ -7,12 +7,12 @@ import typer
 from rich.console import Console
 
 from course_utils import cli_batch
-from course_utils.batch.batch_progress import BatchProgress
 from course_utils.batch.conduct import conduct
-from course_utils.batch.executors import Processes
-from course_utils.batch.notebooks import find_lessons, notebooks_folder
-from course_utils.batch.students import STUDENT_LIMITS, read_students
+from course_utils.batch.executors.processes import Processes
+from course_utils.batch.plan.students import STUDENT_LIMITS, read_students
+from course_utils.batch.progress import BatchProgress
 from course_utils.batch.tasks import Limits
+from course_utils.runs.notebooks import find_lessons, notebooks_folder
 
 
 def students(

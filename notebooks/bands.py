@@ -29,8 +29,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from course_utils.batch import Outcome, find_lessons, run_notebook
 from course_utils.lessons.metrics import read_metrics
+from course_utils.runs import Outcome, find_lessons, run_notebook
 
 FOLDER = Path(__file__).parent
 WIDTH = 3.0

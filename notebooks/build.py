@@ -19,7 +19,7 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-from course_utils.batch import Outcome, run_notebook
+from course_utils.runs import Outcome, run_notebook
 
 FOLDER = Path(__file__).parent
 SOURCE = FOLDER / "source"

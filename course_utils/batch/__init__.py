@@ -1,30 +1,10 @@
-"""Running lessons: one in a process of its own, or the course with its pages."""
+"""Batches: many runs of notebooks, on one machine or a cluster, and what became of each.
 
-from course_utils.batch.course import failed, run_lessons
-from course_utils.batch.ledger import Entry
-from course_utils.batch.notebooks import (
-    Lesson,
-    check_parameters,
-    find_lessons,
-    notebooks_folder,
-    read_lesson,
-)
-from course_utils.batch.pages import write_index, write_lesson_page
-from course_utils.batch.run import Failure, Outcome, RunResult, run_notebook
+A `plan` (a file, or a folder of students' notebooks) becomes tasks; `conduct` gives them to an
+executor (`executors`) and writes each record into the `journal`; `report` shows it.
+"""
 
-__all__ = [
-    "Entry",
-    "Failure",
-    "Lesson",
-    "Outcome",
-    "RunResult",
-    "check_parameters",
-    "failed",
-    "find_lessons",
-    "notebooks_folder",
-    "read_lesson",
-    "run_lessons",
-    "run_notebook",
-    "write_index",
-    "write_lesson_page",
-]
+from course_utils.batch.conduct import conduct
+from course_utils.batch.tasks import Limits, Record, Task, task_id
+
+__all__ = ["Limits", "Record", "Task", "conduct", "task_id"]

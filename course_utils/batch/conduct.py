@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from course_utils.batch.executors import Executor
-from course_utils.batch.journal import Journal, open_journal
-from course_utils.batch.run import Outcome
+from course_utils.batch.executors.processes import Executor
+from course_utils.batch.journal.journal import Journal, open_journal
 from course_utils.batch.tasks import Record, Task
+from course_utils.runs.run import Outcome
 
 WORTH_ANOTHER_TRY = (Outcome.KILLED, Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY, Outcome.CANCELLED)
 """Outcomes that may be the machine's and not the notebook's."""

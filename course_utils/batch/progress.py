@@ -1,118 +1,146 @@
-"""What a person sees in the terminal while lessons run, and the table at the end."""
+"""What a person sees in the terminal while a batch runs."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import TracebackType
 
-from rich import box
 from rich.console import Console, Group
+from rich.live import Live
 from rich.markup import escape
-from rich.panel import Panel
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.syntax import Syntax
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from rich.text import Text
 
-from course_utils.batch.ledger import Entry
-from course_utils.batch.notebooks import Lesson
-from course_utils.batch.pages import duration
+from course_utils.batch.plan.estimate import estimate
+from course_utils.batch.tasks import Record, Task
+from course_utils.runs.durations import duration
+from course_utils.runs.run import Outcome
 
-STYLE = {
-    "ok": "green",
-    "error": "red",
-    "timeout": "yellow",
-    "killed": "red",
-    "cancelled": "cyan",
-    "out-of-memory": "red",
-}
-SIGN = {"ok": "✔", "cancelled": "-"}
-HEADLINE_METRICS = 3  # in the table of a terminal; the pages show all
+SHOWN = 8  # runs in progress
+SIGNS = {Outcome.OK: "[green]✔[/green]"}
+NOT_OK = "[red]✘[/red]"
 
 
-class Report:
-    """Follow a run of `total` lessons on `console`; `quiet` keeps failures and the table."""
+class BatchProgress:
+    """Follows a batch: a bar, what is running, what failed, and how long it will still take.
 
-    def __init__(self, console: Console, total: int, *, quiet: bool = False) -> None:
+    Where there is no terminal, a line for each run that ends. `quiet` shows failures only.
+    `lengths` are seconds of earlier runs, for the estimate; see `estimate`.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        workers: int,
+        lengths: Mapping[tuple[str, str], float],
+        quiet: bool = False,
+    ) -> None:
         self._console = console
-        self._total = total
+        self._workers = workers
+        self._lengths = dict(lengths)
         self._quiet = quiet
-
-    @contextmanager
-    def lesson(self, lesson: Lesson, number: int) -> Iterator[Callable[[int, int], None]]:
-        """Show a bar while a lesson runs; yields the function that moves it."""
-        label = f"lesson {number} of {self._total}  [bold]{escape(lesson.name)}[/bold]"
-        if self._quiet:
-            yield lambda cell, cells: None
-            return
-        if not self._console.is_terminal:
-            self._console.print(f"{label} …")
-            yield lambda cell, cells: None
-            return
-        bar = Progress(
-            SpinnerColumn(),
+        self._done_before = 0
+        self._ended: set[str] = set()
+        self._left: dict[str, Task] = {}
+        self._running: dict[str, tuple[Task, str, str, float]] = {}
+        self.outcomes: Counter[str] = Counter()
+        self._bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[cell]}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
             TimeElapsedColumn(),
-            console=self._console,
-            transient=True,
+            TextColumn("{task.fields[left]}"),
+            console=console,
         )
-        with bar:
-            task = bar.add_task(label, total=None, cell="starting")
+        self._task = self._bar.add_task("runs", total=0, left="")
+        self._live = Live(console=console, get_renderable=self._picture, refresh_per_second=4)
+        self._drawn = console.is_terminal and not quiet
 
-            def show(cell: int, cells: int) -> None:
-                bar.update(task, total=cells, completed=cell - 1, cell=f"cell {cell} of {cells}")
+    def __enter__(self) -> "BatchProgress":
+        if self._drawn:
+            self._live.start()
+        return self
 
-            yield show
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if self._drawn:
+            self._live.stop()
 
-    def note(self, text: str) -> None:
-        """Say something that a person should know."""
-        self._console.print(f"[cyan]note[/cyan] {escape(text)}")
+    def begin(self, to_do: Sequence[Task], done: int) -> None:
+        self._left = {task.id: task for task in to_do}
+        self._done_before = done
+        self._bar.update(self._task, total=done + len(to_do), completed=done)
+        if not self._quiet:
+            before = f", {done} are done already" if done else ""
+            at_a_time = f"{self._workers} at a time" if self._workers else "waiting for a worker"
+            self._say(f"{len(to_do)} runs to do{before}" + (f"; {at_a_time}" if to_do else ""))
 
-    def finished(self, entry: Entry) -> None:
-        """Say how one lesson ended; a failure with the cell and the end of its traceback."""
-        if not self._quiet or entry.outcome != "ok":
-            colour = STYLE[entry.outcome]
-            self._console.print(
-                f"[{colour}]{SIGN.get(entry.outcome, '✘')} {entry.outcome}[/{colour}]  "
-                f"{entry.lesson}  [dim]{duration(entry.seconds)}[/dim]"
+    def started(self, task: Task, where: str) -> None:
+        self._running[task.id] = (task, where, "starting", time.monotonic())
+        self._left[task.id] = task
+        self._ended.discard(task.id)  # another attempt at it
+        self._draw()
+
+    def cell(self, task: Task, cell: int, cells: int) -> None:
+        if task.id in self._running:
+            one, where, _, since = self._running[task.id]
+            self._running[task.id] = (one, where, f"cell {cell} of {cells}", since)
+
+    def ended(self, task: Task, record: Record) -> None:
+        self._running.pop(task.id, None)
+        self._left.pop(task.id, None)
+        self.outcomes[str(record.outcome)] += 1
+        if record.outcome is Outcome.OK:
+            key = task.lesson, str(task.parameters.get("dataset", ""))
+            self._lengths[key] = record.seconds
+        self._ended.add(task.id)
+        self._draw()
+        if not self._quiet or record.outcome is not Outcome.OK:
+            sign = SIGNS.get(record.outcome, NOT_OK)
+            again = f", attempt {record.attempt}" if record.attempt > 1 else ""
+            self._say(
+                f"{sign} {record.outcome}  {escape(name_of(task))}  "
+                f"{duration(record.seconds)}{again}"
             )
-        if entry.outcome not in ("ok", "cancelled"):
-            self._console.print(_failure_panel(entry))
+            if record.message:
+                self._say(f"    {escape(record.message)}")
 
-    def end(self, entries: Sequence[Entry], not_started: Sequence[Lesson], out: Path) -> None:
-        """Print the table of the run and where its pages are."""
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("lesson")
-        table.add_column("outcome")
-        table.add_column("time", justify="right")
-        table.add_column("metrics", style="dim", overflow="fold")
-        for entry in entries:
-            outcome = Text(entry.outcome, style=STYLE[entry.outcome])
-            table.add_row(entry.lesson, outcome, duration(entry.seconds), _headline(entry))
-        for lesson in not_started:
-            table.add_row(lesson.name, Text("not started", style="dim"), "", "")
-        self._console.print(table)
-        good = sum(entry.outcome == "ok" for entry in entries)
-        spent = duration(sum(entry.seconds for entry in entries))
-        self._console.print(f"{good} of {self._total} lessons ok in {spent}")
-        self._console.print(f"open {out / 'index.html'}", soft_wrap=True, highlight=False)
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True)
 
+    def _draw(self) -> None:
+        done = self._done_before + len(self._ended)
+        self._bar.update(self._task, completed=done, left=self._time_left())
 
-def _failure_panel(entry: Entry) -> Panel:
-    if not entry.failure:
-        return Panel(Text(entry.message), title=entry.lesson, border_style="red", expand=False)
-    source = Syntax(entry.failure["source"], "python", theme="ansi_light", line_numbers=True)
-    return Panel(
-        Group(source, Text(), Text(entry.failure["excerpt"], style="red")),
-        title=f"{entry.lesson}, cell {entry.failure['cell']}",
-        subtitle=escape(entry.failure["error"].splitlines()[0][:90]),
-        border_style="red",
-    )
+    def _time_left(self) -> str:
+        expected = estimate(list(self._left.values()), self._lengths, max(1, self._workers))
+        if not self._left or not expected.known:
+            return ""
+        more = f" and {expected.unknown} runs of unknown length" if expected.unknown else ""
+        return f"about {duration(expected.wall_clock)} left{more}"
+
+    def _picture(self) -> Group:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        now = time.monotonic()
+        for task, where, cell, since in list(self._running.values())[:SHOWN]:
+            place = f"[dim]{escape(where)}[/dim]"
+            table.add_row(escape(name_of(task)), cell, duration(now - since), place)
+        more = len(self._running) - SHOWN
+        if more > 0:
+            table.add_row(f"[dim]and {more} more[/dim]", "", "", "")
+        return Group(table, self._bar)
 
 
-def _headline(entry: Entry) -> str:
-    shown = entry.metrics[:HEADLINE_METRICS]
-    parts = [f"{m['name']} {m['value']:.4g}{' ' + m['unit'] if m['unit'] else ''}" for m in shown]
-    more = len(entry.metrics) - len(shown)
-    return ", ".join(parts) + (f" … and {more} more" if more else "")
+def name_of(task: Task) -> str:
+    """Return what people call a run: its lesson and what it was told.
+
+    >>> name_of(Task("id", "03_unet", "", {"profile": "smoke", "dataset": "synthetic", "seed": 1}))
+    '03_unet · dataset synthetic · seed 1'
+    """
+    values = [f"{key} {value}" for key, value in task.parameters.items() if key != "profile"]
+    return " · ".join([task.student or task.lesson, *values])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from course_utils.batch.run import Failure, Outcome
+from course_utils.runs.run import Failure, Outcome
 
 ID_LENGTH = 16
 

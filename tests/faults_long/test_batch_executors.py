@@ -13,12 +13,12 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
 from tiny_notebooks import METRIC, write_lesson
 
-from course_utils.batch.dask_executor import DaskCluster
-from course_utils.batch.execute import available_threads
-from course_utils.batch.executors import Executor, Processes
-from course_utils.batch.run import Outcome
+from course_utils.batch.executors.dask_cluster import DaskCluster
+from course_utils.batch.executors.executing import available_threads
+from course_utils.batch.executors.processes import Executor, Processes
 from course_utils.batch.tasks import Limits, Record, Task
 from course_utils.config import visible_gpus
+from course_utils.runs.run import Outcome
 
 EXECUTORS: dict[str, Callable[[], Executor]] = {
     "serial": lambda: Processes(1),
@@ -164,6 +164,6 @@ def test_leaving_in_the_middle_ends_every_process(
 
 
 def test_a_dask_scheduler_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("course_utils.batch.dask_executor.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("course_utils.batch.executors.dask_cluster.CONNECT_SECONDS", 0.5)
     with pytest.raises(OSError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         DaskCluster("tcp://127.0.0.1:9")

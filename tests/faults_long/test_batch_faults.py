@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from course_utils.batch.journal import read_journal
+from course_utils.batch.journal.journal import read_journal
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
 from tiny_notebooks import METRIC, write_lesson

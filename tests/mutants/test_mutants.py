@@ -13,8 +13,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course_utils.batch import Outcome, run_notebook
 from course_utils.lessons import read_metrics
+from course_utils.runs import Outcome, run_notebook
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 MUTANTS = {

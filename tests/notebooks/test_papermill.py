@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from lesson_files import FOLDER, LESSONS, name_of
 
-from course_utils.batch import Outcome, RunResult, run_notebook
 from course_utils.data import find_datasets
 from course_utils.lessons.metrics import read_metrics
+from course_utils.runs import Outcome, RunResult, run_notebook
 
 TIMEOUT = 600  # seconds; far above the 60 s of the design, so that a slow machine is no failure
 REAL = {

@@ -13,14 +13,14 @@ from tiny_notebooks import write_lesson
 from typer.testing import CliRunner
 
 from course_utils import cli_batch
-from course_utils.batch.batch_progress import BatchProgress
 from course_utils.batch.conduct import WORTH_ANOTHER_TRY, conduct
-from course_utils.batch.execute import execute
-from course_utils.batch.executors import Follow, Processes
-from course_utils.batch.journal import open_journal, read_journal
-from course_utils.batch.run import Outcome
+from course_utils.batch.executors.executing import execute
+from course_utils.batch.executors.processes import Follow, Processes
+from course_utils.batch.journal.journal import open_journal, read_journal
+from course_utils.batch.progress import BatchProgress
 from course_utils.batch.tasks import Record, Task
 from course_utils.cli import app
+from course_utils.runs.run import Outcome
 
 OK, ERROR, KILLED = Outcome.OK, Outcome.ERROR, Outcome.KILLED
 TASKS = [Task(name, "90_tiny", "{}", {"seed": i}) for i, name in enumerate("abc")]
@@ -233,7 +233,7 @@ def test_a_fault_of_ours_is_heard_and_ends_the_batch(
     def broken(task: Task, **_: Any) -> Record:
         raise LookupError("a fault in a thread")
 
-    monkeypatch.setattr("course_utils.batch.executors.execute", broken)
+    monkeypatch.setattr("course_utils.batch.executors.processes.execute", broken)
     with pytest.raises(LookupError, match="a fault in a thread"):
         conduct(TASKS, tmp_path, Processes(2), follower=Silent())
     again = Fake()
@@ -242,7 +242,9 @@ def test_a_fault_of_ours_is_heard_and_ends_the_batch(
 
 
 def test_processes_can_be_entered_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("course_utils.batch.executors.execute", lambda task, **_: make_record(task))
+    monkeypatch.setattr(
+        "course_utils.batch.executors.processes.execute", lambda task, **_: make_record(task)
+    )
     executor = Processes(2)
     for part in ("one", "two"):
         conduct(TASKS, tmp_path / part, executor, follower=Silent())
@@ -271,7 +273,7 @@ def test_the_machines_fault_is_worth_another_try(monkeypatch: pytest.MonkeyPatch
     def no_room(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("course_utils.batch.execute.run_notebook", no_room)
+    monkeypatch.setattr("course_utils.batch.executors.executing.run_notebook", no_room)
     record = execute(TASKS[0], threads=1)
     assert record.outcome in WORTH_ANOTHER_TRY
     assert "No space left on device" in record.message

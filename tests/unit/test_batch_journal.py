@@ -17,15 +17,15 @@ from typing import Any
 
 import pytest
 
-from course_utils.batch.journal import (
+from course_utils.batch.journal.journal import (
     Journal,
     JournalReader,
     open_journal,
     read_journal,
 )
-from course_utils.batch.journal_rows import Row
-from course_utils.batch.run import Failure, Outcome
+from course_utils.batch.journal.rows import Row
 from course_utils.batch.tasks import Limits, Record, Task, task_id
+from course_utils.runs.run import Failure, Outcome
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -186,7 +186,7 @@ def test_the_time_of_the_first_plan_is_kept(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for now in ("2031-01-01T00:00:00+00:00", "2032-01-01T00:00:00+00:00"):
-        monkeypatch.setattr("course_utils.batch.journal._now", lambda now=now: now)
+        monkeypatch.setattr("course_utils.batch.journal.journal._now", lambda now=now: now)
         journal.plan([make_task()])
     assert journal.latest()[0].planned == "2031-01-01T00:00:00+00:00"
 

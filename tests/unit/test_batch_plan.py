@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from tiny_notebooks import write_lesson
 
-from course_utils.batch import yaml_lines
-from course_utils.batch.estimate import estimate
-from course_utils.batch.identity import (
+from course_utils.batch.plan import yaml_lines
+from course_utils.batch.plan.estimate import estimate
+from course_utils.batch.plan.fields import MAX_RUNS
+from course_utils.batch.plan.identity import (
     data_fingerprint,
     fingerprint_sources,
     notebook_fingerprint,
     package_fingerprint,
 )
-from course_utils.batch.plan import Executor, Plan, read_plan
-from course_utils.batch.plan_fields import MAX_RUNS
+from course_utils.batch.plan.plan_file import Executor, Plan, read_plan
+from course_utils.batch.plan.yaml_lines import YamlFile
 from course_utils.batch.tasks import Limits, Task
-from course_utils.batch.yaml_lines import YamlFile
 
 Read = Callable[[str], Plan]
 

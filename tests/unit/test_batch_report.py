@@ -24,15 +24,15 @@ from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
-from course_utils.batch.batch_report import runs_table, write_report
-from course_utils.batch.batch_report.compare import compare
-from course_utils.batch.batch_report.figures import run_figure
-from course_utils.batch.batch_report.marks import UNKNOWN, mark_table
-from course_utils.batch.batch_report.summary import Labels, Spread, combinations
-from course_utils.batch.journal_rows import Row
-from course_utils.batch.run import Failure, Outcome
+from course_utils.batch.journal.rows import Row
+from course_utils.batch.report import runs_table, write_report
+from course_utils.batch.report.compare import compare
+from course_utils.batch.report.figures import run_figure
+from course_utils.batch.report.marks import UNKNOWN, mark_table
+from course_utils.batch.report.summary import Labels, Spread, combinations
 from course_utils.batch.tasks import Limits
 from course_utils.lessons.metrics import METRIC_MIME
+from course_utils.runs.run import Failure, Outcome
 
 HOSTILE = '<script>alert("1")</script>'
 VOID = {"meta", "img", "br", "wbr"}
@@ -458,7 +458,7 @@ def test_a_report_that_cannot_be_made_leaves_the_older_one_as_it_is(tmp_path, mo
         if len(written) == 3:
             raise OSError("no space left on device")
 
-    monkeypatch.setattr("course_utils.batch.batch_report.page.os.fsync", full)
+    monkeypatch.setattr("course_utils.batch.report.page.os.fsync", full)
     with pytest.raises(OSError, match="no space"):
         write_report([make_row(1), make_row(2)], tmp_path / "notebooks", tmp_path / "report")
     assert {name: (tmp_path / "report" / name).read_bytes() for name in names} == before
@@ -524,7 +524,7 @@ def test_a_notebook_that_is_none_costs_its_picture_and_not_the_report(tmp_path, 
 
 
 def test_a_picture_of_billions_of_pixels_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr("course_utils.batch.batch_report.figures.LARGEST", 1000)
+    monkeypatch.setattr("course_utils.batch.report.figures.LARGEST", 1000)
     row = with_notebook(make_row(0), tmp_path, [figure_of("red")])
     assert run_figure(row, tmp_path).missing == "the figure cannot be read"
 

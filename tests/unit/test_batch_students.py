@@ -8,10 +8,10 @@ import nbformat
 import pytest
 from tiny_notebooks import METRIC, write_lesson
 
-from course_utils.batch.execute import execute
-from course_utils.batch.notebooks import find_lessons
-from course_utils.batch.run import Outcome
-from course_utils.batch.students import read_students
+from course_utils.batch.executors.executing import execute
+from course_utils.batch.plan.students import read_students
+from course_utils.runs.notebooks import find_lessons
+from course_utils.runs.run import Outcome
 
 CHECK = """from IPython.display import display
 bundle = {{"exercise": "{name}", "outcome": "{outcome}", "message": "said"}}

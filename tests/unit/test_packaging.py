@@ -34,7 +34,7 @@ def imported() -> dict[str, Path]:
     return found
 
 
-CLUSTER = [Path("course_utils/batch/dask_executor.py")]
+CLUSTER = [Path("course_utils/batch/executors/dask_cluster.py")]
 """Imports what only a cluster needs, and says how to install it."""
 
 
@@ -71,6 +71,6 @@ def test_every_command_that_the_makefile_runs_exists() -> None:
 
 
 def test_the_templates_of_the_pages_are_inside_the_package() -> None:
-    templates = CHECKOUT / "course_utils" / "batch" / "templates"
+    templates = CHECKOUT / "course_utils" / "course" / "templates"
     wanted = ["course/conf.json", "course/index.html.j2", "course/page.css", "index_page.html.j2"]
     assert all((templates / name).is_file() for name in wanted)

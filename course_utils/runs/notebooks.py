@@ -1,0 +1,178 @@
+"""What a lesson's notebook says of itself, read from the file before any kernel starts."""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+
+from course_utils.config import MAX_SEED, get_profile
+from course_utils.lessons.content import LESSONS
+from course_utils.lessons.parameters import read_parameters
+
+LESSON_FILES = "[0-9][0-9]_*.ipynb"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One lesson: its notebook file and what the notebook's metadata say."""
+
+    path: Path
+    title: str
+    summary: str
+    """One line."""
+    minutes_reading: int
+    minutes_exercises: int
+    compared_cells: int
+    """Cells whose stored output is a fact that every run must reproduce."""
+    parameters: Mapping[str, Any]
+    """Name and default of every parameter of the cell tagged `parameters`."""
+
+    @property
+    def name(self) -> str:
+        """File name without its ending, such as `01_class_imbalance`."""
+        return self.path.stem
+
+    @property
+    def number(self) -> str:
+        """The two digits that the name starts with."""
+        return self.name.split("_")[0]
+
+
+def notebooks_folder() -> Path:
+    """Return the folder of the lessons in the checkout that `course_utils` is installed from.
+
+    Raises `FileNotFoundError` when the package was installed without its checkout.
+    """
+    folder = Path(__file__).parents[2] / "notebooks"
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"no lessons at {folder}: install the package from its checkout with "
+            "'pip install -e .', or name the folder with --notebooks"
+        )
+    return folder
+
+
+def find_lessons(folder: str | Path, selection: Iterable[str] = ()) -> list[Lesson]:
+    """Return the lessons in `folder`, in order; only those named in `selection` if there are any.
+
+    A lesson is named by its number (`1`, `01`), its name (`01_class_imbalance`) or its file.
+
+    Raises `FileNotFoundError` when there is no lesson, `ValueError` for an unknown name.
+    """
+    paths = sorted(Path(folder).glob(LESSON_FILES))
+    if not paths:
+        raise FileNotFoundError(f"no lessons (NN_topic.ipynb) in {folder}")
+    wanted = [_pick(paths, name) for name in selection]
+    return [read_lesson(path) for path in paths if not wanted or path in wanted]
+
+
+def read_lesson(path: str | Path) -> Lesson:
+    """Read one notebook's own description.
+
+    Raises `ValueError` when the file is no notebook or lacks the `course` metadata.
+    """
+    path = Path(path)
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except (nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
+        raise ValueError(f"{path} cannot be read as a notebook: {error}") from error
+    about = notebook.metadata.get("course", {})
+    missing = [key for key in ("title", "summary") if key not in about]
+    if missing:
+        raise ValueError(
+            f"{path}: the notebook's metadata lack course.{missing[0]}: add it to the header of "
+            f"notebooks/source/{path.stem}.py, then run 'make notebooks LESSON={path.stem[:2]}'"
+        )
+    return Lesson(
+        path=path,
+        title=about["title"],
+        summary=about["summary"],
+        minutes_reading=int(about.get("minutes_reading", 0)),
+        minutes_exercises=int(about.get("minutes_exercises", 0)),
+        compared_cells=int(about.get("compared_cells", 0)),
+        parameters=_defaults(path, notebook),
+    )
+
+
+def check_parameters(lesson: Lesson, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `given` with each value in the type of the lesson's default (text is converted).
+
+    The path of a data set `folder:<path>` becomes absolute.
+
+    Raises `ValueError` for a parameter that the lesson does not have, a value of another type,
+    an unknown profile, or a seed out of range; for a lesson of the course also for whatever else
+    its own declaration refuses, such as a data set that it does not know.
+    """
+    checked = {}
+    for name, value in given.items():
+        if name not in lesson.parameters:
+            known = ", ".join(lesson.parameters) or "none"
+            raise ValueError(f"lesson {lesson.name} has no parameter {name!r}: it has {known}")
+        checked[name] = _convert(lesson, name, value)
+    if "profile" in checked:
+        checked["profile"] = str(get_profile(checked["profile"]))
+    kind, _, path = checked.get("dataset", "").partition(":")
+    if kind == "folder" and path:  # the notebook runs in another directory
+        checked["dataset"] = f"folder:{Path(path).expanduser().absolute()}"
+    if not 0 <= checked.get("seed", 0) <= MAX_SEED:
+        raise ValueError(f"seed must be a whole number in 0..{MAX_SEED}, got {checked['seed']}")
+    declared = [outline for outline in LESSONS if outline.name == lesson.name]
+    if declared:
+        read_parameters(declared[0].parameters, checked, lesson=lesson.name)
+    return checked
+
+
+def _pick(paths: list[Path], name: str) -> Path:
+    stem = Path(name).stem
+    if stem.isdecimal():
+        stem = f"{int(stem):02d}"
+    for path in paths:
+        if stem in (path.stem, path.stem.split("_")[0]):
+            return path
+    known = ", ".join(path.stem for path in paths)
+    raise ValueError(f"unknown lesson {name!r}: the lessons are {known}")
+
+
+def _defaults(path: Path, notebook: nbformat.NotebookNode) -> dict[str, Any]:
+    tagged = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    if not tagged:
+        return {}
+    inferred = papermill.inspect_notebook(str(path))
+    return {name: _literal(entry["default"]) for name, entry in inferred.items()}
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _convert(lesson: Lesson, name: str, value: Any) -> Any:
+    default = lesson.parameters[name]
+    wanted: type = type(default)
+    if isinstance(value, str) and wanted is not str:
+        text = {"true": "true", "false": "false", "none": "null"}.get(value.lower(), value)
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = _literal(text)
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if default is not None and type(value) is not wanted:
+        raise ValueError(
+            f"parameter {name} of lesson {lesson.name} must be {wanted.__name__} "
+            f"such as {default!r}, got {value!r}"
+        )
+    return value
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

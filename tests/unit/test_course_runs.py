@@ -1,0 +1,272 @@
+"""Lessons one after the other: what is checked first, what is written, what is kept."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_output
+from rich.console import Console
+from tiny_notebooks import write_lesson
+
+from course_utils.course import failed, run_lessons, running
+from course_utils.runs import (
+    Failure,
+    Outcome,
+    RunResult,
+    check_parameters,
+    find_lessons,
+    read_lesson,
+)
+
+
+def pretend_to_run(
+    source: Path, output: Path, parameters: Mapping[str, Any], **_: Any
+) -> RunResult:
+    """Stand in for the engine, which has tests of its own: `1 / 0` fails, `stop` is Ctrl-C."""
+    notebook = nbformat.read(source, as_version=4)
+    code = notebook.cells[-1].source
+    if code == "stop":
+        raise KeyboardInterrupt
+    bundle = {"name": "iou", "value": 0.25 * parameters.get("seed", 0), "unit": "share"}
+    data = {"application/vnd.course.metric+json": bundle, "text/plain": "iou"}
+    failure = None
+    if code == "1 / 0":
+        failure = Failure(2, code, "ZeroDivisionError: division by zero", "----> 1 1 / 0")
+    else:
+        notebook.cells[-1].outputs = [new_output("display_data", data=data)]
+    nbformat.write(notebook, output)
+    outcome = Outcome.ERROR if failure else Outcome.OK
+    return RunResult(output, outcome, 1.5, 2, 2, failure.error if failure else "", failure)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_kernels() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "run_notebook", pretend_to_run)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(no_kernels: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A course of three lessons, the middle one broken, and what the terminal showed."""
+    folder = tmp_path_factory.mktemp("course")
+    write_lesson(folder / "lessons", "90_good", "x = 1")
+    write_lesson(folder / "lessons", "91_broken", "1 / 0", summary="Breaks & <b>stops</b>.")
+    write_lesson(folder / "lessons", "92_after", "x = 1")
+    console = Console(record=True, width=110, quiet=False, file=(folder / "shown").open("w"))
+    lessons = find_lessons(folder / "lessons")
+    run_lessons(lessons, {"seed": 2, "profile": "smoke"}, folder / "out", console=console)
+    return folder / "out", console.export_text()
+
+
+def test_a_broken_lesson_does_not_stop_the_others(finished: tuple[Path, str]) -> None:
+    runs = json.loads((finished[0] / "runs.json").read_text())["runs"]
+    assert [run["outcome"] for run in runs] == ["ok", "error", "ok"]
+    assert runs[0]["metrics"] == [{"name": "iou", "value": 0.5, "unit": "share"}]
+    assert runs[0]["parameters"] == {"seed": 2, "profile": "smoke"}
+
+
+def test_the_terminal_shows_the_failing_cell_and_the_table(finished: tuple[Path, str]) -> None:
+    shown = finished[1]
+    assert "lesson 2 of 3" in shown
+    assert "1 / 0" in shown
+    assert "ZeroDivisionError: division by zero" in shown
+    assert "2 of 3 lessons ok" in shown
+
+
+def test_the_index_links_every_page_with_its_outcome_and_metrics(
+    finished: tuple[Path, str],
+) -> None:
+    page = BeautifulSoup((finished[0] / "index.html").read_text(), "html.parser")
+    links = [link["href"] for link in page.select("h2 a")]
+    assert links == ["90_good.html", "91_broken.html", "92_after.html"]
+    assert all((finished[0] / link).is_file() for link in links)
+    cards = page.select(".card")
+    assert [card.select_one(".outcome").text for card in cards] == ["ok", "error", "ok"]
+    assert cards[0].select_one("td:last-child").text == "0.5 share"
+    assert cards[1].select_one(".summary").text == "Breaks & <b>stops</b>."
+
+
+def test_a_page_has_its_neighbours_and_says_what_failed(finished: tuple[Path, str]) -> None:
+    page = BeautifulSoup((finished[0] / "91_broken.html").read_text(), "html.parser")
+    assert page.select_one("a[rel=prev]")["href"] == "90_good.html"
+    assert page.select_one("a[rel=next]")["href"] == "92_after.html"
+    assert page.select_one(".course-home")["href"] == "index.html"
+    assert "ZeroDivisionError: division by zero" in page.select_one(".course-failure").text
+    assert page.find("math") is not None
+
+
+def test_pages_fetch_nothing(finished: tuple[Path, str]) -> None:
+    for path in finished[0].glob("*.html"):
+        page = BeautifulSoup(path.read_text(), "html.parser")
+        assert not page.select("script[src], link[href], iframe")
+        assert all(image["src"].startswith("data:") for image in page.select("img"))
+
+
+def test_a_second_run_of_one_lesson_keeps_the_others_in_the_index(tmp_path: Path) -> None:
+    for name in ("90_one", "91_two"):
+        write_lesson(tmp_path / "lessons", name)
+    out, console = tmp_path / "out", Console(quiet=True)
+    run_lessons(find_lessons(tmp_path / "lessons", ["90"]), {}, out, console=console)
+    run_lessons(find_lessons(tmp_path / "lessons", ["91"]), {}, out, console=console)
+    assert (out / "index.html").read_text().count('class="card"') == 2
+
+
+def test_an_edited_notebook_is_set_aside_by_the_next_run(tmp_path: Path) -> None:
+    write_lesson(tmp_path / "lessons", "90_one", "x = 1")
+    out, console = tmp_path / "out", Console(quiet=True)
+    for notes in ("first notes", "second notes"):
+        run_lessons(find_lessons(tmp_path / "lessons"), {}, out, console=console)
+        edited = nbformat.read(out / "90_one.ipynb", as_version=4)
+        edited.cells[0].source = notes
+        nbformat.write(edited, out / "90_one.ipynb")
+    run_lessons(find_lessons(tmp_path / "lessons"), {}, out, console=console)
+    run_lessons(find_lessons(tmp_path / "lessons"), {}, out, console=console)
+    assert "first notes" in (out / "90_one.edited-1.ipynb").read_text()
+    assert "second notes" in (out / "90_one.edited-2.ipynb").read_text()
+    assert not (out / "90_one.edited-3.ipynb").exists()
+
+
+def test_after_ctrl_c_the_finished_lessons_keep_their_pages(tmp_path: Path) -> None:
+    for name, code in (("90_one", "x = 1"), ("91_two", "stop"), ("92_three", "x = 1")):
+        write_lesson(tmp_path / "lessons", name, code)
+    console = Console(record=True, width=100, file=(tmp_path / "shown").open("w"))
+    lessons = find_lessons(tmp_path / "lessons")
+    entries = run_lessons(lessons, {}, tmp_path / "out", console=console)
+    assert [entry.outcome for entry in entries] == ["ok", "cancelled"]
+    assert failed(entries, wanted=3)
+    assert "not started" in console.export_text()
+    index = (tmp_path / "out" / "index.html").read_text()
+    assert "90_one.html" in index
+    assert "92_three.html" not in index
+
+
+def test_a_folder_with_other_peoples_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.ipynb").write_text("{}")
+    write_lesson(tmp_path / "lessons", "90_one")
+    with pytest.raises(FileExistsError, match="not from an earlier run"):
+        run_lessons(find_lessons(tmp_path / "lessons"), {}, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.ipynb"]
+
+
+def test_a_second_run_into_the_same_folder_is_refused_while_the_first_lasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_lesson(tmp_path / "lessons", "90_one")
+    lessons, out, console = (
+        find_lessons(tmp_path / "lessons"),
+        tmp_path / "out",
+        Console(quiet=True),
+    )
+    refused = []
+
+    def run_another(*arguments: Any, **options: Any) -> RunResult:
+        with pytest.raises(FileExistsError, match="another run is writing into"):
+            run_lessons(lessons, {}, out, console=console)
+        refused.append(True)
+        return pretend_to_run(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "run_notebook", run_another)
+        run_lessons(lessons, {}, out, console=console)
+    assert refused == [True]
+    assert run_lessons(lessons, {}, out, console=console)[0].outcome == "ok"
+
+
+def test_a_run_that_was_killed_holds_no_folder(tmp_path: Path) -> None:
+    write_lesson(tmp_path / "lessons", "90_one")
+    holder = (
+        "import os, sys; from pathlib import Path; from course_utils.course.ledger import opened\n"
+        "with opened(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    )
+    dead = subprocess.run([sys.executable, "-c", holder, tmp_path / "out"], check=False)
+    assert dead.returncode == -9
+    entries = run_lessons(
+        find_lessons(tmp_path / "lessons"), {}, tmp_path / "out", console=Console(quiet=True)
+    )
+    assert [entry.outcome for entry in entries] == ["ok"]
+
+
+@pytest.mark.parametrize("name", ["90", "90_one", "90_one.ipynb", "notebooks/90_one.ipynb"])
+def test_a_lesson_is_found_by_number_name_or_file(tmp_path: Path, name: str) -> None:
+    write_lesson(tmp_path, "90_one")
+    write_lesson(tmp_path, "91_two")
+    assert [lesson.name for lesson in find_lessons(tmp_path, [name])] == ["90_one"]
+
+
+def test_a_single_digit_names_a_lesson_too(tmp_path: Path) -> None:
+    write_lesson(tmp_path, "05_five")
+    assert find_lessons(tmp_path, ["5"])[0].number == "05"
+
+
+def test_unknown_lessons_and_empty_folders_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no lessons"):
+        find_lessons(tmp_path)
+    write_lesson(tmp_path, "90_one")
+    with pytest.raises(ValueError, match="unknown lesson '77': the lessons are 90_one"):
+        find_lessons(tmp_path, ["77"])
+
+
+def test_a_lesson_says_what_it_is(tmp_path: Path) -> None:
+    lesson = read_lesson(write_lesson(tmp_path, "90_one", compared_cells=4))
+    assert (lesson.title, lesson.compared_cells) == ("Lesson 90_one", 4)
+    assert dict(lesson.parameters) == {
+        "profile": "auto",
+        "dataset": "synthetic",
+        "seed": 0,
+        "gamma": 2.0,
+    }
+
+
+def test_metadata_that_are_missing_are_named(tmp_path: Path) -> None:
+    path = write_lesson(tmp_path, "90_one")
+    notebook = nbformat.read(path, as_version=4)
+    del notebook.metadata.course["summary"]
+    nbformat.write(notebook, path)
+    with pytest.raises(ValueError, match=r"lack course\.summary"):
+        read_lesson(path)
+
+
+def test_text_becomes_the_type_of_the_default(tmp_path: Path) -> None:
+    lesson = read_lesson(write_lesson(tmp_path, "90_one"))
+    given = {"seed": "3", "gamma": "1", "dataset": "synthetic"}
+    assert check_parameters(lesson, given) == {"seed": 3, "gamma": 1.0, "dataset": "synthetic"}
+
+
+@pytest.mark.parametrize("given", ["sets/mine", "./sets/mine"])
+def test_a_folder_of_images_is_meant_from_where_the_command_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    lesson = read_lesson(write_lesson(tmp_path, "90_one"))
+    monkeypatch.chdir(tmp_path)
+    wanted = {"dataset": f"folder:{tmp_path / 'sets' / 'mine'}"}
+    assert check_parameters(lesson, {"dataset": f"folder:{given}"}) == wanted
+    assert check_parameters(lesson, wanted) == wanted
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"gama": 1}, "no parameter 'gama': it has profile, dataset, seed, gamma"),
+        ({"seed": "one"}, "seed of lesson 90_one must be int such as 0, got 'one'"),
+        ({"seed": True}, "must be int"),
+        ({"seed": "none"}, "must be int such as 0, got None"),
+        ({"seed": -1}, "whole number in 0"),
+        ({"gamma": "high"}, "must be float"),
+        ({"profile": "huge"}, "not a profile"),
+    ],
+)
+def test_wrong_parameters_are_refused_before_anything_runs(
+    tmp_path: Path, given: dict[str, object], message: str
+) -> None:
+    lesson = read_lesson(write_lesson(tmp_path / "lessons", "90_one"))
+    with pytest.raises(ValueError, match=message):
+        run_lessons([lesson], given, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
