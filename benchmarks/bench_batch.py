@@ -21,7 +21,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from course_utils.batch.conduct import conduct
 from course_utils.batch.executors.executing import available_threads
 from course_utils.batch.executors.processes import Processes
-from course_utils.batch.journal.journal import read_journal
+from course_utils.batch.journal.reader import read_journal
 from course_utils.batch.tasks import Record, Task
 
 RUNS, WORKERS, STARTS = 40, 2, 3

@@ -1,15 +1,14 @@
 """The command `course`."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-
-from course_utils import cli_batch, cli_data, cli_students, cli_train
-from course_utils import doctor as checks
-from course_utils.course import failed, run_lessons
-from course_utils.runs import find_lessons, notebooks_folder
+from typer.core import TyperGroup
+from typer.main import get_group
 
 app = typer.Typer(
     help="Finding surface defects in images: run lessons, alone or in batches, train, fetch data.",
@@ -17,10 +16,47 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-app.add_typer(cli_train.app, name="train")
-app.add_typer(cli_data.app, name="data")
-cli_batch.app.command("students")(cli_students.students)
-app.add_typer(cli_batch.app, name="batch")
+
+
+# What a command needs is imported when it is called: torch and the kernels take seconds.
+@cache
+def _train() -> typer.Typer:
+    from course_utils import cli_train
+
+    return cli_train.app
+
+
+@cache
+def _data() -> typer.Typer:
+    from course_utils import cli_data
+
+    return cli_data.app
+
+
+@cache
+def _batch() -> typer.Typer:
+    from course_utils import cli_batch, cli_students
+
+    cli_batch.app.command("students")(cli_students.students)
+    return cli_batch.app
+
+
+class _Group(TyperGroup):
+    """A group that stands in the list of commands, and gives way to the real one when called."""
+
+    def make_context(self, *given: Any, **settings: Any) -> Any:
+        _, load = GROUPS[self.name or ""]
+        return get_group(load()).make_context(*given, **settings)
+
+
+GROUPS: dict[str, tuple[str, Callable[[], typer.Typer]]] = {
+    "train": ("Train a network of the course, without a notebook.", _train),
+    "data": ("Fetch the real data sets, list what is here, and look through it.", _data),
+    "batch": ("Run a plan of lessons, parameters and seeds: course batch plan.yml", _batch),
+}
+"""What `course --help` says of each group, and what loads it."""
+for _name, (_help, _) in GROUPS.items():
+    app.add_typer(typer.Typer(cls=_Group, help=_help), name=_name)
 
 
 @app.command()
@@ -46,6 +82,9 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what failed.")] = False,
 ) -> None:
     """Execute lessons in order, and write a page for each and an index."""
+    from course_utils.course import failed, run_lessons
+    from course_utils.runs import find_lessons, notebooks_folder
+
     console = Console()
     try:
         chosen = find_lessons(notebooks or notebooks_folder(), lessons or [])
@@ -67,6 +106,8 @@ def doctor(
     ] = None,
 ) -> None:
     """Check this machine; each problem comes with the command that mends it."""
+    from course_utils import doctor as checks
+
     console = Console()
     found = checks.doctor(data_root=data_root)
     console.print(checks.Checklist(found))

@@ -1,7 +1,9 @@
 """`course batch`: many runs of lessons, and what became of them."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -13,11 +15,12 @@ from typer.core import TyperGroup
 from course_utils.batch.conduct import conduct
 from course_utils.batch.executors.executing import available_threads
 from course_utils.batch.executors.processes import Executor, Processes
-from course_utils.batch.journal.journal import NOTEBOOKS, read_journal
+from course_utils.batch.journal.reader import NOTEBOOKS, read_journal
 from course_utils.batch.journal.rows import Row
 from course_utils.batch.plan.estimate import estimate
 from course_utils.batch.plan.plan_file import Plan, read_plan
 from course_utils.batch.progress import BatchProgress, name_of
+from course_utils.batch.standing import INTERRUPTED, RUNNING, TO_DO, Standing, standing
 from course_utils.batch.tasks import Task
 from course_utils.runs.durations import duration
 from course_utils.runs.run import Outcome
@@ -93,15 +96,16 @@ def retry(
 @app.command()
 def status(folder: Folder) -> None:
     """Tell how a batch stands, while it runs or afterwards."""
-    with errors_told(), read_journal(folder) as journal:
-        rows = journal.latest()
-        console = Console()
-        _print_outcomes(console, rows)
-        for row in rows:
-            if row.outcome not in (Outcome.OK, None, "running"):
-                console.print(
-                    f"{row.outcome}  {_name(row)}: {row.message}", markup=False, highlight=False
-                )
+    with errors_told():
+        found = standing(folder)
+        console = Console(soft_wrap=True)
+        console.print(_whether_it_runs(found), markup=False, highlight=False)
+        _print_outcomes(console, found.counts())
+        for row in found.rows:
+            outcome = found.outcome(row)
+            if outcome not in (Outcome.OK, TO_DO):
+                told = row.message or f"on {row.host}, begun at {_time(row.started)}"
+                console.print(f"{outcome}  {_name(row)}: {told}", markup=False, highlight=False)
 
 
 @app.command()
@@ -148,7 +152,7 @@ def show_end(console: Console, folder: Path) -> None:
     """Print the outcomes of a batch and where its report is; end with status 1 if any failed."""
     with read_journal(folder) as journal:
         rows = journal.latest()
-    _print_outcomes(console, rows)
+    _print_outcomes(console, Counter(str(row.outcome or TO_DO) for row in rows))
     console.print(f"open {_report(folder, None)}", soft_wrap=True, highlight=False, markup=False)
     if any(row.outcome is not Outcome.OK for row in rows):
         raise typer.Exit(1)
@@ -210,11 +214,24 @@ def _print_plan(
     console.print(told, markup=False, highlight=False)
 
 
-def _print_outcomes(console: Console, rows: list[Row]) -> None:
-    counts: dict[str, int] = {}
-    for row in rows:
-        name = str(row.outcome or "to do")
-        counts[name] = counts.get(name, 0) + 1
+def _whether_it_runs(found: Standing) -> str:
+    counts = found.counts()
+    open_runs = counts[RUNNING] + counts[INTERRUPTED] + counts[TO_DO]
+    if found.doubt:
+        return f"whether this batch is running cannot be told ({found.doubt})"
+    if found.since:
+        ended = f"{len(found.rows) - open_runs} of {len(found.rows)} runs have ended"
+        return f"this batch is running, since {_time(found.since.isoformat())}; {ended}"
+    if open_runs + counts[Outcome.CANCELLED]:
+        return "this batch is not running: `course batch` with its plan goes on from there"
+    return "this batch is not running: all its runs have ended"
+
+
+def _time(utc: str) -> str:
+    return datetime.fromisoformat(utc).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _print_outcomes(console: Console, counts: Mapping[str, int]) -> None:
     table = Table("outcome", "runs", box=None)
     for name, count in counts.items():
         table.add_row(name, str(count))

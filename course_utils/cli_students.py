@@ -13,6 +13,7 @@ from course_utils.batch.plan.students import STUDENT_LIMITS, read_students
 from course_utils.batch.progress import BatchProgress
 from course_utils.batch.tasks import Limits
 from course_utils.runs.notebooks import find_lessons, notebooks_folder
+from course_utils.runs.run import Outcome
 
 
 def students(
@@ -20,12 +21,24 @@ def students(
     out: cli_batch.Out = None,
     profile: Annotated[str, typer.Option(help="Profile of every run.")] = "smoke",
     dataset: Annotated[str, typer.Option(help="Data set of every run.")] = "synthetic",
-    seconds: Annotated[float, typer.Option(help="Each may take.")] = STUDENT_LIMITS.seconds,
+    seconds: Annotated[float, typer.Option(help="Each may take.", min=1)] = STUDENT_LIMITS.seconds,
+    cell_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="Each cell may take; then it is interrupted. A fifth of --seconds if not given.",
+            min=1,
+        ),
+    ] = None,
     memory_gb: Annotated[
-        float, typer.Option(help="Each may use, of memory.")
+        float, typer.Option(help="Each may use, of memory.", min=0.1)
     ] = STUDENT_LIMITS.memory_gb or 4,
-    written_gb: Annotated[float, typer.Option(help="Each may write.")] = STUDENT_LIMITS.written_gb
-    or 1,
+    written_gb: Annotated[
+        float, typer.Option(help="Each may write.", min=0.001)
+    ] = STUDENT_LIMITS.written_gb or 1,
+    again: Annotated[
+        list[Outcome] | None,
+        typer.Option(help="Run once more what ended so before; repeatable."),
+    ] = None,
     workers: cli_batch.Workers = 1,
     notebooks: cli_batch.Notebooks = None,
     quiet: cli_batch.Quiet = False,
@@ -38,14 +51,18 @@ def students(
             folder,
             find_lessons(notebooks or notebooks_folder()),
             parameters={"profile": profile, "dataset": dataset},
-            limits=Limits(seconds, memory_gb, written_gb),
+            limits=Limits(seconds, memory_gb, written_gb, cell_seconds or seconds / 5),
         )
         for reason in wrong.values():
-            console.print(f"left out: {reason}", style="yellow", markup=False, highlight=False)
+            console.print(
+                f"left out: {reason}", style="yellow", soft_wrap=True, markup=False, highlight=False
+            )
+        if not tasks:
+            raise ValueError(f"no notebook of a lesson below {folder}: nothing was run")
         executor = Processes(workers or 1)
         progress = BatchProgress(console, workers=executor.workers, lengths={}, quiet=quiet)
         with progress:
-            conduct(tasks, place, executor, follower=progress)
+            conduct(tasks, place, executor, again=again or (), follower=progress)
         cli_batch.show_end(console, place)
     if wrong:
         raise typer.Exit(1)

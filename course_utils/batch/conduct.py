@@ -1,5 +1,6 @@
 """Bring a plan to its end: give tasks to an executor, write down what becomes of them."""
 
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,8 @@ def conduct(
     """Execute those of `tasks` that are not done in `folder`, and record each as it ends.
 
     Done is what ended with an outcome that is not in `again`, the notebook as it was written.
-    Runs that ended as in `WORTH_ANOTHER_TRY` are tried up to `retries` times more in this call.
+    Runs that ended as in `WORTH_ANOTHER_TRY` are tried up to `retries` times more in this call,
+    behind those that are waiting.
 
     The executor is entered, and left whatever happens. Whatever stops this, the journal holds all
     that has ended; the same call goes on from there.
@@ -51,19 +53,17 @@ def conduct(
     """
     with executor, open_journal(folder) as journal:
         journal.plan(tasks)
-        waiting = journal.to_do(tasks, again={Outcome.CANCELLED, *again})
-        follower.begin(waiting, len(tasks) - len(waiting))
+        to_do = journal.to_do(tasks, again={Outcome.CANCELLED, *again})
+        follower.begin(to_do, len(tasks) - len(to_do))
         by_id = {task.id: task for task in tasks}
         tries = dict.fromkeys(by_id, 0)
-        while waiting:
-            failed = []
-            for record in executor.run(waiting, _Starting(journal, follower)):
-                journal.end(record)
-                tries[record.id] += 1
-                follower.ended(by_id[record.id], record)
-                if record.outcome in WORTH_ANOTHER_TRY and tries[record.id] <= retries:
-                    failed.append(replace(by_id[record.id], attempt=record.attempt + 1))
-            waiting = failed
+        waiting = deque(to_do)
+        for record in executor.run(waiting, _Starting(journal, follower)):
+            journal.end(record)
+            tries[record.id] += 1
+            follower.ended(by_id[record.id], record)
+            if record.outcome in WORTH_ANOTHER_TRY and tries[record.id] <= retries:
+                waiting.append(replace(by_id[record.id], attempt=record.attempt + 1))
 
 
 class _Starting:

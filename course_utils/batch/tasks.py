@@ -22,6 +22,8 @@ class Limits:
     """Of the run's processes together, resident; None: no limit."""
     written_gb: float | None = None
     """Of files in the run's working directory together; None: no limit."""
+    cell_seconds: float | None = None
+    """Wall clock, of each cell; None: no limit."""
 
 
 @dataclass(frozen=True)

@@ -156,18 +156,33 @@ def _formulas_in_text(text: str) -> str:
 
 
 def _for_reading(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Turn widgets into a note (a page has no kernel), and drop papermill's own error banners."""
+    """Turn widgets into a note (a page has no kernel), drop papermill's own error banners, and
+    show what was printed in one go as one text."""
     notebook.metadata.pop("widgets", None)
     notebook.cells = [
         cell for cell in notebook.cells if ERROR_MARKER_TAG not in cell.metadata.get("tags", [])
     ]
     for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = _joined(cell.outputs)
         for output in cell.get("outputs", []):
             if WIDGET in output.get("data", {}):
                 output.data = nbformat.NotebookNode(
                     {"text/html": '<p class="widget-note">Interactive: run the notebook.</p>'}
                 )
     return notebook
+
+
+def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Join texts of one stream that follow each other: a kernel sends them in pieces."""
+    joined: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        stream = output.get("name") if output.output_type == "stream" else None
+        if stream and joined and joined[-1].get("name") == stream:
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def _shrink(picture: bytes) -> str:

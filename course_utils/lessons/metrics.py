@@ -3,13 +3,14 @@
 import math
 import re
 from pathlib import Path
-from typing import Any
-
-import nbformat
+from typing import TYPE_CHECKING, Any
 
 from course_utils.lessons.cards import show_bundle
 from course_utils.lessons.likeness import as_array
 from course_utils.lessons.presence import execution_id, person_is_present
+
+if TYPE_CHECKING:
+    import nbformat
 
 METRIC_MIME = "application/vnd.course.metric+json"
 SLUG = re.compile(r"[a-z0-9_./-]+")
@@ -44,15 +45,18 @@ def record_metric(
     )
 
 
-def read_metrics(notebook: nbformat.NotebookNode | str | Path) -> dict[str, float]:
+def read_metrics(notebook: "nbformat.NotebookNode | str | Path") -> dict[str, float]:
     """Return the recorded metrics of an executed notebook: name -> value.
 
     Raises `FileNotFoundError` where there is no such file, and `ValueError` where it records
     one name twice.
 
+    >>> import nbformat
     >>> read_metrics(nbformat.v4.new_notebook())
     {}
     """
+    import nbformat  # seconds, which no kernel that only records has to wait
+
     read = nbformat.read(notebook, 4) if isinstance(notebook, str | Path) else notebook
     metrics: dict[str, float] = {}
     for cell in read["cells"]:

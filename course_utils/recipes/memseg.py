@@ -202,7 +202,8 @@ def train_memseg(
     and for a precision in which the network's weights are not float32.
 
     >>> recipe = MemSegRecipe(size=64, steps=1, batch_size=2, memory_size=2)
-    >>> sorted(train_memseg(recipe).scores)
+    >>> few = open_normal_parts("synthetic", size=64, most=2)
+    >>> sorted(train_memseg(recipe, few).scores)
     ['ap', 'aupro', 'image_auroc', 'pixel_auroc']
     """
     if (look_at_test or watch) and not evaluate_every:

@@ -31,7 +31,7 @@ class Outcome(StrEnum):
     ERROR = "error"
     """A cell raised an error, or what the run wrote passed its limit or did not fit the disk."""
     TIMEOUT = "timeout"
-    """The wall-clock limit passed."""
+    """The wall-clock limit of the run passed, or that of a cell."""
     KILLED = "killed"
     """The kernel or the worker died: often for want of memory."""
     OUT_OF_MEMORY = "out-of-memory"
@@ -77,6 +77,7 @@ def run_notebook(
     *,
     workdir: str | Path,
     timeout: float = 3600,
+    cell_seconds: float | None = None,
     memory_gb: float | None = None,
     written_gb: float | None = None,
     environment: Mapping[str, str] | None = None,
@@ -89,7 +90,10 @@ def run_notebook(
     `timeout` is in seconds for the whole notebook, `memory_gb` (of 10^9 bytes) for the resident
     memory of its processes together, `written_gb` for the files in `workdir` together; no single
     file can grow beyond that, wherever it is. `environment` adds to the process' own.
-    `on_cell(i, n)` is called when code cell i of n starts. Setting `cancel` ends the run.
+    A cell that takes longer than `cell_seconds` is interrupted. Where its tag `raises-exception`
+    lets it fail, the cells after it are run, unless it does not end even then; the outcome is a
+    time-out in any case. `on_cell(i, n)` is called when code cell i of n starts. Setting `cancel`
+    ends the run.
 
     A failing notebook is a result, not an exception. Before anything starts, `ValueError` tells
     of a file that is no notebook and of a limit that is none, `OSError` of a folder that cannot
@@ -97,6 +101,8 @@ def run_notebook(
     children have been ended.
     """
     check_timeout(timeout)
+    if cell_seconds is not None:
+        check_timeout(cell_seconds, "cell_seconds")
     memory, written = _in_bytes("memory_gb", memory_gb), _in_bytes("written_gb", written_gb)
     source, output, workdir = Path(source).resolve(), Path(output), Path(workdir).resolve()
     blank = without_outputs(source)
@@ -112,6 +118,7 @@ def run_notebook(
         "parameters": dict(parameters or {}),
         "workdir": str(workdir),
         "start_timeout": START_TIMEOUT,
+        "cell_seconds": cell_seconds if math.isfinite(cell_seconds or 0) else None,
         # One byte more than allowed, so that a file cut off there is seen to be too large.
         "largest_file": int(written) + 1 if math.isfinite(written) else None,
     }
@@ -134,10 +141,10 @@ def run_notebook(
     return RunResult(output, outcome, seconds, worker.cell, worker.cells, message, failure, peak)
 
 
-def check_timeout(timeout: float) -> None:
+def check_timeout(timeout: float, name: str = "timeout") -> None:
     """Raise `ValueError` unless `timeout` is above 0 (nan is not)."""
     if not timeout > 0:
-        raise ValueError(f"timeout must be a number of seconds above 0, got {timeout}")
+        raise ValueError(f"{name} must be a number of seconds above 0, got {timeout}")
 
 
 def without_outputs(source: Path) -> nbformat.NotebookNode:
@@ -174,6 +181,8 @@ def _judge(
     match end.get("outcome"):
         case "ok" if worker.returncode == 0:
             return Outcome.OK, ""
+        case "timeout" if end.get("message"):  # of the worker's, who ends it in its own way
+            return Outcome.TIMEOUT, end["message"]
         case "timeout":
             return Outcome.TIMEOUT, f"stopped after the limit of {timeout:g} s, {where}"
         case "cancelled":

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def records(
         tasks = [make_task(code, number) for number, code in enumerate(CODE)]
         heard = Heard()
         with executor() as one:
-            ended = list(one.run(tasks, heard))
+            ended = list(one.run(deque(tasks), heard))
         assert len(ended) == len(CODE)
         found[name] = {record.id: record for record in ended}, heard
     return found
@@ -154,7 +155,7 @@ def test_leaving_in_the_middle_ends_every_process(
 
     tasks = [make_task(SLEEP, number) for number in range(3)]
     with EXECUTORS[name]() as executor, pytest.raises(KeyboardInterrupt):
-        list(executor.run(tasks, Stop()))
+        list(executor.run(deque(tasks), Stop()))
     assert len(running) >= 4, "two workers with a kernel each"
     deadline = time.monotonic() + 20
     while left := [process for process in running if process.is_running()]:

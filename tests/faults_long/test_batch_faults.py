@@ -4,26 +4,19 @@ After each fault nothing is green that was not, nothing runs on, and a second ca
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
+import nbformat
 import psutil
 import pytest
+from batch_place import Place, end, wait_for
+from tiny_notebooks import METRIC
 
-from course_utils.batch.journal.journal import read_journal
-
-sys.path.append(str(Path(__file__).parents[1] / "unit"))
-from tiny_notebooks import METRIC, write_lesson
-
-PATIENCE = 240  # seconds: a busy machine takes long to start a kernel
-MARK = "COURSE_FAULT_TEST"  # in the environment of all that a test starts
-COURSE = [sys.executable, "-c", "from course_utils.cli import app; app()"]
 DASK = [sys.executable, "-m", "dask"]
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs signals")
@@ -47,89 +40,6 @@ while not pathlib.Path({gate!r}).exists():
     time.sleep(0.05)
 child.kill()
 """
-
-
-class Place:
-    """A folder with lessons and plans, and all processes that are started for it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.gate = folder, folder / "gate"
-        self._mark = uuid.uuid4().hex
-        self._started: list[subprocess.Popen[str]] = []
-        self._environment = {**os.environ, MARK: self._mark, "OMP_NUM_THREADS": "1"}
-        self._environment["TMPDIR"] = str(folder / "tmp")
-        (folder / "tmp").mkdir()
-
-    def lesson(self, name: str, *code: str) -> None:
-        write_lesson(self.folder / "notebooks", name, *code)
-
-    def plan(self, text: str) -> None:
-        (self.folder / "plan.yml").write_text(f"name: one\nprofile: smoke\n{text}")
-
-    def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            words,
-            cwd=self.folder,
-            env={**self._environment, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self._started.append(process)
-        return process
-
-    def batch(self, *words: str) -> subprocess.Popen[str]:
-        given = words or ("plan.yml",)
-        return self.start(*COURSE, "batch", *given, "--notebooks", "notebooks", "--out", "out")
-
-    def rows(self) -> dict[tuple[str, int | None], tuple[int, str | None]]:
-        with read_journal(self.folder / "out") as journal:
-            return {
-                (row.lesson, row.seed): (row.attempt, row.outcome and str(row.outcome))
-                for row in journal.latest()
-            }
-
-    def begun(self) -> dict[int, list[tuple[int, int]]]:
-        """Seed -> process ids of the kernel and its worker, for each time that it began."""
-        found: dict[int, list[tuple[int, int]]] = {}
-        for path in self.folder.glob("begun-*"):
-            seed, kernel, worker = map(int, path.name.split("-")[1:])
-            found.setdefault(seed, []).append((kernel, worker))
-        return found
-
-    def running(self) -> list[psutil.Process]:
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get(MARK) == self._mark and process.status() != "zombie":
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
-
-    def end_all(self) -> None:
-        for process in self.running():
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
-        for started in self._started:
-            started.wait()
-            if started.stdout:
-                started.stdout.close()
-
-
-def wait_for(what: Callable[[], Any], *, told: Callable[[], object] = lambda: "") -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while not (found := what()):
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.05)
-    return found
-
-
-def end(process: subprocess.Popen[str]) -> tuple[int, str]:
-    text, _ = process.communicate(timeout=PATIENCE)
-    return process.returncode, text
 
 
 @pytest.fixture
@@ -210,6 +120,50 @@ def test_a_batch_is_stopped_killed_and_started_twice(waiting: Place) -> None:
     assert [waiting.rows()[key] for key in keys] == [(3, "ok"), (3, "ok"), (1, "ok")], text
     assert status == 0
     assert {seed: len(times) for seed, times in waiting.begun().items()} == {0: 3, 1: 3, 2: 1}
+
+
+@pytest.fixture
+def small_disk(place: Place) -> Iterator[Callable[[str], None]]:
+    """The batch's folder on a disk of its own; call it with another size to change that."""
+    out = place.folder / "out"
+    out.mkdir()
+
+    def mount(options: str) -> int:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(out)]
+        return subprocess.run(command, check=False, capture_output=True).returncode
+
+    if not shutil.which("mount") or mount("size=700k"):
+        pytest.skip("needs the right to mount a disk")
+    yield lambda size: mount(f"remount,size={size}")
+    place.end_all()
+    subprocess.run(["umount", str(out)], check=True)
+
+
+def test_a_full_disk_stops_the_batch_and_costs_nothing_that_was_done(
+    place: Place, small_disk: Callable[[str], None]
+) -> None:
+    begin = f"open({str(place.folder)!r} + f'/begun-{{seed}}-0-0', 'a').write('x')"
+    place.lesson("10_prints", begin, "print('x' * 150_000)", METRIC)
+    place.plan("executor: {kind: processes, workers: 2}\nseeds: 0-5\nruns: [{lesson: 10_prints}]\n")
+    status, text = end(place.batch())
+    assert (status, text.count("has space left")) == (2, 1), text
+    assert "Traceback" not in text
+    assert place.running() == []
+    done = {row.seed for row in place.latest() if row.outcome == "ok"}
+    assert 0 < len(done) < 6
+    for row in place.latest():
+        if row.outcome == "ok":
+            nbformat.read(place.folder / "out/notebooks" / row.notebook, as_version=4)
+        else:
+            assert row.outcome in ("running", None)
+
+    small_disk("50m")
+    status, text = end(place.batch())
+    assert status == 0, text
+    assert {row.outcome for row in place.latest()} == {"ok"}
+    for seed in range(6):
+        times = len((place.folder / f"begun-{seed}-0-0").read_text())
+        assert times == 1 if seed in done else 1 <= times <= 2, seed
 
 
 def test_a_corrupt_notebook_is_found_before_anything_starts(waiting: Place) -> None:

@@ -8,21 +8,22 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import fields, replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
-from course_utils.batch.journal.journal import (
-    Journal,
-    JournalReader,
-    open_journal,
-    read_journal,
-)
+from course_utils.batch.journal import conductor
+from course_utils.batch.journal.conductor import working_since
+from course_utils.batch.journal.journal import Journal, open_journal
+from course_utils.batch.journal.reader import JournalReader, read_journal
 from course_utils.batch.journal.rows import Row
 from course_utils.batch.tasks import Limits, Record, Task, task_id
 from course_utils.runs.run import Failure, Outcome
@@ -70,11 +71,11 @@ def run(journal: Journal, task: Task, outcome: Outcome = Outcome.OK, **changes: 
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """What lies in the folder, but for the lock, which the system may leave or take away."""
+    """What lies in the folder, but for the locks, which the system may leave or take away."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".journal.lock"
+        if path.is_file() and path.name not in (conductor.LOCK, conductor.WORKING)
     }
 
 
@@ -411,6 +412,60 @@ def test_an_error_of_the_conductor_frees_the_folder(tmp_path: Path) -> None:
         pass
 
 
+@forks
+def test_others_see_whether_a_conductor_works_and_since_when(tmp_path: Path) -> None:
+    assert working_since(tmp_path) is None
+    assert not list(tmp_path.iterdir())
+    before = datetime.now(UTC).replace(microsecond=0)
+    here, there = multiprocessing.Pipe()
+    holder = child(hold, tmp_path, there)
+    assert here.recv() == "held"
+    since = working_since(tmp_path)
+    assert since is not None
+    assert before <= since <= datetime.now(UTC)
+    assert working_since(tmp_path) == since
+    holder.kill()
+    holder.join()
+    assert working_since(tmp_path) is None
+
+
+def test_a_conductor_begins_anew_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for now in (1_900_000_000.7, 1_900_000_060.2):
+        monkeypatch.setattr(conductor, "time", SimpleNamespace(time=lambda now=now: now))
+        with open_journal(tmp_path):
+            assert working_since(tmp_path) == datetime.fromtimestamp(int(now), UTC)
+
+
+def test_one_who_looks_at_the_wrong_moment_keeps_nobody_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_journal(tmp_path):
+        pass
+    monkeypatch.setattr(conductor, "STOPPED", 0.01)
+    with FileLock(tmp_path / conductor.WORKING), open_journal(tmp_path) as journal:
+        journal.plan([make_task()])
+    assert working_since(tmp_path) is None
+
+
+def test_looking_never_takes_the_lock_that_keeps_conductors_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_journal(tmp_path):
+        pass
+    taken: list[str] = []
+    acquire = FileLock.acquire
+
+    def listen(lock: FileLock, *values: Any, **named: Any) -> Any:
+        taken.append(Path(lock.lock_file).name)
+        return acquire(lock, *values, **named)
+
+    monkeypatch.setattr(FileLock, "acquire", listen)
+    assert working_since(tmp_path) is None
+    with read_journal(tmp_path):
+        pass
+    assert taken == [conductor.WORKING]
+
+
 @pytest.mark.parametrize("name", ["thesis.tex", "notebooks/a.ipynb", "runs.json"])
 def test_a_folder_of_somebody_else_is_refused_and_stays(name: str, tmp_path: Path) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -436,7 +491,8 @@ def test_a_file_as_the_folder_is_refused(tmp_path: Path) -> None:
 def test_what_a_conductor_leaves_that_was_killed_in_between_is_no_hindrance(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / ".journal.lock").touch()
+    (tmp_path / conductor.LOCK).touch()
+    (tmp_path / conductor.WORKING).touch()
     (tmp_path / ".journal.sqlite.draft").write_bytes(b"SQL")
     (tmp_path / ".journal.sqlite.draft-journal").write_bytes(b"SQL")
     with open_journal(tmp_path) as journal:

@@ -675,6 +675,17 @@ def test_a_student_has_a_line_and_an_exercise_a_column(tmp_path):
     assert foot == ["correct", "1", "", "1 / 5", "0 / 5"]
 
 
+def test_in_the_report_of_a_class_the_students_come_first_and_what_went_wrong_is_told(tmp_path):
+    failed = make_row(1, Outcome.TIMEOUT, student='"Zoë"', message='cell 4 <b> "took" long')
+    page = page_of(tmp_path, [make_row(0), make_row(0, student='"Zoë"'), failed])
+    names = [each.attributes["id"] for each in page.all("section")]
+    assert names == ["students", "lessons", "runs", "figures", "failures"]
+    (line,) = section(page, "students").all("tbody")[0].all("tr")
+    assert line.all("td")[1].text() == "1 / 2"
+    assert line.all("td")[1].attributes["title"] == '90_tiny: timeout: cell 4 <b> "took" long'
+    assert "title" not in line.all("td")[0].attributes
+
+
 def test_of_several_runs_of_a_lesson_the_least_verdict_counts():
     verdicts = ({"exercise": "q", "outcome": "correct", "message": ""},)
     good = make_row(0, student="Zoë", exercises=verdicts)

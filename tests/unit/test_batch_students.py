@@ -1,15 +1,21 @@
 """Students' notebooks as tasks: who, which lesson, and what keeps on running."""
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 from tiny_notebooks import METRIC, write_lesson
+from typer.testing import CliRunner
 
 from course_utils.batch.executors.executing import execute
+from course_utils.batch.journal.reader import read_journal
 from course_utils.batch.plan.students import read_students
+from course_utils.batch.tasks import Limits
+from course_utils.cli import app
 from course_utils.runs.notebooks import find_lessons
 from course_utils.runs.run import Outcome
 
@@ -45,13 +51,19 @@ def test_students_are_called_as_their_files_lie_and_lessons_are_known_by_what_th
     hand_in(course, "02_b", inbox / "ada" / "02_b.ipynb")
     hand_in(course, "01_a", inbox / "01_a_bob.ipynb")
     hand_in(course, "02_b", inbox / "late" / "my work (2).ipynb")
+    hand_in(course, "01_a", inbox / "李 雷" / "my work.ipynb")
+    hand_in(course, "01_a", inbox / "Zoë" / "my work.ipynb")
+    hand_in(course, "02_b", inbox / "02_b.ipynb")
     tasks, wrong = tasks_of(course, inbox)
     assert not wrong
     assert sorted((task.student, task.lesson) for task in tasks) == [
         ("01_a_bob", "01_a"),
+        ("02_b", "02_b"),
+        ("Zoë/my work", "01_a"),
         ("ada", "01_a"),
         ("ada", "02_b"),
         ("late/my work (2)", "02_b"),
+        ("李 雷/my work", "01_a"),
     ]
     assert all(task.parameters == {"profile": "smoke"} for task in tasks)
 
@@ -65,15 +77,54 @@ def test_what_is_no_notebook_of_the_course_is_named_and_left_out(course: Path, t
     checkpoint = inbox / ".ipynb_checkpoints" / "01_a-checkpoint.ipynb"
     checkpoint.parent.mkdir()
     shutil.copy(inbox / "ada" / "01_a.ipynb", checkpoint)
+    (inbox / "gone.ipynb").symlink_to("nowhere")
+    (inbox / "folder.ipynb").mkdir()
     tasks, wrong = tasks_of(course, inbox)
     assert [task.student for task in tasks] == ["ada"]
-    assert {path.name for path in wrong} == {"broken.ipynb", "holiday.ipynb"}
+    assert {path.name for path in wrong} == {"broken.ipynb", "gone.ipynb", "holiday.ipynb"}
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (["metadata"], None),
+        (["metadata", "course"], "01_a"),
+        (["metadata", "course", "title"], ["Lesson 01_a"]),
+        (["cells", 1], 3),
+        (["cells", 1, "metadata"], None),
+        (["cells", 1, "metadata", "tags"], 3),
+        (["cells", 1, "source"], "'\ud800'"),
+        (["nbformat"], "4"),
+    ],
+)
+def test_an_odd_notebook_costs_nobody_else_theirs(course: Path, tmp_path: Path, place, value):
+    inbox = tmp_path / "inbox"
+    hand_in(course, "01_a", inbox / "ada.ipynb")
+    content = inner = json.loads((inbox / "ada.ipynb").read_text())
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = value
+    (inbox / "odd.ipynb").write_text(json.dumps(content))
+    tasks, wrong = tasks_of(course, inbox)
+    assert [task.student for task in tasks] == ["ada"]
+    assert [path.name for path in wrong] == ["odd.ipynb"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are names any bytes")
+def test_a_name_that_is_no_text_is_spelt_out(course: Path, tmp_path: Path):
+    file = hand_in(course, "01_a", tmp_path / "inbox" / "zoe.ipynb")
+    file.rename(os.fsdecode(os.fsencode(file).replace(b"zoe", b"zo\xeb")))
+    (task,), _ = tasks_of(course, tmp_path / "inbox")
+    assert task.student == r"zo\udceb"
 
 
 def test_an_empty_folder_and_two_of_one_kind_are_errors(course: Path, tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match="no notebooks"):
-        tasks_of(course, tmp_path / "inbox")
     inbox = tmp_path / "inbox"
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        tasks_of(course, inbox)
+    inbox.mkdir()
+    with pytest.raises(FileNotFoundError, match="no notebooks"):
+        tasks_of(course, inbox)
     hand_in(course, "01_a", inbox / "ada" / "01_a.ipynb")
     notebook = hand_in(course, "01_a", inbox / "ada.ipynb")
     with pytest.raises(ValueError, match="are both 01_a by ada: keep one"):
@@ -112,3 +163,48 @@ def test_an_error_does_not_keep_later_exercises_from_being_judged(course: Path, 
     verdicts = {verdict["exercise"]: verdict["outcome"] for verdict in record.exercises}
     assert verdicts == {"one": "correct", "two": "not_attempted"}
     assert "injected-parameters" in record.notebook
+
+
+def students(course: Path, tmp_path: Path, *options: str):
+    where = [str(tmp_path / "inbox"), "--notebooks", str(course), "--out", str(tmp_path / "out")]
+    return CliRunner().invoke(app, ["batch", "students", *where, *options])
+
+
+def test_the_command_judges_what_comes_after_an_endless_loop_and_names_what_it_left_out(
+    course: Path, tmp_path: Path
+):
+    one, two = (CHECK.format(name=name, outcome="correct") for name in ("one", "two"))
+    hand_in(course, "01_a", tmp_path / "inbox" / "ada" / "01_a.ipynb", one, two)
+    loop = f"while True:\n    pass\n{one}"
+    hand_in(course, "01_a", tmp_path / "inbox" / "Björn.ipynb", loop, two)
+    (tmp_path / "inbox" / "broken.ipynb").write_text("{")
+    result = students(course, tmp_path, "--cell-seconds", "2")
+    assert result.exit_code == 1
+    assert "left out: " in result.output
+    assert "broken.ipynb is not a notebook" in result.output
+    with read_journal(tmp_path / "out") as journal:
+        ada, bjorn = sorted(journal.latest(), key=lambda row: row.student.casefold())
+    assert (ada.student, ada.outcome) == ("ada", Outcome.OK)
+    assert (bjorn.student, bjorn.outcome) == ("Björn", Outcome.TIMEOUT)
+    assert bjorn.message == "cell 4 took longer than 2 s and had to be interrupted"
+    assert [verdict["exercise"] for verdict in bjorn.exercises] == ["two"]
+    assert ada.limits == bjorn.limits == Limits(600, 4, 1, cell_seconds=2)
+    page = (tmp_path / "out" / "report" / "index.html").read_text()
+    assert "Students (2)" in page
+    assert f"01_a: timeout: {bjorn.message}" in page
+
+
+def test_the_command_runs_nothing_where_there_is_nothing_to_run(course: Path, tmp_path: Path):
+    result = students(course, tmp_path)
+    assert (result.exit_code, "there is no folder" in result.output) == (2, True)
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "broken.ipynb").write_text("{")
+    result = students(course, tmp_path)
+    assert result.exit_code == 2
+    assert "left out: " in result.output
+    assert "nothing was run" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_limits_of_before_there_was_one_of_cells_are_read():
+    assert Limits(**{"seconds": 60, "memory_gb": None, "written_gb": 2}).cell_seconds is None

@@ -1,5 +1,8 @@
 """The command `course`: exit codes and messages."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,12 +10,39 @@ from tiny_notebooks import METRIC, write_lesson
 from typer.testing import CliRunner
 
 from course_utils import doctor
-from course_utils.cli import app
+from course_utils.cli import GROUPS, app
 from course_utils.doctor import Check, Status
 
 
 def course(*arguments: str | Path):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_the_commands_are_listed_without_loading_what_they_need() -> None:
+    program = """
+import sys
+from course_utils.cli import app
+try:
+    app(["--help"])
+except SystemExit:
+    print("loaded:", {"torch", "nbformat", "papermill", "cv2"} & set(sys.modules))
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "loaded: set()" in said
+    assert all(help_line in " ".join(said.split()) for help_line, _ in GROUPS.values())
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_group_says_in_the_list_what_it_says_itself(name: str) -> None:
+    help_line, load = GROUPS[name]
+    assert load().info.help == help_line
+    assert help_line in course(name, "--help").output
 
 
 def test_run_passes_parameters_and_writes_the_index(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`course train`: exit codes, messages, and what is left behind."""
 
 import json
+import pickle
 import signal
 from pathlib import Path
 
@@ -269,11 +270,17 @@ def test_a_training_that_fails_gives_1(unet, monkeypatch, error, message):
     assert message in result.output
 
 
-def test_two_processes_on_the_cpu_train_together(unet, tmp_path):
+def test_devices_reach_the_launch_with_what_another_process_can_read(unet, tmp_path, monkeypatch):
+    """`test_fit_devices` trains by a recipe in two processes."""
+    launch, asked = cli_trainings.launch, []
+
+    def on_one(*given, devices, **where):
+        asked.append(devices)
+        function, *rest = pickle.loads(pickle.dumps(given))
+        return launch(function, *rest, **where)
+
+    monkeypatch.setattr(cli_trainings, "launch", on_one)
     result = unet("--devices", "2")
     assert result.exit_code == 0, result.output
-    folder = tmp_path / "out" / "cross_entropy" / "seed_0"
-    report = json.loads((folder / "scores.json").read_text())
-    assert (report["processes"], report["device"]) == (2, "cpu")
-    assert Checkpoint.load(folder / "checkpoint.pt").step == 4
-    assert rows(tmp_path / "out")[0]["iou"] == report["scores"]["iou"]
+    assert asked == [2]
+    assert [row["steps"] for row in rows(tmp_path / "out")] == [4]

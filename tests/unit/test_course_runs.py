@@ -14,7 +14,7 @@ from nbformat.v4 import new_output
 from rich.console import Console
 from tiny_notebooks import write_lesson
 
-from course_utils.course import failed, run_lessons, running
+from course_utils.course import Entry, failed, run_lessons, running, write_lesson_page
 from course_utils.runs import (
     Failure,
     Outcome,
@@ -100,6 +100,23 @@ def test_a_page_has_its_neighbours_and_says_what_failed(finished: tuple[Path, st
     assert page.select_one(".course-home")["href"] == "index.html"
     assert "ZeroDivisionError: division by zero" in page.select_one(".course-failure").text
     assert page.find("math") is not None
+
+
+def test_a_page_shows_what_was_printed_in_pieces_as_one_text(tmp_path: Path) -> None:
+    source = write_lesson(tmp_path, "90_one", "print('one'); print('two')", "print('three')")
+    notebook = nbformat.read(source, as_version=4)
+    printed = [
+        nbformat.v4.new_output("stream", name=name, text=text)
+        for name, text in [("stdout", "one\n"), ("stdout", "two\n"), ("stderr", "three\n")]
+    ]
+    notebook.cells[2].outputs = printed
+    nbformat.write(notebook, source)
+    entry = Entry("90_one", "One", "One.", 1, 1, "ok", 1.0, {})
+    page = BeautifulSoup(write_lesson_page(entry, tmp_path).read_text(), "html.parser")
+    assert [text.text for text in page.select("[class*=OutputArea-output] pre")] == [
+        "one\ntwo\n",
+        "three\n",
+    ]
 
 
 def test_pages_fetch_nothing(finished: tuple[Path, str]) -> None:

@@ -21,6 +21,8 @@ from course_utils.evaluation import (
     per_image_table,
 )
 
+FEW = settings(max_examples=40)
+"""scikit-learn takes milliseconds for each."""
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 6), st.integers(1, 6))
 two_masks = shapes.flatmap(
     lambda shape: st.tuples(hnp.arrays(np.bool_, shape), hnp.arrays(np.bool_, shape))
@@ -32,6 +34,7 @@ two_classes = shapes.flatmap(
 )
 
 
+@FEW
 @given(two_masks)
 def test_overlap_equals_scikit_learn_where_there_is_something(masks):
     pred, target = masks
@@ -124,6 +127,7 @@ def test_accuracy_wants_comparable_entries(pred, target, message):
         accuracy(pred, target)
 
 
+@FEW
 @given(two_classes)
 def test_confusion_and_class_overlaps_equal_scikit_learn(classes):
     pred, target = classes

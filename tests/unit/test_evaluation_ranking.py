@@ -14,6 +14,9 @@ from course_utils.evaluation import (
     trapezoid_average_precision,
 )
 
+FEW = settings(max_examples=40)
+"""scikit-learn takes milliseconds for each."""
+
 
 @st.composite
 def scored(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
@@ -30,12 +33,14 @@ def auroc_by_pairs(scores: np.ndarray, target: np.ndarray) -> float:
     return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
 
 
+@FEW
 @given(scored())
 def test_auroc_is_the_chance_that_a_defect_scores_higher(data):
     assert image_auroc(*data) == pytest.approx(auroc_by_pairs(*data))
     assert image_auroc(*data) == pytest.approx(metrics.roc_auc_score(data[1], data[0]))
 
 
+@FEW
 @given(scored())
 def test_average_precision_is_the_step_rule_of_scikit_learn(data):
     scores, target = data
@@ -44,6 +49,7 @@ def test_average_precision_is_the_step_rule_of_scikit_learn(data):
     )
 
 
+@FEW
 @given(scored())
 def test_the_trapezoid_is_the_area_that_published_code_reports(data):
     scores, target = data
@@ -52,6 +58,7 @@ def test_the_trapezoid_is_the_area_that_published_code_reports(data):
     assert trapezoid_average_precision(scores, target) == pytest.approx(expected)
 
 
+@FEW
 @given(scored())
 def test_curves_equal_those_of_scikit_learn(data):
     scores, target = data
@@ -66,6 +73,7 @@ def test_curves_equal_those_of_scikit_learn(data):
     np.testing.assert_allclose(curve.thresholds[:0:-1], thresholds)
 
 
+@FEW
 @given(scored(), st.randoms())
 def test_only_the_order_of_scores_counts(data, random):
     scores, target = data

@@ -1,7 +1,10 @@
 """Two processes on the CPU stand for two GPUs. Functions that they call stand at the top level."""
 
+import json
+
 import pytest
 import torch
+from few_images import write_images
 from stoppable_training import (
     Augmented,
     LeastSeen,
@@ -13,9 +16,12 @@ from stoppable_training import (
     weights,
 )
 from torch import nn
+from two_stage_training import equal
+from two_stage_training import train as train_on_targets
 
 from course_utils.config import seed_everything
 from course_utils.data import Sample
+from course_utils.recipes import SegmentationRecipe, run_in_folder
 from course_utils.training import Checkpoint, fit, launch
 
 LARGE = 1_000_000  # more than a pipe between processes holds
@@ -105,6 +111,15 @@ def noise_seen(fabric):
     return data.noise
 
 
+def trained_on_targets(fabric, folder):
+    results = {"undisturbed": train_on_targets(fabric=fabric)}
+    with pytest.raises(Stopped):
+        train_on_targets(folder / "targets.pt", stop=4, fabric=fabric)
+    fabric.barrier()
+    results["resumed"] = train_on_targets(folder / "targets.pt", seed=9, fabric=fabric)
+    return results
+
+
 def everything_on_two(fabric, folder):
     """Processes take seconds to start, so they do all that is compared below."""
     results = {"plain": train_plainly(fabric)}
@@ -120,6 +135,11 @@ def everything_on_two(fabric, folder):
     results["noise"] = [noise_seen(fabric), noise_seen(fabric)]
     dropped = nn.functional.dropout(torch.ones(64))
     results["differs"] = not torch.equal(fabric.broadcast(dropped), dropped)
+    results["targets"] = trained_on_targets(fabric, folder)
+    recipe = SegmentationRecipe(
+        data=f"folder:{folder / 'few'}", size=32, width=2, steps=4, batch_size=4
+    )
+    results["scores"] = run_in_folder(fabric, recipe, folder / "recipe", 2, False)
     gathered = [None, None]
     torch.distributed.all_gather_object(gathered, results)
     return gathered, "x" * LARGE
@@ -128,6 +148,7 @@ def everything_on_two(fabric, folder):
 @pytest.fixture(scope="module")
 def on_two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
+    write_images(folder / "few")
     found, large = launch(everything_on_two, folder, devices=2, **CPU)
     assert len(large) == LARGE
     return folder, found
@@ -172,6 +193,33 @@ def test_devices_draw_numbers_of_their_own_from_generators_of_the_data_too(on_tw
 def test_a_checkpoint_of_two_processes_is_refused_by_one(on_two):
     with pytest.raises(ValueError, match="processes is 2 in the file and 1 in this call"):
         launch(train_resumed, on_two[0] / "stopped.pt", None, **CPU)
+
+
+def test_two_processes_share_the_images_that_one_takes(on_two):
+    alone, order = train_on_targets()
+    targets = [found["targets"] for found in on_two[1]]
+    shares = [found["undisturbed"][1] for found in targets]
+    assert [name for pair in zip(*shares, strict=True) for name in pair] == order
+    for found in targets:
+        _, losses, _, *place = found["undisturbed"][0]
+        assert losses[:4] == pytest.approx(alone[1][:4], rel=1e-5)
+        # Gradients are summed in another order, and what maxima choose turns that into more.
+        assert losses == pytest.approx(alone[1], rel=0.02)
+        assert place == list(alone[3:])
+    assert targets[0]["undisturbed"][0][2] == alone[2], "the first draws, and counts the uses"
+
+
+def test_a_sampler_and_a_loss_with_a_memory_go_on_bit_for_bit(on_two):
+    for found in on_two[1]:
+        assert equal(found["targets"]["resumed"][0], found["targets"]["undisturbed"][0])
+
+
+def test_two_processes_train_by_a_recipe_in_one_folder(on_two):
+    folder, found = on_two
+    report = json.loads((folder / "recipe" / "scores.json").read_text())
+    assert (report["processes"], report["device"]) == (2, "cpu")
+    assert Checkpoint.load(folder / "recipe" / "checkpoint.pt").step == 4
+    assert found[0]["scores"] == report["scores"]
 
 
 @pytest.mark.parametrize(

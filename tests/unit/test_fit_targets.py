@@ -6,20 +6,19 @@ from typing import NamedTuple
 import pytest
 import torch
 from stoppable_training import Stopped, weights
-from tiny_defects import CHANNELS, Squares
+from tiny_defects import Squares
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from two_stage_training import STEPS, equal, train
 
-from course_utils.config import seed_everything
-from course_utils.data import LeastUsedSampler, TwoStageTargets
-from course_utils.losses import TwoStageLoss, TwoStageTarget
+from course_utils.data import TwoStageTargets
+from course_utils.losses import TwoStageTarget
 from course_utils.models import TwoStageNet
-from course_utils.training import Checkpoint, fit, launch
+from course_utils.training import Checkpoint, fit
 from course_utils.training.optimisers import make_optimiser
 from course_utils.training.tensors import in_float32, tensors_in
 
 CPU = {"device": "cpu", "precision": "32-true"}
-STEPS = 8  # with 3 batches a pass, the third pass ends within
 
 
 class Both(NamedTuple):
@@ -212,52 +211,6 @@ def test_a_run_of_another_optimiser_is_refused(tmp_path):
         fit(two_heads(), items(), both_losses, steps=1, checkpoint=path, optimiser="sgd", **CPU)
 
 
-class StoppedLoss(TwoStageLoss):
-    """Raises in the step after `stop`; the count goes on where a checkpoint left it."""
-
-    stop = None
-
-    def forward(self, output, target):
-        if int(self.steps) == self.stop:
-            raise Stopped
-        return super().forward(output, target)
-
-
-class Noted(TwoStageTargets):
-    """Notes the names of the images in the order in which they are read."""
-
-    def __init__(self, dataset):
-        super().__init__(dataset)
-        self.names = []
-
-    def __getitem__(self, index):
-        sample = super().__getitem__(index)
-        self.names.append(sample.name)
-        return sample
-
-
-def train(path=None, *, stop=None, seed=0, workers=0, **where):
-    """Train on 3 defective and 6 good images; return all that must be the same again."""
-    seed_everything(seed)
-    targets = Noted(Squares(9))
-    sampler = LeastUsedSampler(targets.labels, seed=3)
-    batches = DataLoader(targets, batch_size=2, sampler=sampler, num_workers=workers)
-    model = TwoStageNet(channels=CHANNELS, stop_extractor=False)
-    loss = StoppedLoss(3, len(batches), delta=1.0)
-    loss.stop = stop
-    history = fit(
-        model, batches, loss,
-        steps=STEPS, optimiser="sgd", learning_rate=0.25, weight_decay=0.0,
-        checkpoint=path, checkpoint_every=1 if path else None, **(where or CPU),
-    )  # fmt: skip
-    found = weights(model), history.loss, sampler.uses.tolist(), int(loss.steps), loss.balance
-    return found, targets.names
-
-
-def equal(one, other):
-    return torch.equal(one[0], other[0]) and one[1:] == other[1:]
-
-
 @pytest.fixture(scope="module")
 def undisturbed():
     return train()[0]
@@ -289,40 +242,3 @@ def test_a_loss_that_forgot_its_place_would_be_seen(undisturbed, tmp_path):
     saved.loss["shown"]["steps"].zero_()
     saved.save(path)
     assert not torch.equal(train(path)[0][0], undisturbed[0])
-
-
-# Two processes
-
-
-def everything_on_two(fabric, folder):
-    results = {"undisturbed": train(fabric=fabric)}
-    with pytest.raises(Stopped):
-        train(folder / "run.pt", stop=4, fabric=fabric)
-    fabric.barrier()
-    results["resumed"] = train(folder / "run.pt", seed=9, fabric=fabric)
-    gathered = [None, None]
-    torch.distributed.all_gather_object(gathered, results)
-    return gathered
-
-
-@pytest.fixture(scope="module")
-def on_two(tmp_path_factory):
-    return launch(everything_on_two, tmp_path_factory.mktemp("two"), devices=2, **CPU)
-
-
-def test_two_processes_share_the_images_that_one_takes(on_two):
-    alone, order = train()
-    shares = [found["undisturbed"][1] for found in on_two]
-    assert [name for pair in zip(*shares, strict=True) for name in pair] == order
-    for found in on_two:
-        _, losses, _, *place = found["undisturbed"][0]
-        assert losses[:4] == pytest.approx(alone[1][:4], rel=1e-5)
-        # Gradients are summed in another order, and what maxima choose turns that into more.
-        assert losses == pytest.approx(alone[1], rel=0.02)
-        assert place == list(alone[3:])
-    assert on_two[0]["undisturbed"][0][2] == alone[2], "the first draws, and counts the uses"
-
-
-def test_two_processes_go_on_bit_for_bit(on_two):
-    for found in on_two:
-        assert equal(found["resumed"][0], found["undisturbed"][0])

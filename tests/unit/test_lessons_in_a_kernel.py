@@ -1,8 +1,12 @@
 """The lesson machinery in a real kernel: what a notebook stores, and what a person gets."""
 
+import base64
+import io
+
 import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
+from PIL import Image
 
 from course_utils.lessons import read_metrics
 from course_utils.lessons.exercise import EXERCISE_MIME
@@ -20,6 +24,17 @@ def line(gamma):
 
 explore(line, alt="A line", fallback=[{"gamma": 1}, {"gamma": 2}], gamma=(0, 5, 1))
 """
+CURVES = """
+from types import SimpleNamespace
+import torch
+from torch import nn
+from course_utils.lessons.live import LiveCurves
+from course_utils.training import fit
+batch = SimpleNamespace(image=torch.rand(2, 1, 8, 8), mask=torch.zeros(2, 1, 8, 8))
+with LiveCurves(alt="Both fall.") as curves:
+    for name in ("small", "large"):
+        fit(nn.Conv2d(1, 1, 3, padding=1), [batch], nn.BCEWithLogitsLoss(), steps=6, device="cpu",
+            evaluate=lambda model: {"IoU": 0.5}, evaluate_every=2, watch=curves.run(name))"""
 CELLS = {
     "start": """
 from matplotlib.figure import Figure
@@ -40,6 +55,7 @@ try:
     record_metric('val/iou', 0.2)
 except ValueError as error:
     print(error)""",
+    "curves": CURVES,
 }
 PERSON_CELLS = {
     "sliders": EXPLORE,
@@ -56,24 +72,41 @@ panel = slider_panel(line, alt="A line", start={"gamma": 1}, sliders={"gamma": (
 display(panel)
 panel.children[0].children[0].value = 5
 print("went on")""",
+    "curves": CURVES,
 }
 
 
 @pytest.fixture(scope="module")
-def notebook(tmp_path_factory):
-    """A notebook whose first cells a machine runs, and whose last cells a person runs."""
+def executed(tmp_path_factory):
+    """A notebook whose first cells a machine runs, and whose last cells a person runs.
+
+    Beside it stand the kinds of the messages that each cell sent.
+    """
     sources = [*CELLS.values(), *PERSON_CELLS.values()]
     built = new_notebook(cells=[new_code_cell(source) for source in sources])
     folder = str(tmp_path_factory.mktemp("notebook"))
     client = NotebookClient(
         built, kernel_name="python3", timeout=60, resources={"metadata": {"path": folder}}
     )
+    kinds = [[] for _ in built.cells]
+    process = client.process_message
+
+    def noting(message, cell, place):
+        kinds[place].append(message["msg_type"])
+        return process(message, cell, place)
+
+    client.process_message = noting
     with client.setup_kernel():
         for place, cell in enumerate(built.cells):
             client.kc.allow_stdin = place >= len(CELLS)
             client.execute_cell(cell, place)
     client.set_widgets_metadata()
-    return built
+    return built, kinds
+
+
+@pytest.fixture
+def notebook(executed):
+    return executed[0]
 
 
 def outputs(notebook, name, cells=CELLS, offset=0):
@@ -166,3 +199,16 @@ def test_an_error_while_moving_a_slider_is_shown_where_the_figure_was(notebook):
     assert "five is too much" in errors[0]["evalue"]
     figures = [shown for panel in panels for shown in panel if "image/png" in shown.get("data", {})]
     assert len(figures) == 1  # the one of the cell before
+
+
+def test_curves_are_one_stored_figure_with_and_without_a_person(executed, notebook):
+    for found in (outputs(notebook, "curves"), person_outputs(notebook, "curves")):
+        (output,) = found
+        assert output["metadata"]["image/png"]["alt"] == "Both fall."
+        assert output["data"]["text/plain"] == "Both fall."
+        png = Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"])))
+        assert png.width == 900
+    machine, person = executed[1][len(CELLS) - 1], executed[1][-1]
+    assert [kinds.count("display_data") for kinds in (machine, person)] == [1, 1]
+    assert "update_display_data" not in machine
+    assert "update_display_data" in person

@@ -1,13 +1,9 @@
 """Curves that grow for a person, and one finished figure for everybody."""
 
 import base64
-import io
 
 import numpy as np
 import pytest
-from nbclient import NotebookClient
-from nbformat.v4 import new_code_cell, new_notebook
-from PIL import Image
 
 from course_utils.lessons import live
 from course_utils.lessons.live import LiveCurves
@@ -219,48 +215,3 @@ def test_the_first_evaluation_is_a_dot():
 def test_curves_that_cannot_be_drawn_are_refused(runs, settings, said):
     with pytest.raises(ValueError, match=said):
         training_curves(runs, **settings)
-
-
-CELLS = [
-    """
-from types import SimpleNamespace
-import torch
-from torch import nn
-from course_utils.lessons.live import LiveCurves
-from course_utils.training import fit
-batch = SimpleNamespace(image=torch.rand(2, 1, 8, 8), mask=torch.zeros(2, 1, 8, 8))""",
-    """
-with LiveCurves(alt="Both fall.") as curves:
-    for name in ("small", "large"):
-        fit(nn.Conv2d(1, 1, 3, padding=1), [batch], nn.BCEWithLogitsLoss(), steps=6, device="cpu",
-            evaluate=lambda model: {"IoU": 0.5}, evaluate_every=2, watch=curves.run(name))""",
-]
-
-
-def test_a_kernel_stores_exactly_one_figure_with_and_without_a_person(tmp_path):
-    setup, lesson = CELLS
-    notebook = new_notebook(cells=[new_code_cell(one) for one in (setup, lesson, lesson)])
-    resources = {"metadata": {"path": str(tmp_path)}}
-    client = NotebookClient(notebook, kernel_name="python3", timeout=60, resources=resources)
-    kinds = {1: [], 2: []}
-    process = client.process_message
-
-    def noting(message, cell, place):
-        kinds[place].append(message["msg_type"])
-        return process(message, cell, place)
-
-    with client.setup_kernel():
-        client.execute_cell(notebook.cells[0], 0)
-        client.process_message = noting
-        for place, present in ((1, False), (2, True)):
-            client.kc.allow_stdin = present
-            client.execute_cell(notebook.cells[place], place)
-    for cell in notebook.cells[1:]:
-        (output,) = cell.outputs
-        assert output["metadata"]["image/png"]["alt"] == "Both fall."
-        assert output["data"]["text/plain"] == "Both fall."
-        png = Image.open(io.BytesIO(picture(output["data"])))
-        assert png.width == 900
-    assert [kinds[place].count("display_data") for place in (1, 2)] == [1, 1]
-    assert "update_display_data" not in kinds[1]
-    assert "update_display_data" in kinds[2]

@@ -1,8 +1,11 @@
 """MemSeg's training: what it sees, what it may not see, and that it goes on to the same bits."""
 
+import copy
 import json
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,6 +15,7 @@ from few_images import write_images
 
 from course_utils.anomaly import TextureSource, procedural_source, structure_source
 from course_utils.data import SimulatedAnomalies
+from course_utils.models import MemSeg
 from course_utils.recipes import (
     VARIANTS,
     MemSegRecipe,
@@ -25,9 +29,10 @@ from course_utils.recipes import (
     simulator,
     train_memseg,
 )
-from course_utils.training import Checkpoint, launch
+from course_utils.training import Checkpoint, History, launch
 
-TINY = MemSegRecipe(size=64, steps=3, batch_size=2, memory_size=2, weights="none")
+TINY = MemSegRecipe(size=64, steps=2, batch_size=2, memory_size=2, weights="none")
+CPU = {"device": "cpu", "precision": "32-true"}
 
 
 class Stopped(Exception):
@@ -48,6 +53,71 @@ def few_images(parts, monkeypatch):
     monkeypatch.setattr(memseg, "open_normal_parts", lambda *_, **__: parts)
     yield
     run_folder._read_once.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def plain(parts):
+    """A training that nobody stopped or looked at; a network takes long to make."""
+    return train_memseg(TINY, parts, **CPU)
+
+
+@pytest.fixture(scope="module")
+def one_step(parts) -> dict[str, SimpleNamespace]:
+    """Of each variant: the loss of its first step, and what one step left in a frozen part."""
+    found = {}
+    for variant in VARIANTS:
+        recipe = replace(TINY, variant=variant, steps=1)
+        trained = train_memseg(recipe, parts, score_test=False, **CPU)
+        mean = trained.model.encoder.layer3[0].bn1.running_mean
+        found[variant] = SimpleNamespace(
+            loss=trained.history.loss[0], drift=float(mean.abs().sum())
+        )
+    return found
+
+
+@pytest.fixture
+def looked_at(parts, monkeypatch):
+    """Look once without a training; return the images that were looked at and the metrics."""
+
+    def look(**settings):
+        seen = []
+
+        def note(network, images):
+            seen.append(images)
+            return torch.rand(len(images), 64, 64), torch.stack([s.mask for s in images.samples])
+
+        def fit(model, *_, evaluate, **__):
+            return History(evaluations=[evaluate(model)])
+
+        with monkeypatch.context() as patch:
+            patch.setattr(memseg, "_maps_and_masks", note)
+            patch.setattr(memseg, "fit", fit)
+            recipe = replace(TINY, **settings)
+            history = train_memseg(recipe, parts, evaluate_every=1, score_test=False).history
+        return seen, history.evaluations[0]
+
+    return look
+
+
+@lru_cache(maxsize=1)
+def _drawn(**options) -> MemSeg:
+    torch.manual_seed(0)
+    return MemSeg(**options)
+
+
+def _network(**options) -> MemSeg:
+    """A network as it is begun with; drawing its 19 million weights takes longer than a step."""
+    model = copy.deepcopy(_drawn(**options))
+    torch.manual_seed(1)
+    return model
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _weights_are_drawn_once():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memseg, "MemSeg", _network)
+        yield
+    _drawn.cache_clear()
 
 
 def weights_of(model) -> list[torch.Tensor]:
@@ -102,11 +172,11 @@ def test_what_would_be_ignored_or_fail_later_is_refused(settings, message):
         train_memseg(TINY, **settings)
 
 
-def test_workers_and_a_checkpoint_go_together(tmp_path):
-    recipe = replace(TINY, steps=2, workers=1)
-    result = train_memseg(recipe, folder=tmp_path, score_test=False)
-    alone = train_memseg(replace(recipe, workers=0), score_test=False)
-    assert result.history.loss == alone.history.loss
+def test_workers_and_a_checkpoint_go_together(plain, parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(Checkpoint, "save", lambda *_: None)  # 200 MB at each step
+    recipe = replace(TINY, workers=1)
+    result = train_memseg(recipe, parts, folder=tmp_path, score_test=False, **CPU)
+    assert result.history.loss == plain.history.loss
     assert not result.scores
 
 
@@ -180,39 +250,28 @@ def test_a_defect_too_small_for_its_mask_still_makes_its_image_defective():
     assert score_anomalies(maps, masks)["image_auroc"] == 0.5
 
 
-def test_validation_anomalies_are_the_same_for_all_variants_and_seeds(parts, monkeypatch):
-    seen = []
-
-    def note(network, images):
-        if images is not parts.test:
-            seen.append(torch.stack([sample.image for sample in images.samples]))
-        return torch.rand(len(images), 64, 64), torch.stack([s.mask for s in images.samples])
-
-    monkeypatch.setattr(memseg, "_maps_and_masks", note)
-    one_step = replace(TINY, steps=1)
+def test_validation_anomalies_are_the_same_for_all_variants_and_seeds(looked_at):
+    stacks = []
     for variant, seed in (("memseg", 0), ("texture_only", 1)):
-        train_memseg(replace(one_step, variant=variant, seed=seed), evaluate_every=1)
-    assert torch.equal(*seen)
+        (images,), _ = looked_at(variant=variant, seed=seed)
+        stacks.append(torch.stack([sample.image for sample in images.samples]))
+    assert torch.equal(*stacks)
 
 
 # Training
 
 
-def test_every_variant_trains_and_is_another_network_or_loss(monkeypatch):
-    monkeypatch.setattr(memseg, "_maps_and_masks", lambda *_: (torch.eye(4)[None], torch.eye(4)))
-    monkeypatch.setattr(memseg, "score_anomalies", lambda *_: {})
+def test_every_variant_trains_and_is_another_network_or_loss(one_step):
     losses = {
-        variant: train_memseg(replace(TINY, variant=variant, steps=1)).history.loss[0]
-        for variant in VARIANTS
+        found.loss
+        for variant, found in one_step.items()
         if variant != "per_level"  # the nearest of two images may be that of each level
     }
-    assert len(set(losses.values())) == len(VARIANTS) - 1
+    assert len(losses) == len(VARIANTS) - 1
 
 
-def test_looking_at_the_test_images_changes_nothing():
-    recipe = replace(TINY, steps=2)
-    looked = train_memseg(recipe, evaluate_every=1, look_at_test=True)
-    plain = train_memseg(recipe)
+def test_looking_at_the_test_images_changes_nothing(plain, parts):
+    looked = train_memseg(TINY, parts, evaluate_every=1, look_at_test=True, **CPU)
     assert [row["step"] for row in looked.history.evaluations] == [1, 2]
     assert looked.history.evaluations[-1]["test/aupro"] == looked.scores["aupro"]
     assert not plain.history.evaluations
@@ -221,47 +280,40 @@ def test_looking_at_the_test_images_changes_nothing():
         assert torch.equal(ours, theirs)
 
 
-def test_test_images_are_not_looked_at_before_the_end():
-    history = train_memseg(replace(TINY, steps=1), evaluate_every=1).history
-    assert not [name for row in history.evaluations for name in row if name.startswith("test")]
+def test_test_images_are_not_looked_at_before_the_end(looked_at, parts):
+    (images,), metrics = looked_at()
+    assert images is not parts.test
+    assert metrics
+    assert all(name.startswith("val/") for name in metrics)
 
 
-def test_the_drift_of_the_published_network_is_stopped_in_one_variant():
-    def drift(variant):
-        result = train_memseg(replace(TINY, variant=variant))
-        return float((result.model.encoder.layer3[0].bn1.running_mean).abs().sum())
-
-    assert drift("published_code") > 0
-    assert drift("published_frozen") == 0  # as it was initialised
+def test_the_drift_of_the_published_network_is_stopped_in_one_variant(one_step):
+    assert one_step["published_code"].drift > 0
+    assert one_step["published_frozen"].drift == 0  # as it was initialised
 
 
-def train(recipe: MemSegRecipe, folder: Path, looks: int = 3) -> dict[str, float]:
-    return launch(run_in_folder, recipe, folder, looks, False, device="cpu", precision="32-true")
+def train(folder: Path) -> dict[str, float]:
+    return launch(run_in_folder, TINY, folder, TINY.steps, False, **CPU)
 
 
-def test_stopped_in_the_middle_it_ends_in_the_same_bits(tmp_path, monkeypatch):
+def test_stopped_in_the_middle_it_ends_in_the_same_bits(plain, tmp_path, monkeypatch):
     whole = memseg_procedure.train
-    undisturbed = train(TINY, tmp_path / "undisturbed", looks=1)
 
     def stop(history):
         if len(history.loss) == 2:
             raise Stopped
 
-    monkeypatch.setattr(memseg_procedure, "pictures", lambda *_: {})
     with monkeypatch.context() as patch:
         patch.setattr(memseg_procedure, "train", lambda *a, **k: whole(*a, **k, watch=stop))
         with pytest.raises(Stopped):
-            train(TINY, tmp_path / "stopped")
-    assert train(TINY, tmp_path / "stopped") == undisturbed
-    ours, theirs = (
-        Checkpoint.load(tmp_path / name / "checkpoint.pt").model
-        for name in ("stopped", "undisturbed")
-    )
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    report = json.loads((tmp_path / "undisturbed" / "scores.json").read_text())
+            train(tmp_path)
+    assert train(tmp_path) == plain.scores
+    found = Checkpoint.load(tmp_path / "checkpoint.pt").model
+    assert all(torch.equal(found[name], one) for name, one in plain.model.state_dict().items())
+    report = json.loads((tmp_path / "scores.json").read_text())
     assert report["images"] == {"train": 6, "val": 2, "test": 4}
     assert report["weights_used"] == "none"
-    assert (tmp_path / "undisturbed" / "predictions.png").stat().st_size > 1000
+    assert (tmp_path / "predictions.png").stat().st_size > 1000
 
 
 def test_the_baseline_scores_the_same_images(parts):

@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -16,6 +17,7 @@ PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"
 PROVIDERS = metadata.packages_distributions()
 
 
+@cache
 def imported() -> dict[str, Path]:
     """Every module from elsewhere that the package imports, with a file that does."""
     found: dict[str, Path] = {}
@@ -34,7 +36,7 @@ def imported() -> dict[str, Path]:
     return found
 
 
-CLUSTER = [Path("course_utils/batch/executors/dask_cluster.py")]
+CLUSTER = [Path(f"course_utils/batch/executors/dask_{name}.py") for name in ("cluster", "worker")]
 """Imports what only a cluster needs, and says how to install it."""
 
 

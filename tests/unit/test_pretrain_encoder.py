@@ -26,7 +26,7 @@ from course_utils.training import Checkpoint
 
 SCRIPT = Path(__file__).parents[2] / "data_scripts" / "pretrain_encoder.py"
 CLASSES = ("dots", "lines", "rows")
-TINY = ["--epochs", "2", "--batch-size", "8", "--size", "32", "--workers", "0", "--quiet"]
+TINY = ["--epochs", "2", "--batch-size", "16", "--size", "32", "--workers", "0", "--quiet"]
 TINY += ["--device", "cpu", "--precision", "32-true"]
 
 
@@ -284,7 +284,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     def stop(path: str) -> Image.Image:
         nonlocal count
         count += 1
-        if count > 32 + 3 + 12:  # in the second batch of the second epoch
+        if count > 32 + 3 + 20:  # in the second batch of the second epoch
             raise Stopped
         return read(path)
 
@@ -302,7 +302,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
 
 def test_the_network_learns(script, folders, tmp_path):
     """Easy classes, so that twice as many images are right as by chance."""
-    recipe = script.Recipe(epochs=8, batch_size=11, size=32, workers=0)
+    recipe = script.Recipe(epochs=5, batch_size=11, size=32, workers=0)
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
     report = script.pretrain(fabric, recipe, folders, tmp_path / "own.safetensors", save_every=99)
     losses = [epoch["loss"] for epoch in report["epochs"]]
@@ -328,7 +328,7 @@ def test_an_unreadable_image_is_told_in_one_line_also_from_a_worker(
         write(data / kind, kind, 4)
         for path in (data / kind).iterdir():
             path.write_bytes(path.read_bytes()[:90])
-    result = call(tmp_path / "own.safetensors", "--workers", 1, data=data)
+    result = call(tmp_path / "own.safetensors", "--workers", 1, "--batch-size", 8, data=data)
     assert result.exit_code == 2
     assert result.output.startswith("error: the image ")
     assert result.output.count("\n") == 1

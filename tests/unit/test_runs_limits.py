@@ -289,6 +289,54 @@ def test_a_cell_that_hangs_in_c_ends_with_the_time(
     assert all_gone(tmp_path / "pids")
 
 
+def run_on(folder: Path, *code: str, **settings: Any) -> RunResult:
+    """Run cells that may fail, and those after them nevertheless; but for those `# strict`."""
+    source = write_lesson(folder / "lessons", "90_tiny", *code)
+    notebook = nbformat.read(source, as_version=4)
+    for cell in notebook.cells:
+        if not cell.source.startswith("# strict"):
+            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "raises-exception"]
+    nbformat.write(notebook, source)
+    return run_notebook(
+        source, folder / "done.ipynb", {"seed": 1}, workdir=folder / "work", **settings
+    )
+
+
+def test_after_a_cell_that_takes_too_long_those_that_may_be_run_are_run(tmp_path: Path) -> None:
+    """Whether it tells of its interrupt or not; but none after one that may not fail."""
+    endless = "while True: pass"
+    quiet = "import time\ntry:\n    time.sleep(999)\nexcept BaseException:\n    print('caught')"
+    strict = f"# strict\n{endless}"
+    code = endless, quiet, "print('next')", strict, "print('never')"
+    result = run_on(tmp_path, *code, timeout=120, cell_seconds=1)
+    assert result.outcome == Outcome.TIMEOUT
+    assert result.message == "cells 3, 4 and 6 took longer than 1 s and had to be interrupted"
+    assert result.failure is not None
+    assert result.failure.source == endless
+    assert "KeyboardInterrupt" in result.failure.excerpt
+    first, second, third, _, last = cells(result)[-5:]
+    assert [output.output_type for output in first.outputs] == ["error", "stream"]
+    assert "[interrupted after 1 s, the limit of a cell]" in printed(first)
+    assert printed(second).startswith("caught\n\n[interrupted after 1 s")
+    assert printed(third) == "next\n"
+    assert (last.outputs, last.execution_count) == ([], None)
+
+
+def test_a_cell_that_heeds_no_interrupt_ends_the_run_with_what_was_done(tmp_path: Path) -> None:
+    deaf = "signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True:\n    signal.pause()"
+    bear = BEAR.format(pids=str(tmp_path / "pids"))
+    result = run_on(tmp_path, bear, deaf, "print('never')", timeout=120, cell_seconds=1)
+    assert result.outcome == Outcome.TIMEOUT
+    assert "cell 4 did not end even then, and what follows it was not run" in result.message
+    assert result.failure is not None
+    assert (result.failure.cell, result.failure.source) == (4, deaf)
+    *_, before, stuck, never = cells(result)
+    assert printed(before) == "begun\n"
+    assert "[interrupted after 1 s" in printed(stuck)
+    assert (never.outputs, never.execution_count) == ([], None)
+    assert all_gone(tmp_path / "pids")
+
+
 def test_a_hanging_kernel_does_not_outlive_a_killed_caller(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     bear = BEAR.format(pids=str(tmp_path / "pids"))
@@ -375,3 +423,9 @@ def test_a_file_that_is_no_notebook_is_refused_before_anything_starts(
 def test_a_limit_that_is_none_is_refused(tmp_path: Path, limit: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{limit} must be a number above 0"):
         run(tmp_path, **{limit: value})
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_a_limit_of_cells_that_is_none_is_refused(tmp_path: Path, seconds: float) -> None:
+    with pytest.raises(ValueError, match="cell_seconds must be a number of seconds above 0"):
+        run(tmp_path, cell_seconds=seconds)

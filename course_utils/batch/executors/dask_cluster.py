@@ -1,38 +1,34 @@
-"""Runs on a Dask cluster: on this machine, by dask-jobqueue on Slurm, by dask-kubernetes, ...
-
-A worker needs the package and, for real images, the data sets (its own COURSE_DATA_ROOT); no disk
-is shared: notebooks travel to the workers and back.
-"""
+"""Runs on a Dask cluster: on this machine, by dask-jobqueue on Slurm, by dask-kubernetes, ..."""
 
 import logging
 import pickle
 import queue
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from course_utils.batch.executors.executing import available_threads, execute
+from course_utils.batch.executors.dask_worker import (
+    TOPIC,
+    WorkerError,
+    execute_on_worker,
+    host_of,
+    messenger,
+)
 from course_utils.batch.executors.processes import Follow
 from course_utils.batch.plan.identity import package_fingerprint
 from course_utils.batch.tasks import Record, Task
-from course_utils.config import visible_gpus
 from course_utils.runs.run import Outcome
 
-TOPIC = "course-batch"
 QUIET = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
 CONNECT_SECONDS = 30.0
 AHEAD = 32  # tasks that wait on the cluster beyond one per worker: all would fill its memory
 LOOK_EVERY = 2.0  # seconds between two looks at which workers are still there
-
-
-class WorkerError(OSError):
-    """A worker cannot execute runs at all: it lacks the package, or has another one."""
 
 
 @dataclass
@@ -108,15 +104,14 @@ class DaskCluster(AbstractContextManager["DaskCluster"]):
         if self._cluster is not None:
             self._cluster.close()
 
-    def run(self, tasks: Sequence[Task], follow: Follow) -> Iterator[Record]:
+    def run(self, waiting: deque[Task], follow: Follow) -> Iterator[Record]:
         # Dask tells everything in threads of its own; all is passed on in the caller's.
-        waiting = list(reversed(tasks))
         running: dict[str, _Running] = {}
         threads = self._nthreads()
         next_look = time.monotonic() + LOOK_EVERY
         while waiting or running:
             while waiting and len(running) < sum(threads.values()) + AHEAD:
-                self._submit(waiting.pop(), running, threads)
+                self._submit(waiting.popleft(), running, threads)
             try:
                 key, what = self._events.get(timeout=max(0.01, next_look - time.monotonic()))
             except queue.Empty:
@@ -145,7 +140,7 @@ class DaskCluster(AbstractContextManager["DaskCluster"]):
         key = f"{TOPIC}-{self._batch}-{task.id}-{task.attempt}"
         call = execute_on_worker, task, package_fingerprint(), _runs_by_host(threads)
         future = self._client.submit(
-            _messenger(), pickle.dumps(call), pure=False, retries=0, key=key
+            messenger(), pickle.dumps(call), pure=False, retries=0, key=key
         )
         running[key] = _Running(task, future)
         future.add_done_callback(lambda future: self._events.put((key, future)))
@@ -193,85 +188,10 @@ class DaskCluster(AbstractContextManager["DaskCluster"]):
         self._events.put((event[1]["key"], event[1]))
 
 
-def execute_on_worker(task: Task, package: str, runs: dict[str, int]) -> Record:
-    """Execute `task` in a worker of Dask, and tell the batch how far it is.
-
-    `package` is the fingerprint that it was planned for, `runs` how many runs are executed at a
-    time on each host. Raises `WorkerError` where the package is another one.
-    """
-    from dask.system import CPU_COUNT  # it knows the limits of a container
-    from distributed import get_worker
-
-    worker = get_worker()
-    if package != package_fingerprint():
-        raise WorkerError(
-            f"the Dask worker {worker.address} has another course_utils than this machine: "
-            "install the same on both, then start workers and batch again"
-        )
-    key = worker.get_current_task()
-
-    def on_cell(cell: int, cells: int) -> None:
-        worker.log_event(TOPIC, {"key": key, "cell": cell, "cells": cells})
-
-    worker.log_event(TOPIC, {"key": key, "where": worker.address})
-    beside = max(worker.state.nthreads, runs.get(_host(worker.address), 1))
-    gpus = visible_gpus()
-    number = worker.name if isinstance(worker.name, int) else 0
-    return execute(
-        task,
-        threads=max(1, min(CPU_COUNT, available_threads()) // beside),
-        gpu=gpus[number % len(gpus)] if gpus else None,
-        on_cell=on_cell,
-        cancel=_Unwanted(worker, key),
-    )
-
-
-def _messenger() -> Callable[[bytes], bytes]:
-    """Return a function that calls what it is sent, and that can be sent itself.
-
-    Dask reads what it is given on the scheduler and in the midst of a worker's business: where the
-    package is missing, that would stop the one and end the other. So both see only bytes and a
-    function that is sent by value, since it is local, and what is missing is an error of the task.
-    """
-
-    def call(message: bytes) -> bytes:
-        import pickle
-
-        function, *arguments = pickle.loads(message)
-        return pickle.dumps(function(*arguments))
-
-    return call
-
-
-class _Unwanted(threading.Event):
-    """Is set when nobody waits for a task of Dask any more, or its worker is being closed."""
-
-    def __init__(self, worker: Any, key: object) -> None:
-        super().__init__()
-        self._worker, self._key = worker, key
-
-    def is_set(self) -> bool:
-        if self._worker.status.name not in ("running", "paused", "closing_gracefully"):
-            return True
-        state = self._worker.state.tasks.get(self._key)
-        return state is None or state.state not in ("executing", "long-running")
-
-
-def _host(address: str) -> str:
-    """Return the host in an address of Dask.
-
-    >>> _host("tcp://10.0.0.1:8786"), _host("inproc://10.0.0.1/77/4")
-    ('10.0.0.1', '10.0.0.1')
-    """
-    rest = address.partition("://")[2].partition("/")[0]
-    host, colon, _ = rest.rpartition(":")
-    return host if colon else rest
-
-
 def _runs_by_host(threads: dict[str, int]) -> dict[str, int]:
     runs: dict[str, int] = {}
     for address, number in threads.items():
-        runs[_host(address)] = runs.get(_host(address), 0) + number
+        runs[host_of(address)] = runs.get(host_of(address), 0) + number
     return runs
 
 
@@ -293,7 +213,7 @@ def _lost(one: _Running) -> Record:
         exercises=(),
         versions={},
         device="",
-        host=_host(one.worker),
+        host=host_of(one.worker),
         started=begun.isoformat(timespec="seconds"),
         seconds=round((now - begun).total_seconds(), 3),
         peak_memory_gb=0.0,

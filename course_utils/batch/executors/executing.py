@@ -3,8 +3,6 @@
 import contextlib
 import os
 import platform
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -15,6 +13,7 @@ from typing import Any
 
 import nbformat
 
+from course_utils.batch.executors.run_folder import remove_orphans, run_folder
 from course_utils.batch.tasks import Record, Task
 from course_utils.config import visible_gpus
 from course_utils.lessons.exercise import EXERCISE_MIME
@@ -22,6 +21,7 @@ from course_utils.lessons.metrics import METRIC_MIME
 from course_utils.runs.run import Outcome, RunResult, run_notebook
 
 PACKAGES = ("course-utils", "torch", "torchvision", "numpy", "opencv-python", "papermill")
+KERNEL_WARNING = "[IPKernelApp] WARNING"  # each kernel says one at its start, of no fault
 LOG_LINES, LOG_BYTES = 5, 4000  # of a worker's last words
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -43,10 +43,11 @@ def execute(
     `OSError` where there is no place for such a folder.
     """
     started = datetime.now(UTC)
-    folder = Path(tempfile.mkdtemp(prefix="course-run-")).resolve()
-    source, workdir = folder / f"{task.lesson}.ipynb", folder / "work"
-    try:
+    _remove_orphans_once()
+    with run_folder() as folder:
+        source, workdir = folder / f"{task.lesson}.ipynb", folder / "work"
         environment = dict.fromkeys(_THREAD_SETTINGS, str(threads))
+        environment["TMPDIR"] = str(folder)  # temporary files go with the folder
         if gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = gpu
         try:
@@ -57,6 +58,7 @@ def execute(
                 task.parameters,
                 workdir=workdir,
                 timeout=task.limits.seconds,
+                cell_seconds=task.limits.cell_seconds,
                 memory_gb=task.limits.memory_gb,
                 written_gb=task.limits.written_gb,
                 environment=environment,
@@ -71,8 +73,6 @@ def execute(
             result = RunResult(source, outcome, 0.0, 0, 0, message)
             text = task.notebook
         message = _with_log(result.message, workdir / "run.log")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     notebook = _read(text)
     return Record(
         id=task.id,
@@ -90,6 +90,12 @@ def execute(
         peak_memory_gb=round(result.peak_memory_gb, 3),
         notebook=text,
     )
+
+
+@cache
+def _remove_orphans_once() -> None:
+    """Make room where an earlier batch was killed, on the host that executes."""
+    remove_orphans()
 
 
 def _read(text: str) -> nbformat.NotebookNode:
@@ -127,7 +133,8 @@ def _with_log(message: str, log: Path) -> str:
     with log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_BYTES))
         lines = file.read().decode(errors="replace").split("\n")
-    last = [line.strip() for line in lines if line.strip()][-LOG_LINES:]
+    said = (line.strip() for line in lines if not line.startswith(KERNEL_WARNING))
+    last = [line for line in said if line][-LOG_LINES:]
     return message.replace(f"see {log}", " / ".join(last) or "it left no word")
 
 

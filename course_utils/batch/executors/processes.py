@@ -3,12 +3,14 @@
 All executors take tasks and yield records, in the order in which runs end.
 """
 
+import platform
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from course_utils.batch.executors.executing import available_threads, execute
 from course_utils.batch.tasks import Record, Task
@@ -34,12 +36,17 @@ class Executor(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def run(self, tasks: Sequence[Task], follow: Follow) -> Iterator[Record]:
-        """Execute `tasks`; yield one record for each, as it comes.
+    def run(self, waiting: deque[Task], follow: Follow) -> Iterator[Record]:
+        """Execute what is `waiting`, from its left end; yield one record for each, as it comes.
 
-        Raises `OSError` when no more can be executed here.
+        Whoever takes a record may add to `waiting` before the next one. Raises `OSError` when no
+        more can be executed here.
         """
         ...
+
+
+_Events: TypeAlias = "queue.SimpleQueue[tuple[int, Callable[[], Record | None]]]"
+"""Slots, each with what is to be called: it gives the record if that run has ended."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,8 @@ class Processes(AbstractContextManager["Processes"]):
             _Slot(threads, gpus[number % len(gpus)] if gpus else None) for number in range(workers)
         ]
         self._cancel = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._threads: dict[int, threading.Thread] = {}
+        """The newest one of each slot."""
 
     def __enter__(self) -> "Processes":
         self._cancel.clear()
@@ -77,54 +85,52 @@ class Processes(AbstractContextManager["Processes"]):
 
     def __exit__(self, *_: object) -> None:
         self._cancel.set()
-        for thread in self._threads:
-            thread.join()
+        for thread in self._threads.values():
+            if thread.is_alive():  # or it has never been started
+                thread.join()
 
-    def run(self, tasks: Sequence[Task], follow: Follow) -> Iterator[Record]:
-        waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
-        for task in tasks:
-            waiting.put(task)
-        events: queue.SimpleQueue[Callable[[], Record | None]] = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._work, args=(slot, waiting, events, follow), daemon=True)
-            for slot in self._slots[: len(tasks)]
-        ]
-        for thread in self._threads:
-            thread.start()
-        # A queue's get() can be interrupted by Ctrl-C.
-        left = len(tasks)
-        while left:
-            record = events.get()()
-            if record is not None:
-                left -= 1
-                yield record
-
-    def _work(
-        self,
-        slot: _Slot,
-        waiting: "queue.SimpleQueue[Task]",
-        events: "queue.SimpleQueue[Callable[[], Record | None]]",
-        follow: Follow,
-    ) -> None:
-        """Execute what is waiting. All that is told is told by the thread that reads `events`."""
-        while not self._cancel.is_set():
-            try:
-                task = waiting.get_nowait()
-            except queue.Empty:
+    def run(self, waiting: deque[Task], follow: Follow) -> Iterator[Record]:
+        events: _Events = queue.SimpleQueue()
+        free = deque(range(self.workers))
+        while True:
+            while waiting and free:
+                self._begin(free.popleft(), waiting.popleft(), events, follow)
+            if len(free) == self.workers:
                 return
-            events.put(lambda task=task: follow.started(task, "here"))  # type: ignore[misc]
+            slot, event = events.get()  # it can be interrupted by Ctrl-C
+            record = event()
+            if record is None:
+                continue
+            free.append(slot)
+            if waiting:  # the slot shall not idle while the record is being written
+                self._begin(free.popleft(), waiting.popleft(), events, follow)
+            yield record
 
-            def on_cell(cell: int, cells: int, task: Task = task) -> None:
-                events.put(lambda: follow.cell(task, cell, cells))
+    def _begin(self, slot: int, task: Task, events: _Events, follow: Follow) -> None:
+        work = threading.Thread(target=self._work, args=(slot, task, events, follow), daemon=True)
+        self._threads[slot] = work
+        work.start()
 
-            try:
-                record = execute(
-                    task, threads=slot.threads, gpu=slot.gpu, on_cell=on_cell, cancel=self._cancel
-                )
-            except BaseException as error:  # a fault of ours: the batch must hear of it
-                events.put(lambda error=error: _raise(error))  # type: ignore[misc]
-                return
-            events.put(lambda record=record: record)  # type: ignore[misc]
+    def _work(self, slot: int, task: Task, events: _Events, follow: Follow) -> None:
+        """Execute `task`. All that is told is told by the thread that reads `events`."""
+        events.put((slot, lambda: follow.started(task, platform.node())))
+
+        def on_cell(cell: int, cells: int) -> None:
+            events.put((slot, lambda: follow.cell(task, cell, cells)))
+
+        try:
+            record = execute(
+                task,
+                threads=self._slots[slot].threads,
+                gpu=self._slots[slot].gpu,
+                on_cell=on_cell,
+                cancel=self._cancel,
+            )
+        except BaseException as error:  # a fault of ours: the batch must hear of it
+            fault = error
+            events.put((slot, lambda: _raise(fault)))
+        else:
+            events.put((slot, lambda: record))
 
 
 def serial() -> Processes:

@@ -73,6 +73,7 @@ class LimitFields(_Fields):
     """The block `limits`; null lifts a limit."""
 
     seconds: Above0 = 3600
+    cell_seconds: Above0 | None = None
     memory_gb: Above0 | None = None
     written_gb: Above0 | None = None
 

@@ -1,0 +1,110 @@
+"""A folder in which tests run `course batch` in processes of its own, and all that it starts."""
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+from course_utils.batch.journal import Row, read_journal
+
+sys.path.append(str(Path(__file__).parents[1] / "unit"))
+from tiny_notebooks import write_lesson
+
+PATIENCE = 240  # seconds: a busy machine takes long to start a kernel
+MARK = "COURSE_FAULT_TEST"  # in the environment of all that a test starts
+COURSE = [sys.executable, "-c", "from course_utils.cli import app; app()"]
+
+
+class Place:
+    """A folder with lessons and plans, and all processes that are started for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.gate = folder, folder / "gate"
+        self._mark = uuid.uuid4().hex
+        self._started: list[subprocess.Popen[str]] = []
+        self._environment = {**os.environ, MARK: self._mark, "OMP_NUM_THREADS": "1"}
+        self._environment["TMPDIR"] = str(folder / "tmp")
+        (folder / "tmp").mkdir()
+
+    def lesson(self, name: str, *code: str) -> None:
+        write_lesson(self.folder / "notebooks", name, *code)
+
+    def plan(self, text: str) -> None:
+        (self.folder / "plan.yml").write_text(f"name: one\nprofile: smoke\n{text}")
+
+    def start(
+        self, *words: str, output: IO[str] | int = subprocess.PIPE, **environment: str
+    ) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            words,
+            cwd=self.folder,
+            env={**self._environment, **environment},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._started.append(process)
+        return process
+
+    def batch(self, *words: str, output: IO[str] | int = subprocess.PIPE) -> subprocess.Popen[str]:
+        given = words or ("plan.yml",)
+        options = "--notebooks", "notebooks", "--out", "out"
+        return self.start(*COURSE, "batch", *given, *options, output=output)
+
+    def latest(self) -> list[Row]:
+        with read_journal(self.folder / "out") as journal:
+            return list(journal.latest())
+
+    def rows(self) -> dict[tuple[str, int | None], tuple[int, str | None]]:
+        return {
+            (row.lesson, row.seed): (row.attempt, row.outcome and str(row.outcome))
+            for row in self.latest()
+        }
+
+    def begun(self) -> dict[int, list[tuple[int, int]]]:
+        """Seed -> process ids of the kernel and its worker, for each time that it began."""
+        found: dict[int, list[tuple[int, int]]] = {}
+        for path in self.folder.glob("begun-*"):
+            seed, kernel, worker = map(int, path.name.split("-")[1:])
+            found.setdefault(seed, []).append((kernel, worker))
+        return found
+
+    def running(self) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(MARK) == self._mark and process.status() != "zombie":
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def end_all(self) -> None:
+        for process in self.running():
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        for started in self._started:
+            started.wait()
+            if started.stdout:
+                started.stdout.close()
+
+
+def wait_for(what: Callable[[], Any], *, told: Callable[[], object] = lambda: "") -> Any:
+    deadline = time.monotonic() + PATIENCE
+    while not (found := what()):
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.05)
+    return found
+
+
+def end(process: subprocess.Popen[str], patience: float = PATIENCE) -> tuple[int, str]:
+    text, _ = process.communicate(timeout=patience)
+    return process.returncode, text
