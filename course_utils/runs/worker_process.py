@@ -12,17 +12,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
-from course_utils.runs.process_tree import ProcessTree
 from course_utils.config import data_root
+from course_utils.runs.process_tree import ProcessTree
 
-WORKER = Path(__file__).with_name("worker.py")
+WORKER = ("-m", "course_utils.worker")
 LOOK_EVERY = 0.2  # seconds between two looks at the processes and their memory
 MEASURE_EVERY = 2.0  # seconds between two looks at the size of the working directory
 PATIENCE = 20  # looking takes at most one part in so many of the time
 
 
 class WorkerProcess:
-    """The process that executes `request` (see `worker.py`), with everything that it starts.
+    """The process that executes `request` (see the room `worker`), with everything that it starts.
 
     `memory` and `written` are limits in bytes: of all processes together, and of the files in
     the working directory. Infinity is no limit.
@@ -50,7 +50,7 @@ class WorkerProcess:
         settings["COURSE_DATA_ROOT"] = str(data_root())
         with log.open("w") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", str(WORKER)],
+                [sys.executable, "-P", *WORKER],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

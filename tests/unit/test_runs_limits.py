@@ -18,8 +18,9 @@ from tiny_notebooks import METRIC, write_lesson
 
 from course_utils.runs import Outcome, RunResult, run_notebook, worker_process
 from course_utils.runs.process_tree import ProcessTree
-from course_utils.runs.worker import MESSAGE_SIZE, OUT_OF_MEMORY, PRINTED_LIMIT, Client
 from course_utils.runs.worker_process import folder_bytes
+from course_utils.worker.client import MESSAGE_SIZE, PRINTED_LIMIT, Client
+from course_utils.worker.failure import OUT_OF_MEMORY
 
 resource = pytest.importorskip("resource")  # none on Windows
 
@@ -372,7 +373,7 @@ def test_a_run_is_ok_when_the_worker_says_so_and_ends_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, outcome: Outcome
 ) -> None:
     (tmp_path / "worker.py").write_text(STAND_IN + end)
-    monkeypatch.setattr(worker_process, "WORKER", tmp_path / "worker.py")
+    monkeypatch.setattr(worker_process, "WORKER", (str(tmp_path / "worker.py"),))
     result = run(tmp_path, timeout=1 if outcome == Outcome.TIMEOUT else 60)
     assert result.outcome == outcome
     assert [cell.outputs for cell in cells(result)] == [[]]
@@ -383,7 +384,7 @@ def test_a_person_can_end_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "worker.py").write_text(
         STAND_IN + work + "tell(event='cell', cell=3, cells=4); signal.pause()"
     )
-    monkeypatch.setattr(worker_process, "WORKER", tmp_path / "worker.py")
+    monkeypatch.setattr(worker_process, "WORKER", (str(tmp_path / "worker.py"),))
     cancel = Event()
     result = run(tmp_path, on_cell=lambda cell, cells: cancel.set(), cancel=cancel)
     assert result.outcome == Outcome.CANCELLED

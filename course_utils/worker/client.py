@@ -1,0 +1,125 @@
+"""The client of a kernel: papermill's, with limits of what a cell prints, writes and how long."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import nbformat
+from nbclient.util import ensure_async
+from papermill.clientwrap import PapermillNotebookClient
+
+PRINTED_LIMIT = 1_000_000  # characters of text that one cell may print; the rest is dropped
+MESSAGE_SIZE = 100  # characters that each piece of print costs in the file beside its text
+INTERRUPTS = 3  # so often a cell that takes too long is told to end: code may swallow the first
+INTERRUPT_EVERY = 5  # seconds, or the cell's own limit where that is less
+
+
+@dataclass(frozen=True)
+class SlowCell:
+    """A cell that was interrupted, having taken too long."""
+
+    position: int
+    """Among the code cells, from 1."""
+    cell: nbformat.NotebookNode
+    stuck: bool
+    """It did not end when it was interrupted, so that the run ended with it."""
+
+
+class StuckCellError(Exception):
+    """A cell that took too long did not end when it was interrupted."""
+
+
+class Client(PapermillNotebookClient):
+    """papermill's client; of what a cell prints it keeps the first `PRINTED_LIMIT` characters.
+
+    All else that a cell shows is kept, pictures and metrics among it. A cell that takes longer
+    than `cell_seconds` is interrupted and appended to `slow`; `StuckCellError` if that is in vain.
+    """
+
+    def __init__(
+        self,
+        manager: Any,
+        *,
+        largest_file: int | None,
+        cell_seconds: float | None = None,
+        slow: list[SlowCell] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(manager, **options)
+        self.interrupt_on_timeout = True
+        self.timeout_func = lambda cell: cell_seconds  # of cells alone, and not only whole seconds
+        self._largest_file = largest_file
+        self._slow = [] if slow is None else slow
+        self._room, self._left_out = PRINTED_LIMIT, 0
+        self._interrupted = self._stuck = False
+
+    def start_new_kernel(self, **options: Any) -> None:
+        with _files_at_most(self._largest_file):  # the kernel inherits it
+            super().start_new_kernel(**options)
+
+    def execute_cell(self, cell: Any, index: int, **options: Any) -> Any:
+        self._room, self._left_out = PRINTED_LIMIT, 0
+        self._interrupted = self._stuck = False
+        try:
+            return super().execute_cell(cell, index, **options)
+        finally:
+            if self._left_out:
+                _note(cell, f"{self._left_out:,} more characters were printed: left out")
+            if self._interrupted:
+                _note(cell, f"interrupted after {self.timeout_func(cell):g} s, the limit of a cell")
+                code = [each for each in self.nb.cells[: index + 1] if each.cell_type == "code"]
+                self._slow.append(SlowCell(len(code), cell, self._stuck))
+
+    def process_message(self, message: Any, cell: Any, index: int) -> Any:
+        kind, content = message["msg_type"], message["content"]
+        in_a_widget = self.output_hook_stack[message["parent_header"].get("msg_id")]
+        if kind == "clear_output" and not in_a_widget:
+            self._room, self._left_out = PRINTED_LIMIT, 0
+        elif kind == "stream":
+            kept = content["text"][: max(0, self._room)]
+            self._left_out += len(content["text"]) - len(kept)
+            self._room -= len(content["text"]) + MESSAGE_SIZE
+            if not kept:
+                return None
+            content["text"] = kept
+        return super().process_message(message, cell, index)
+
+    # nbclient calls this, and would wait for as long again after each of endless interrupts.
+    async def _async_handle_timeout(self, timeout: float, cell: Any = None) -> None:
+        self._interrupted = True
+        for _ in range(INTERRUPTS):
+            await ensure_async(self.km.interrupt_kernel())
+            again = time.monotonic() + min(timeout, INTERRUPT_EVERY)
+            while time.monotonic() < again:
+                if await ensure_async(self.kc.shell_channel.msg_ready()):
+                    return
+                await asyncio.sleep(0.05)
+        self._stuck = True
+        await ensure_async(self.km.shutdown_kernel(now=True))  # deaf to politer ways, too
+        raise StuckCellError
+
+
+def _note(cell: Any, text: str) -> None:
+    cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text=f"\n[{text}]\n"))
+
+
+@contextlib.contextmanager
+def _files_at_most(size: int | None) -> Iterator[None]:
+    """Limit the files of processes that are started meanwhile; not on Windows."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        size = None
+    if size is None:
+        yield
+        return
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    lowest = min(limit for limit in (size, before, most) if limit != resource.RLIM_INFINITY)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (lowest, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))

@@ -1,0 +1,58 @@
+"""Which cell failed, and what is told of it."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from papermill.exceptions import PapermillExecutionError
+
+from course_utils.worker.client import SlowCell
+
+ERROR_LIMIT = 2_000  # characters of an error's text
+EXCERPT_LINES = 14
+OUT_OF_MEMORY = re.compile(
+    r"(MemoryError|_ArrayMemoryError|OutOfMemoryError): "  # Python, NumPy, torch on a GPU
+    r"|CUDA error: out of memory"
+    r"|DefaultCPUAllocator: (can't allocate|not enough) memory"  # torch: a RuntimeError
+    r"|\[Errno 12\]"  # the system: no memory for a process or a file mapping
+    r"|Insufficient memory"  # OpenCV
+)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def of_error(error: PapermillExecutionError) -> dict[str, Any]:
+    """Return the end of a run by an error: its outcome and its failure."""
+    failure = {
+        "cell": error.exec_count or 0,
+        "source": error.source,
+        "error": f"{error.ename}: {error.evalue}"[:ERROR_LIMIT],
+        "excerpt": _last_lines(error.traceback),
+    }
+    short = OUT_OF_MEMORY.search(failure["error"])
+    return {"outcome": "out-of-memory" if short else "error", "failure": failure}
+
+
+def of_slow_cells(slow: Sequence[SlowCell], cell_seconds: float) -> dict[str, Any]:
+    """Return the end of a run in which cells took longer than `cell_seconds`."""
+    numbers = [str(each.position) for each in slow]
+    which = f"cell {numbers[0]}"
+    if len(slow) > 1:
+        which = f"cells {', '.join(numbers[:-1])} and {numbers[-1]}"
+    message = f"{which} took longer than {cell_seconds:g} s and had to be interrupted"
+    if slow[-1].stuck:
+        message += f"; cell {numbers[-1]} did not end even then, and what follows it was not run"
+    cell = slow[0].cell
+    errors = [output for output in cell.outputs if output.output_type == "error"]
+    traceback = errors[-1].traceback if errors else []
+    failure = {
+        "cell": cell.execution_count or slow[0].position,
+        "source": cell.source,
+        "error": f"interrupted after {cell_seconds:g} s",
+        "excerpt": _last_lines(traceback),
+    }
+    return {"outcome": "timeout", "message": message, "failure": failure}
+
+
+def _last_lines(traceback: Iterable[str]) -> str:
+    lines = _COLOUR.sub("", "\n".join(traceback)).rstrip().splitlines()
+    return "\n".join(line[:ERROR_LIMIT] for line in lines[-EXCERPT_LINES:])
