@@ -70,7 +70,7 @@ test-unit: $(READY) ## the unit tests alone
 	@$(SHARED)
 
 .PHONY: faults-long
-faults-long: $(READY) ## batches that are killed, hang and eat memory; all executors (minutes)
+faults-long: $(READY) ## batches that are killed, hang and eat memory; all executors (half an hour)
 	@$(BIN)/pytest -q tests/faults_long
 
 .PHONY: mutants

@@ -5,7 +5,7 @@ Run from the project's root; `--help` tells the options.
 
 import typer
 
-from course_utils.cli_data import fetch
+from course_utils.cli.data import fetch
 
 if __name__ == "__main__":
     typer.run(fetch)

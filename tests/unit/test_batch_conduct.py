@@ -16,7 +16,6 @@ from rich.console import Console
 from tiny_notebooks import write_lesson
 from typer.testing import CliRunner
 
-from course_utils import cli_batch
 from course_utils.batch.conduct import WORTH_ANOTHER_TRY, conduct
 from course_utils.batch.executors.executing import execute
 from course_utils.batch.executors.processes import Executor, Follow, Processes
@@ -26,6 +25,7 @@ from course_utils.batch.progress import BatchProgress
 from course_utils.batch.standing import standing
 from course_utils.batch.tasks import Record, Task
 from course_utils.cli import app
+from course_utils.cli import batch as cli_batch
 from course_utils.runs.run import Outcome, RunResult
 
 OK, ERROR, KILLED = Outcome.OK, Outcome.ERROR, Outcome.KILLED

@@ -10,7 +10,7 @@ from tiny_notebooks import METRIC, write_lesson
 from typer.testing import CliRunner
 
 from course_utils import doctor
-from course_utils.cli import GROUPS, app
+from course_utils.cli.commands import GROUPS, app
 from course_utils.doctor import Check, Status
 
 

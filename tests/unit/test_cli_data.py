@@ -233,7 +233,7 @@ def test_ctrl_c_while_verifying_speaks_of_no_fetch(served, monkeypatch):
     def stopped(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("course_utils.cli_data.verify", stopped)
+    monkeypatch.setattr("course_utils.cli.data.verify", stopped)
     code, told = course("verify")
     assert code == 130
     assert "stopped." in told

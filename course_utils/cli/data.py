@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from course_utils.cli_data_shown import Bar, here_told, show_plan, size_told
+from course_utils.cli.data_shown import Bar, here_told, show_plan, size_told
 from course_utils.config import data_root
 from course_utils.data import find_datasets
 from course_utils.fetching import (

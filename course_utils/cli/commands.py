@@ -1,4 +1,4 @@
-"""The command `course`."""
+"""What `course` can do; each command is loaded when it is called."""
 
 from collections.abc import Callable
 from functools import cache
@@ -21,24 +21,24 @@ app = typer.Typer(
 # What a command needs is imported when it is called: torch and the kernels take seconds.
 @cache
 def _train() -> typer.Typer:
-    from course_utils import cli_train
+    from course_utils.cli import train
 
-    return cli_train.app
+    return train.app
 
 
 @cache
 def _data() -> typer.Typer:
-    from course_utils import cli_data
+    from course_utils.cli import data
 
-    return cli_data.app
+    return data.app
 
 
 @cache
 def _batch() -> typer.Typer:
-    from course_utils import cli_batch, cli_students
+    from course_utils.cli import batch, students
 
-    cli_batch.app.command("students")(cli_students.students)
-    return cli_batch.app
+    batch.app.command("students")(students.students)
+    return batch.app
 
 
 class _Group(TyperGroup):

@@ -6,19 +6,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from course_utils import cli_batch
 from course_utils.batch.conduct import conduct
 from course_utils.batch.executors.processes import Processes
 from course_utils.batch.plan.students import STUDENT_LIMITS, read_students
 from course_utils.batch.progress import BatchProgress
 from course_utils.batch.tasks import Limits
+from course_utils.cli import batch
 from course_utils.runs.notebooks import find_lessons, notebooks_folder
 from course_utils.runs.run import Outcome
 
 
 def students(
     folder: Annotated[Path, typer.Argument(help="Folder with their notebooks, in any depth.")],
-    out: cli_batch.Out = None,
+    out: batch.Out = None,
     profile: Annotated[str, typer.Option(help="Profile of every run.")] = "smoke",
     dataset: Annotated[str, typer.Option(help="Data set of every run.")] = "synthetic",
     seconds: Annotated[float, typer.Option(help="Each may take.", min=1)] = STUDENT_LIMITS.seconds,
@@ -39,14 +39,14 @@ def students(
         list[Outcome] | None,
         typer.Option(help="Run once more what ended so before; repeatable."),
     ] = None,
-    workers: cli_batch.Workers = 1,
-    notebooks: cli_batch.Notebooks = None,
-    quiet: cli_batch.Quiet = False,
+    workers: batch.Workers = 1,
+    notebooks: batch.Notebooks = None,
+    quiet: batch.Quiet = False,
 ) -> None:
     """Execute students' notebooks within limits; one row per student in the report."""
     console = Console()
-    with cli_batch.errors_told():
-        place = out or cli_batch.BATCHES / f"students_{folder.resolve().name}"
+    with batch.errors_told():
+        place = out or batch.BATCHES / f"students_{folder.resolve().name}"
         tasks, wrong = read_students(
             folder,
             find_lessons(notebooks or notebooks_folder()),
@@ -63,6 +63,6 @@ def students(
         progress = BatchProgress(console, workers=executor.workers, lengths={}, quiet=quiet)
         with progress:
             conduct(tasks, place, executor, again=again or (), follower=progress)
-        cli_batch.show_end(console, place)
+        batch.show_end(console, place)
     if wrong:
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from course_utils.cli_trainings import errors_told, print_table, train_all
+from course_utils.cli.trainings import errors_told, print_table, train_all
 from course_utils.config import pick_device
 from course_utils.recipes import (
     CHANNELS,
