@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from course_utils.runs.run import Failure, Outcome
@@ -70,6 +71,26 @@ class Record:
     peak_memory_gb: float
     notebook: str
     """The executed notebook as text; what was done until then, if the run was stopped."""
+
+
+def lost_record(task: Task, outcome: Outcome, message: str, host: str, begun: datetime) -> Record:
+    """Return the record of an attempt of which nothing came back; its notebook is the source."""
+    return Record(
+        id=task.id,
+        attempt=task.attempt,
+        outcome=outcome,
+        message=message,
+        failure=None,
+        metrics=(),
+        exercises=(),
+        versions={},
+        device="",
+        host=host,
+        started=begun.isoformat(timespec="seconds"),
+        seconds=round((datetime.now(UTC) - begun).total_seconds(), 3),
+        peak_memory_gb=0.0,
+        notebook=task.notebook,
+    )
 
 
 def task_id(

@@ -198,7 +198,7 @@ def _print_plan(
     waiting = tasks
     try:
         with read_journal(folder) as journal:
-            waiting = journal.to_do(tasks)
+            waiting = journal.to_do(tasks, again=[Outcome.CANCELLED])
     except FileNotFoundError:
         pass
     to_do = {task.id for task in waiting}

@@ -106,7 +106,7 @@ def test_a_batch_is_stopped_killed_and_started_twice(waiting: Place) -> None:
     assert (status, text.count("stopped. What has ended")) == (130, 1), text
     assert "Traceback" not in text
     assert waiting.running() == []
-    assert [waiting.rows()[key] for key in keys] == [(1, "running"), (1, "running"), (0, None)]
+    assert [waiting.rows()[key] for key in keys] == [(1, "cancelled"), (1, "cancelled"), (0, None)]
 
     second = waiting.batch()
     wait_for(lambda: sum(map(len, waiting.begun().values())) == 4, told=waiting.rows)

@@ -207,7 +207,8 @@ def test_an_executor_that_dies_in_the_middle_leaves_the_rest_to_do(
     with pytest.raises(type(death)):
         go(tmp_path, executor)
     assert executor.left
-    assert outcomes(tmp_path) == [("a", 1, OK), ("b", 1, "running"), ("c", 0, None)]
+    open_end = "cancelled" if isinstance(death, KeyboardInterrupt) else "running"
+    assert outcomes(tmp_path) == [("a", 1, OK), ("b", 1, open_end), ("c", 0, None)]
     again = Fake()
     go(tmp_path, again)
     assert again.asked == [("b", 2), ("c", 1)]
@@ -346,6 +347,9 @@ def test_ctrl_c_ends_what_is_running(
     with pytest.raises(KeyboardInterrupt):
         conduct(TASKS, tmp_path, executor, follower=follower)
     assert all(left)
+    assert "running" not in {outcome for _, _, outcome in outcomes(tmp_path)}
+    if where == "started":
+        assert outcomes(tmp_path)[0] == ("a", 1, Outcome.CANCELLED)
     assert not any(thread.is_alive() for thread in executor._threads.values())
 
 
@@ -545,6 +549,7 @@ def test_a_batch_that_was_stopped_goes_on_from_there(course: Course) -> None:
     status, text = course("status", "build/batches/plan")
     assert status == 0
     assert "to do" in text
+    assert "cancelled  90_tiny · seed 1 · dataset synthetic: stopped by hand" in text
     status, _ = course(*HERE, ends=(again := Fake()))
     assert status == 0
     assert [attempt for _, attempt in again.asked] == [2, 1]
@@ -560,7 +565,7 @@ def test_status_tells_what_failed(course: Course) -> None:
 
 
 def test_status_of_a_batch_that_was_cut_off_says_so(course: Course) -> None:
-    course(*HERE, ends=Fake([OK], [KeyboardInterrupt()]))
+    course(*HERE, ends=Fake([OK], [OSError("lost")]))
     status, text = course("status", "build/batches/plan")
     assert status == 0
     assert "not running: `course batch` with its plan goes on from there" in text
@@ -592,8 +597,8 @@ def test_status_tells_where_runs_are_while_the_batch_works(course: Course, place
 
 
 def test_what_an_earlier_conductor_left_is_not_taken_for_running(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        go(tmp_path, Fake([KeyboardInterrupt()]))
+    with pytest.raises(RuntimeError):
+        go(tmp_path, Fake([RuntimeError("a fault")]))
     with sqlite3.connect(tmp_path / "journal.sqlite") as connection:
         connection.execute("UPDATE attempts SET started = '2001-01-01T00:00:00+00:00'")
     connection.close()
@@ -608,7 +613,7 @@ def test_what_an_earlier_conductor_left_is_not_taken_for_running(tmp_path: Path)
 def test_where_nobody_can_tell_the_journal_is_taken_at_its_word(
     course: Course, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    course(*HERE, ends=Fake([KeyboardInterrupt()]))
+    course(*HERE, ends=Fake([OSError("lost")]))
 
     def denied(folder: Path) -> None:
         raise PermissionError("not yours")

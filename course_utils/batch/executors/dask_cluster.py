@@ -22,7 +22,7 @@ from course_utils.batch.executors.dask_worker import (
 )
 from course_utils.batch.executors.processes import Follow
 from course_utils.batch.plan.identity import package_fingerprint
-from course_utils.batch.tasks import Record, Task
+from course_utils.batch.tasks import Record, Task, lost_record
 from course_utils.runs.run import Outcome
 
 QUIET = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
@@ -201,21 +201,6 @@ def _first_line(error: BaseException) -> str:
 
 def _lost(one: _Running) -> Record:
     """Return the record of a run whose worker is gone."""
-    now = datetime.now(UTC)
-    begun = one.begun or now
-    return Record(
-        id=one.task.id,
-        attempt=one.task.attempt,
-        outcome=Outcome.KILLED,
-        message=f"the Dask worker {one.worker} was lost".replace("  ", " "),
-        failure=None,
-        metrics=(),
-        exercises=(),
-        versions={},
-        device="",
-        host=host_of(one.worker),
-        started=begun.isoformat(timespec="seconds"),
-        seconds=round((now - begun).total_seconds(), 3),
-        peak_memory_gb=0.0,
-        notebook=one.task.notebook,
-    )
+    message = f"the Dask worker {one.worker} was lost".replace("  ", " ")
+    begun = one.begun or datetime.now(UTC)
+    return lost_record(one.task, Outcome.KILLED, message, host_of(one.worker), begun)
