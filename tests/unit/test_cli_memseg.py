@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from course_utils import cli_train, cli_trainings
-from course_utils.cli import app
+from course_utils.cli import app, train, trainings
 from course_utils.recipes import MemSegRecipe
 
 SCORES = {"image_auroc": 0.5, "pixel_auroc": 0.25, "aupro": 0.125, "ap": 0.0625}
@@ -28,7 +27,7 @@ def trained(monkeypatch, tmp_path):
         folder.mkdir(parents=True)
         return {name: value * (1 + recipe.seed) for name, value in SCORES.items()}
 
-    monkeypatch.setattr(cli_trainings, "launch", launch)
+    monkeypatch.setattr(trainings, "launch", launch)
     return noted
 
 
@@ -105,8 +104,8 @@ def test_the_baseline_prints_a_row_for_each_kind_of_weights(monkeypatch):
         asked.append((settings["weights"], settings["seed"]))
         return dict(SCORES), None
 
-    monkeypatch.setattr(cli_train, "open_normal_parts", lambda *_, **__: None)
-    monkeypatch.setattr(cli_train, "score_nearest_patches", score)
+    monkeypatch.setattr(train, "open_normal_parts", lambda *_, **__: None)
+    monkeypatch.setattr(train, "score_nearest_patches", score)
     result = call("nearest", "--weights", "offline", "--weights", "none", "--seed", 3)
     assert result.exit_code == 0, result.output
     assert asked == [("offline", 3), (None, 3)]

@@ -11,8 +11,7 @@ from few_images import write_images
 from torch import nn
 from typer.testing import CliRunner
 
-from course_utils import cli_trainings
-from course_utils.cli import app
+from course_utils.cli import app, trainings
 from course_utils.recipes import segmentation, segmentation_procedure
 from course_utils.training import Checkpoint
 
@@ -240,14 +239,14 @@ def test_ctrl_c_gives_130_says_how_to_go_on_and_the_same_command_does(unet, tmp_
 
 
 def test_ctrl_c_keeps_the_rows_of_what_was_finished(unet, tmp_path, monkeypatch):
-    launch = cli_trainings.launch
+    launch = trainings.launch
 
     def interrupted(function, recipe, *rest, **settings):
         if recipe.loss == "dice":
             raise KeyboardInterrupt
         return launch(function, recipe, *rest, **settings)
 
-    monkeypatch.setattr(cli_trainings, "launch", interrupted)
+    monkeypatch.setattr(trainings, "launch", interrupted)
     result = unet("--loss", "focal", "--loss", "dice")
     assert result.exit_code == 130
     assert names(tmp_path / "out") == [("focal", 0)]
@@ -264,7 +263,7 @@ def test_a_training_that_fails_gives_1(unet, monkeypatch, error, message):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(cli_trainings, "launch", fail)
+    monkeypatch.setattr(trainings, "launch", fail)
     result = unet()
     assert result.exit_code == 1
     assert message in result.output
@@ -272,14 +271,14 @@ def test_a_training_that_fails_gives_1(unet, monkeypatch, error, message):
 
 def test_devices_reach_the_launch_with_what_another_process_can_read(unet, tmp_path, monkeypatch):
     """`test_fit_devices` trains by a recipe in two processes."""
-    launch, asked = cli_trainings.launch, []
+    launch, asked = trainings.launch, []
 
     def on_one(*given, devices, **where):
         asked.append(devices)
         function, *rest = pickle.loads(pickle.dumps(given))
         return launch(function, *rest, **where)
 
-    monkeypatch.setattr(cli_trainings, "launch", on_one)
+    monkeypatch.setattr(trainings, "launch", on_one)
     result = unet("--devices", "2")
     assert result.exit_code == 0, result.output
     assert asked == [2]

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from course_utils import cli_trainings
-from course_utils.cli import app
+from course_utils.cli import app, trainings
 from course_utils.recipes import TWO_STAGE_VARIANTS, TwoStageRecipe
 
 SCORES = {
@@ -31,7 +30,7 @@ def trained(monkeypatch):
         folder.mkdir(parents=True)
         return {name: value * (1 + recipe.seed) for name, value in SCORES.items()}
 
-    monkeypatch.setattr(cli_trainings, "launch", launch)
+    monkeypatch.setattr(trainings, "launch", launch)
     return noted
 
 
