@@ -127,13 +127,16 @@ def test_auto_asks_the_environment(read: Read, monkeypatch: pytest.MonkeyPatch) 
 
 def test_limits_of_a_run_replace_those_of_the_plan_one_by_one(read: Read) -> None:
     plan = read("""
-        limits: {seconds: 600, memory_gb: 4, written_gb: 2}
+        limits: {seconds: 600, memory_gb: 4, written_gb: 2, cell_seconds: 60}
         runs:
           - lesson: 1
           - lesson: 2
-            limits: {seconds: 300, written_gb: null}
+            limits: {seconds: 300, written_gb: null, cell_seconds: 9.5}
     """)
-    assert [t.limits for t in plan.tasks()] == [Limits(600, 4, 2), Limits(300, 4, None)]
+    assert [t.limits for t in plan.tasks()] == [
+        Limits(600, 4, 2, 60),
+        Limits(300, 4, None, 9.5),
+    ]
 
 
 def test_a_notebook_without_a_seed_is_run_once_and_told(read: Read) -> None:
