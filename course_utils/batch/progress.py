@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from course_utils.batch.journal.rows import Row
 from course_utils.batch.plan.estimate import estimate
 from course_utils.batch.tasks import Record, Task
 from course_utils.runs.durations import duration
@@ -136,7 +137,7 @@ class BatchProgress:
         return Group(table, self._bar)
 
 
-def name_of(task: Task) -> str:
+def name_of(task: Task | Row) -> str:
     """Return what people call a run: its lesson and what it was told.
 
     >>> name_of(Task("id", "03_unet", "", {"profile": "smoke", "dataset": "synthetic", "seed": 1}))

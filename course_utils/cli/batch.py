@@ -16,7 +16,6 @@ from course_utils.batch.conduct import conduct
 from course_utils.batch.executors.executing import available_threads
 from course_utils.batch.executors.processes import Executor, Processes
 from course_utils.batch.journal.reader import NOTEBOOKS, read_journal
-from course_utils.batch.journal.rows import Row
 from course_utils.batch.plan.estimate import estimate
 from course_utils.batch.plan.plan_file import Plan, read_plan
 from course_utils.batch.progress import BatchProgress, name_of
@@ -105,7 +104,7 @@ def status(folder: Folder) -> None:
             outcome = found.outcome(row)
             if outcome not in (Outcome.OK, TO_DO):
                 told = row.message or f"on {row.host}, begun at {_time(row.started)}"
-                console.print(f"{outcome}  {_name(row)}: {told}", markup=False, highlight=False)
+                console.print(f"{outcome}  {name_of(row)}: {told}", markup=False, highlight=False)
 
 
 @app.command()
@@ -248,11 +247,6 @@ def _report(folder: Path, against: Path | None) -> Path:
         with read_journal(against) as journal:
             earlier = journal.latest()
     return write_report(rows, folder / NOTEBOOKS, folder / "report", earlier=earlier)
-
-
-def _name(row: Row) -> str:
-    values = [f"{key} {value}" for key, value in row.parameters.items() if key != "profile"]
-    return " · ".join([row.student or row.lesson, *values])
 
 
 @contextmanager
