@@ -23,9 +23,9 @@ from course_utils.anomaly import (
     draw_mask,
     foreground_mask,
     perlin_noise,
+    pitfall_structure_source,
     procedural_source,
     procedural_texture,
-    published_structure_source,
     structure_source,
 )
 from course_utils.data.synthetic import SyntheticSurfaces
@@ -142,7 +142,7 @@ def main() -> None:
         plain_read = partial(plain_texture, files=sorted(Path(folder).iterdir()))
         rows = {
             "anomaly, structure (wanted 6)": ([structure_source], [plain_structure]),
-            "  both with three of ten, 8 x 8": ([published_structure_source], [plain_structure]),
+            "  both with three of ten, 8 x 8": ([pitfall_structure_source], [plain_structure]),
             "anomaly, textures from files": ([read], [plain_read]),
             "  ours with procedural textures": ([procedural_source], [plain_read]),
             "anomaly, half and half (wanted 6)": (

@@ -34,7 +34,7 @@ class PlainMemSeg(nn.Module):
         super().__init__()
         self.layers = copy.deepcopy(model)
         encoder = self.layers.encoder
-        encoder.frozen = False  # batch normalisation follows train(), the stem learns
+        encoder.frozen = False  # batch normalization follows train(), the stem learns
         encoder.conv1.requires_grad_(True)
         encoder.bn1.requires_grad_(True)
         with torch.no_grad():
@@ -65,16 +65,16 @@ class PlainMemSeg(nn.Module):
 
 
 def training_step(model: nn.Module, precision: str) -> Callable[[Tensor, Tensor], Tensor]:
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
 
     def step(image: Tensor, mask: Tensor) -> Tensor:
         model.train()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         with autocast(precision):
             logits = model(image)
         loss = memseg_loss(logits.float(), mask)
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         return loss.detach()
 
     return step

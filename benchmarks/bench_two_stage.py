@@ -7,7 +7,7 @@ threads. On a CPU without bf16 instructions the course's side falls back to floa
 says so.
 
 The plain side is what the public code does: float32, channels first, one image after the other
-with gradients summed, normalisation written out, gradient stops that send back zeros. Then the
+with gradients summed, normalization written out, gradient stops that send back zeros. Then the
 15x15 convolution by itself: its share of a step, and other ways to compute it, none of which the
 network uses:
 
@@ -86,23 +86,23 @@ def loss_of(output: tuple[Tensor, Tensor], mask: Tensor, label: Tensor) -> Tenso
 
 
 def plain_step(model: nn.Module, images: Tensor, mask: Tensor, label: Tensor) -> None:
-    optimiser = torch.optim.SGD(model.parameters(), lr=1e-9)
-    optimiser.zero_grad()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-9)
+    optimizer.zero_grad()
     for n in range(len(images)):
         part = slice(n, n + 1)
         loss_of(model(images[part]), mask[part], label[part]).backward()
-    optimiser.step()
+    optimizer.step()
 
 
 def course_step(
     model: nn.Module, images: Tensor, mask: Tensor, label: Tensor, precision: str
 ) -> None:
-    optimiser = torch.optim.SGD(model.parameters(), lr=1e-9)
-    optimiser.zero_grad()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-9)
+    optimizer.zero_grad()
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
         output = model(images)
     loss_of(output, mask, label).backward()
-    optimiser.step()
+    optimizer.step()
 
 
 def by_fft(x: Tensor, w: Tensor, tile: int = 32) -> Tensor:

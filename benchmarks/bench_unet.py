@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from course_utils.config import pick_precision
-from course_utils.data import AnyDefect, InMemory, open_dataset
+from course_utils.data import BinaryMasks, CachedDataset, open_dataset
 from course_utils.evaluation import average_precision
 from course_utils.models import UNet
 from course_utils.training import fit, predict_probabilities
@@ -26,12 +26,12 @@ ROUNDS, STEPS, SIDE, BATCH, WANTED = 5, 6, 128, 8, 2.0
 
 def plain_loop(model: nn.Module, image: Tensor, mask: Tensor) -> None:
     """The loop of most tutorials: float32, channels first."""
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     model.train()
     for _ in range(STEPS):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         F.cross_entropy(model(image), mask).backward()
-        optimiser.step()
+        optimizer.step()
 
 
 def course_loop(model: nn.Module, image: Tensor, mask: Tensor) -> None:
@@ -72,8 +72,10 @@ def compare_speed(width: int) -> None:
 
 def compare_learning(steps: int, seeds: int) -> None:
     """Train with both precisions from the same seeds: the two must not be told apart."""
-    train = InMemory(AnyDefect(open_dataset("synthetic", "train", size=96)), indices=range(200))
-    val = InMemory(AnyDefect(open_dataset("synthetic", "val", size=96)), indices=range(80))
+    train = CachedDataset(
+        BinaryMasks(open_dataset("synthetic", "train", size=96)), indices=range(200)
+    )
+    val = CachedDataset(BinaryMasks(open_dataset("synthetic", "val", size=96)), indices=range(80))
     print(f"AP on validation images and mean loss of the last tenth, after {steps} steps")
     for precision in ("32-true", "bf16-mixed"):
         cells = []

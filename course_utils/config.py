@@ -5,13 +5,16 @@
 - `COURSE_DEVICE`: the device to train on, as `cpu` or `cuda:1`; else a GPU where there is one.
 """
 
+import operator
 import os
 import random
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
 
 MAX_SEED = 2**32 - 1  # the largest that NumPy's legacy generator takes
 
@@ -30,10 +33,12 @@ class Profile(StrEnum):
 def get_profile(name: str = "auto") -> Profile:
     """Return the profile called `name`; `"auto"` asks `COURSE_PROFILE`, else takes `laptop`.
 
-    Raises `ValueError` for any other name.
+    Raises:
+        ValueError: for any other name.
 
-    >>> get_profile("smoke")
-    <Profile.SMOKE: 'smoke'>
+    Example:
+        >>> get_profile("smoke")
+        <Profile.SMOKE: 'smoke'>
     """
     source = f"profile {name!r}"
     if name == "auto" and (chosen := os.environ.get("COURSE_PROFILE")):
@@ -53,8 +58,9 @@ def data_root(root: str | Path | None = None) -> Path:
     `root` wins over `COURSE_DATA_ROOT`, which wins over the folder `data` beside the course's
     notebooks, which wins over `data` in the working directory.
 
-    >>> data_root("/srv/images").as_posix()
-    '/srv/images'
+    Example:
+        >>> data_root("/srv/images").as_posix()
+        '/srv/images'
     """
     chosen = root or os.environ.get("COURSE_DATA_ROOT")
     if chosen:
@@ -63,19 +69,23 @@ def data_root(root: str | Path | None = None) -> Path:
     return (checkout if (checkout / "notebooks").is_dir() else Path.cwd()) / "data"
 
 
-def pick_device(name: str = "auto") -> torch.device:
+def pick_device(name: str = "auto") -> "torch.device":
     """Return the device called `name`; `"auto"` asks `COURSE_DEVICE`, else takes a GPU if any.
 
-    Raises `ValueError` when the device is unknown to torch or absent from this machine.
+    Raises:
+        ValueError: when the device is unknown to torch or absent from this machine.
 
-    >>> pick_device("cpu")
-    device(type='cpu')
+    Example:
+        >>> pick_device("cpu")
+        device(type='cpu')
     """
     source = f"device {name!r}"
     if name == "auto" and (chosen := os.environ.get("COURSE_DEVICE")):
         name, source = chosen, f"COURSE_DEVICE={chosen}"
     if name == "auto":
         name = _best_device()
+    import torch
+
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -88,9 +98,12 @@ def pick_device(name: str = "auto") -> torch.device:
 def visible_gpus() -> list[str]:
     """Return the GPUs that this process may use, by the names that `CUDA_VISIBLE_DEVICES` takes.
 
-    >>> all(isinstance(name, str) for name in visible_gpus())
-    True
+    Example:
+        >>> all(isinstance(name, str) for name in visible_gpus())
+        True
     """
+    import torch
+
     if not torch.cuda.is_available():
         return []
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -99,15 +112,18 @@ def visible_gpus() -> list[str]:
     return [name.strip() for name in names if name.strip()][:count]
 
 
-def pick_precision(device: torch.device) -> str:
+def pick_precision(device: "torch.device") -> str:
     """Return the fastest safe Fabric precision of `device`: `"bf16-mixed"` or `"32-true"`.
 
     bf16 keeps float32's range, so losses need no scaling. On CPUs without bf16 instructions it
     is emulated and slower than float32, hence the look at the processor.
 
-    >>> pick_precision(torch.device("cpu")) in ("bf16-mixed", "32-true")
-    True
+    Example:
+        >>> pick_precision(pick_device("cpu")) in ("bf16-mixed", "32-true")
+        True
     """
+    import torch
+
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -115,21 +131,41 @@ def pick_precision(device: torch.device) -> str:
     return "bf16-mixed" if fast else "32-true"
 
 
-def seed_everything(seed: int) -> np.random.Generator:
+def check_seed(seed: Any) -> int:
+    """Return `seed` as an int.
+
+    Raises:
+        ValueError: unless it is a whole number in 0 .. 2**32 - 1.
+
+    Example:
+        >>> check_seed(-1)
+        Traceback (most recent call last):
+            ...
+        ValueError: seed must be a whole number in 0..4294967295, got -1
+    """
+    try:
+        number = -1 if isinstance(seed, bool) else operator.index(seed)
+    except TypeError:
+        number = -1
+    if not 0 <= number <= MAX_SEED:
+        raise ValueError(f"seed must be a whole number in 0..{MAX_SEED}, got {seed!r}")
+    return number
+
+
+def seed_everything(seed: int) -> "np.random.Generator":
     """Seed Python, NumPy and torch, and return a NumPy generator of the same seed.
 
-    Raises `ValueError` unless `seed` is a whole number in 0 .. 2**32 - 1.
+    Raises:
+        ValueError: unless `seed` is a whole number in 0 .. 2**32 - 1.
 
-    >>> int(seed_everything(7).integers(100)) == int(seed_everything(7).integers(100))
-    True
+    Example:
+        >>> int(seed_everything(7).integers(100)) == int(seed_everything(7).integers(100))
+        True
     """
-    if (
-        isinstance(seed, bool)
-        or not isinstance(seed, int | np.integer)
-        or not 0 <= seed <= MAX_SEED
-    ):
-        raise ValueError(f"seed must be a whole number in 0..{MAX_SEED}, got {seed!r}")
-    seed = int(seed)
+    import numpy as np
+    import torch
+
+    seed = check_seed(seed)
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  imgaug and torchvision still ask it
     torch.manual_seed(seed)
@@ -137,11 +173,15 @@ def seed_everything(seed: int) -> np.random.Generator:
 
 
 def _best_device() -> str:
+    import torch
+
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _cpu_has_bf16() -> bool:
+    import torch
+
     supports = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(supports and supports())

@@ -56,8 +56,9 @@ def doctor(*, data_root: str | Path | None = None, kernel: bool = True) -> list[
     `kernel=False` leaves out the one check that takes seconds (a kernel is started).
     A check that itself breaks is a problem, with the error as what was found.
 
-    >>> doctor(kernel=False)[0].name
-    'Python'
+    Example:
+        >>> doctor(kernel=False)[0].name
+        'Python'
     """
     checks: list[Callable[[], Iterator[Check]]] = [
         _python,
@@ -89,7 +90,7 @@ class Checklist:
         self._show = (lambda text: text) if show_paths else _for_a_notebook
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        colours = {Status.OK: "green", Status.NOTE: "cyan", Status.PROBLEM: "bold red"}
+        colors = {Status.OK: "green", Status.NOTE: "cyan", Status.PROBLEM: "bold red"}
         table = Table(box=None, pad_edge=False, show_header=False)
         table.add_column()
         table.add_column(style="bold", no_wrap=True)
@@ -97,8 +98,8 @@ class Checklist:
         for check in self.checks:
             text = Text(self._show(check.found))
             if check.remedy:
-                text.append(f"\n→ {self._show(check.remedy)}", style=colours[check.status])
-            table.add_row(Text(check.status, style=colours[check.status]), check.name, text)
+                text.append(f"\n→ {self._show(check.remedy)}", style=colors[check.status])
+            table.add_row(Text(check.status, style=colors[check.status]), check.name, text)
         yield table
         yield Text(self.verdict, style="bold")
 
@@ -122,14 +123,14 @@ class Checklist:
         signs = {Status.OK: ("✔", "#1a7f4b"), Status.NOTE: ("•", "#0b6e8a")}
         rows = []
         for check in self.checks:
-            sign, colour = signs.get(check.status, ("✘", "#b3261e"))
+            sign, color = signs.get(check.status, ("✘", "#b3261e"))
             mend = ""
             if check.remedy:
                 tag = "code" if check.status is Status.PROBLEM else "span"
                 text = escape(self._show(check.remedy))
-                mend = f'<br><{tag} style="color:{colour}">→ {text}</{tag}>'
+                mend = f'<br><{tag} style="color:{color}">→ {text}</{tag}>'
             rows.append(
-                f'<tr><td style="color:{colour};text-align:left">{sign} {check.status}</td>'
+                f'<tr><td style="color:{color};text-align:left">{sign} {check.status}</td>'
                 f'<td style="text-align:left"><b>{escape(check.name)}</b></td>'
                 f'<td style="text-align:left">{escape(self._show(check.found))}{mend}</td></tr>'
             )
@@ -139,8 +140,9 @@ class Checklist:
 def without_paths(text: str) -> str:
     """Replace absolute paths by their last part, so that a notebook names no person's folders.
 
-    >>> without_paths("3 sets in /home/ada/data")
-    '3 sets in …/data'
+    Example:
+        >>> without_paths("3 sets in /home/ada/data")
+        '3 sets in …/data'
     """
     return re.sub(r"(?<![\w.])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\:]+[/\\])+([^\s/\\:]+)", r"…/\1", text)
 

@@ -44,7 +44,8 @@ VAL_BATCH = 256
 class Recipe:
     """All that decides a training besides the images, on one CPU with one number of threads.
 
-    Raises `ValueError` for settings that cannot work.
+    Raises:
+        ValueError: for settings that cannot work.
     """
 
     epochs: int = 12
@@ -183,10 +184,10 @@ FIT_COMPARES = ("learning_rate", "weight_decay", "workers")
 """What `fit` compares by itself when a training goes on."""
 RECIPE_IN_WORDS = {
     "network": "ResNet-18, from random weights",
-    "optimiser": "AdamW, one-cycle learning rate (20 % rise, then cosine to 0)",
+    "optimizer": "AdamW, one-cycle learning rate (20 % rise, then cosine to 0)",
     "augmentation": "random resized crop (area .35 to 1, aspect e^-.29 to e^.29), flip, gray with "
     "probability .2, brightness and contrast .7 to 1.3",
-    "normalisation": "mean and standard deviation of ImageNet",
+    "normalization": "mean and standard deviation of ImageNet",
 }
 
 
@@ -205,7 +206,7 @@ def augmentation(size: int) -> v2.Compose:
 
 
 def plain_view(size: int) -> v2.Compose:
-    """Return what turns a PIL image into a validation image: its centre, (3, size, size)."""
+    """Return what turns a PIL image into a validation image: its center, (3, size, size)."""
     return v2.Compose([v2.Resize(size), v2.CenterCrop(size), *_TO_TENSOR])
 
 
@@ -233,7 +234,7 @@ def accuracy(model: nn.Module, batches: DataLoader[LabelledImage]) -> dict[str, 
 def half_precision(encoder: ResNetEncoder) -> dict[str, Tensor]:
     """Return the encoder's weights, convolutions in float16.
 
-    Batch normalisation stays as it is: its running variances may leave float16's range.
+    Batch normalization stays as it is: its running variances may leave float16's range.
     """
     state = {name: t.detach().cpu().contiguous() for name, t in encoder.state_dict().items()}
     return {name: t.half() if t.ndim == 4 else t for name, t in state.items()}

@@ -42,8 +42,9 @@ PACKAGES = ("course-utils", "torch", "torchvision", "numpy", "opencv-python", "s
 def band(values: Sequence[float]) -> dict[str, Any]:
     """Return the band of one metric, with the numbers it comes from.
 
-    >>> band([1.0] * 9 + [1.5])["low"], band([1.0] * 9 + [1.5])["high"]
-    (0.99, 1.51)
+    Example:
+        >>> band([1.0] * 9 + [1.5])["low"], band([1.0] * 9 + [1.5])["high"]
+        (0.99, 1.51)
     """
     median = statistics.median(values)
     spread = 1.4826 * statistics.median(abs(value - median) for value in values)

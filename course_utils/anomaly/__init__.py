@@ -11,7 +11,7 @@ from course_utils.anomaly.procedural_texture import (
 )
 from course_utils.anomaly.structure_source import (
     change_appearance,
-    published_structure_source,
+    pitfall_structure_source,
     shuffle_tiles,
     structure_source,
 )
@@ -46,9 +46,9 @@ __all__ = [
     "gradient_noise",
     "perlin_mask",
     "perlin_noise",
+    "pitfall_structure_source",
     "procedural_source",
     "procedural_texture",
-    "published_structure_source",
     "shuffle_tiles",
     "simulate_anomaly",
     "structure_source",

@@ -42,16 +42,18 @@ def augment_at_random(
     The defaults are the published pipeline, three of ten. `image` is as for `augment`, and so is
     the result. Everything is drawn from `rng`: equal generators give equal images.
 
-    Raises `ValueError` as `augment` does, for names given twice, and for a `count` that is not
-    in 0 .. `len(names)`.
-
     Source: DRAEM (Zavrtanik et al., ICCV 2021), public code, `randAugmenter`; MemSeg's public
     re-implementations took it over. It is wider than MemSeg's text, which names mirroring,
     rotation, brightness, saturation and hue only.
 
-    >>> gray = np.full((8, 8), 100, np.uint8)
-    >>> augment_at_random(gray, np.random.default_rng(0), count=1, names=["Invert"])[0, 0]
-    np.uint8(155)
+    Raises:
+        ValueError: as `augment` does, for names given twice, and for a `count` that is not in 0 ..
+            `len(names)`.
+
+    Example:
+        >>> gray = np.full((8, 8), 100, np.uint8)
+        >>> augment_at_random(gray, np.random.default_rng(0), count=1, names=["Invert"])[0, 0]
+        np.uint8(155)
     """
     check_image(image)
     check_rng(rng)
@@ -70,7 +72,7 @@ def augment(image: Image, name: str, rng: np.random.Generator) -> Image:
     """Apply the augmenter called `name`, one of `AUGMENTERS`, with strengths drawn from `rng`.
 
     `image` is uint8 in 0..255, (H, W, 3) in RGB order or (H, W) gray, and stays as it is; the
-    result is a new image of the same shape. A gray image is treated as a colour image of three
+    result is a new image of the same shape. A gray image is treated as a color image of three
     equal channels, and its result is turned to gray by luma (ITU-R BT.601).
 
     | name                         | effect                                                     |
@@ -88,19 +90,21 @@ def augment(image: Image, name: str, rng: np.random.Generator) -> Image:
 
     Neither NumPy's global generator nor imgaug's is read or changed.
 
-    Raises `ValueError` for an unknown name, an image of another type or shape, or an `rng` that
-    is not a NumPy generator.
+    Raises:
+        ValueError: for an unknown name, an image of another type or shape, or an `rng` that is not
+            a NumPy generator.
 
-    >>> ramp = np.arange(0, 256, 51, dtype=np.uint8)[None]
-    >>> augment(ramp, "Invert", np.random.default_rng(0))
-    array([[255, 204, 153, 102,  51,   0]], dtype=uint8)
+    Example:
+        >>> ramp = np.arange(0, 256, 51, dtype=np.uint8)[None]
+        >>> augment(ramp, "Invert", np.random.default_rng(0))
+        array([[255, 204, 153, 102,  51,   0]], dtype=uint8)
     """
     check_image(image)
     check_rng(rng)
     _check_name(name)
-    colour = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image.copy()
+    color = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image.copy()
     with _private_random_state(rng):
-        result = _BUILDERS[name](_imgaug().augmenters)(image=colour)
+        result = _BUILDERS[name](_imgaug().augmenters)(image=color)
     return cv2.cvtColor(result, cv2.COLOR_RGB2GRAY) if image.ndim == 2 else result
 
 

@@ -23,7 +23,7 @@ def foreground_mask(
     """Return where the object is: 1 on it, 0 on the ground behind it; uint8, (H, W).
 
     Args:
-        image: uint8, (H, W, 3) in RGB order or (H, W) gray. Colours are turned to gray by luma.
+        image: uint8, (H, W, 3) in RGB order or (H, W) gray. Colors are turned to gray by luma.
         threshold: grays above it are bright, the others dark; None: Otsu's, found anew for each
             image.
         bright: whether the object is the bright or the dark part; None: the part that has fewer
@@ -36,15 +36,17 @@ def foreground_mask(
 
     Textures have no foreground: an anomaly may lie anywhere. Leave it out, for them.
 
-    Raises `ValueError` for an unusable image or argument, and when no pixel is left.
+    Raises:
+        ValueError: for an unusable image or argument, and when no pixel is left.
 
-    >>> image = np.full((32, 32), 250, np.uint8)
-    >>> image[8:24, 8:24] = 40  # the object
-    >>> image[2, 2] = 40  # dust
-    >>> image[15, 15] = 255  # a reflex
-    >>> mask = foreground_mask(image)
-    >>> int(mask.sum()), int(mask[8:24, 8:24].sum())
-    (256, 256)
+    Example:
+        >>> image = np.full((32, 32), 250, np.uint8)
+        >>> image[8:24, 8:24] = 40  # the object
+        >>> image[2, 2] = 40  # dust
+        >>> image[15, 15] = 255  # a reflex
+        >>> mask = foreground_mask(image)
+        >>> int(mask.sum()), int(mask[8:24, 8:24].sum())
+        (256, 256)
     """
     check_image(image)
     _check(threshold, opening, closing)
@@ -75,10 +77,11 @@ class ForegroundRule(NamedTuple):
     closing, and raises the same errors. As a plain object of this module, a rule can be sent to
     the workers of a loader.
 
-    >>> image = np.full((32, 32), 255, np.uint8)
-    >>> image[8:24, 8:24] = 40
-    >>> int(ForegroundRule(250, bright=False)(image).sum())
-    256
+    Example:
+        >>> image = np.full((32, 32), 255, np.uint8)
+        >>> image[8:24, 8:24] = 40
+        >>> int(ForegroundRule(250, bright=False)(image).sum())
+        256
     """
 
     threshold: int

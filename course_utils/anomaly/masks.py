@@ -45,12 +45,14 @@ def perlin_mask(
         area: lowest and highest share of the pixels of the *image*. The default leaves out what
             is smaller than 1 pixel in 1000, a square of 8 x 8 pixels in 256 x 256.
 
-    Raises `ValueError` for unusable arguments, for a foreground smaller than the lowest area, and
-    when 1000 draws had no mask of the wanted area.
+    Raises:
+        ValueError: for unusable arguments, for a foreground smaller than the lowest area, and when
+            1000 draws had no mask of the wanted area.
 
-    >>> mask = perlin_mask((64, 96), np.random.default_rng(0), area=(0.02, 0.1))
-    >>> mask.shape, mask.dtype, bool(0.02 <= mask.mean() <= 0.1)
-    ((64, 96), dtype('uint8'), True)
+    Example:
+        >>> mask = perlin_mask((64, 96), np.random.default_rng(0), area=(0.02, 0.1))
+        >>> mask.shape, mask.dtype, bool(0.02 <= mask.mean() <= 0.1)
+        ((64, 96), dtype('uint8'), True)
     """
     check_range(area, "area")
     shape = check_shape(shape)
@@ -79,13 +81,15 @@ def draw_mask(
     """Return one mask as the published codes draw it: it may be empty.
 
     The noise has 2^k cells along each axis, k drawn from 0..5 for each (less where cells would
-    have a single pixel). It is turned about its centre by -90..90 degrees, with 0 for what comes
+    have a single pixel). It is turned about its center by -90..90 degrees, with 0 for what comes
     from outside, and the mask is where it exceeds 1/2, within `foreground`.
 
-    Raises `ValueError` for unusable arguments.
+    Raises:
+        ValueError: for unusable arguments.
 
-    >>> draw_mask((32, 32), np.random.default_rng(1)).max()
-    np.uint8(1)
+    Example:
+        >>> draw_mask((32, 32), np.random.default_rng(1)).max()
+        np.uint8(1)
     """
     check_rng(rng)
     height, width = shape = check_shape(shape)
@@ -115,8 +119,9 @@ def empty_mask_chance(
     Arguments and errors as for `draw_mask`. In 256 x 256 it is 5 %, and nearly all of it comes
     from grids of one or two cells: a single cell stays below the threshold in 58 % of the draws.
 
-    >>> empty_mask_chance((64, 64), np.random.default_rng(0), foreground=np.eye(64) > 1, draws=9)
-    1.0
+    Example:
+        >>> empty_mask_chance((64, 64), np.random.default_rng(0), foreground=np.eye(64) > 1, draws=9)
+        1.0
     """
     draws = check_whole(draws, "draws", lowest=1)
     empty = 0

@@ -48,14 +48,16 @@ def perlin_noise(
             host.
         count: N gives N different fields at once, (N, H, W); None gives a single one, (H, W).
 
-    Raises `ValueError` for sides, resolutions and counts that are no such numbers, and for an
-    `rng` that is no generator.
+    Raises:
+        ValueError: for sides, resolutions and counts that are no such numbers, and for an `rng`
+            that is no generator.
 
-    >>> noise = perlin_noise((250, 200), (8, 4), np.random.default_rng(0))
-    >>> noise.shape, noise.dtype, bool(abs(noise).max() < 1)
-    ((250, 200), dtype('float32'), True)
-    >>> perlin_noise((64, 64), (2, 2), torch.Generator().manual_seed(0), count=3).shape
-    torch.Size([3, 64, 64])
+    Example:
+        >>> noise = perlin_noise((250, 200), (8, 4), np.random.default_rng(0))
+        >>> noise.shape, noise.dtype, bool(abs(noise).max() < 1)
+        ((250, 200), dtype('float32'), True)
+        >>> perlin_noise((64, 64), (2, 2), torch.Generator().manual_seed(0), count=3).shape
+        torch.Size([3, 64, 64])
     """
     shape, (rows, columns) = check_shape(shape), check_shape(resolution, "resolution")
     if rows > shape[0] or columns > shape[1]:
@@ -90,12 +92,14 @@ def gradient_noise(gradients: Gradients, shape: Shape) -> Gradients:
     its last axis holds the parts along the rows' and the columns' axis. With unit gradients the
     result lies within -1 .. 1. Array in, array out; tensor in, tensor out.
 
-    Raises `ValueError` for gradients and shapes of another form.
+    Raises:
+        ValueError: for gradients and shapes of another form.
 
-    >>> downward = np.broadcast_to(np.float32([1, 0]), (2, 2, 2))
-    >>> gradient_noise(downward, (2, 1)) / np.sqrt(2, dtype=np.float32)  # y - fade(y)
-    array([[0.],
-           [0.]], dtype=float32)
+    Example:
+        >>> downward = np.broadcast_to(np.float32([1, 0]), (2, 2, 2))
+        >>> gradient_noise(downward, (2, 1)) / np.sqrt(2, dtype=np.float32)  # y - fade(y)
+        array([[0.],
+               [0.]], dtype=float32)
     """
     height, width = check_shape(shape)
     if gradients.ndim not in (3, 4) or gradients.shape[-1] != 2 or min(gradients.shape[-3:-1]) < 2:

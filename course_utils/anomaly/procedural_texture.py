@@ -16,11 +16,13 @@ Field = NDArray[Any]
 def procedural_source(image: Image, rng: np.random.Generator) -> Image:
     """Return a random texture of the size and the channels of `image`: one of the sources.
 
-    Raises `ValueError` for an unusable image or generator.
+    Raises:
+        ValueError: for an unusable image or generator.
 
-    >>> image = np.zeros((48, 64, 3), np.uint8)
-    >>> procedural_source(image, np.random.default_rng(0)).shape
-    (48, 64, 3)
+    Example:
+        >>> image = np.zeros((48, 64, 3), np.uint8)
+        >>> procedural_source(image, np.random.default_rng(0)).shape
+        (48, 64, 3)
     """
     check_image(image)
     texture = procedural_texture(image.shape[:2], rng)
@@ -30,18 +32,20 @@ def procedural_source(image: Image, rng: np.random.Generator) -> Image:
 def procedural_texture(
     shape: Shape, rng: np.random.Generator, *, pattern: str | None = None
 ) -> Image:
-    """Return a texture of `shape` (H, W) in random colours: uint8, (H, W, 3).
+    """Return a texture of `shape` (H, W) in random colors: uint8, (H, W, 3).
 
     Args:
         shape: rows and columns.
         rng: where all random numbers come from.
         pattern: one of `PATTERNS`; None draws one.
 
-    Raises `ValueError` for an unknown pattern, shape or generator that cannot be used.
+    Raises:
+        ValueError: for an unknown pattern, shape or generator that cannot be used.
 
-    >>> texture = procedural_texture((32, 40), np.random.default_rng(0), pattern="veins")
-    >>> texture.shape, texture.dtype
-    ((32, 40, 3), dtype('uint8'))
+    Example:
+        >>> texture = procedural_texture((32, 40), np.random.default_rng(0), pattern="veins")
+        >>> texture.shape, texture.dtype
+        ((32, 40, 3), dtype('uint8'))
     """
     check_rng(rng)
     shape = check_shape(shape)
@@ -55,10 +59,10 @@ def procedural_texture(
 
 
 def _palette(rng: np.random.Generator) -> Image:
-    """256 colours, (256, 1, 3), from one colour by way of another to a third.
+    """256 colors, (256, 1, 3), from one color by way of another to a third.
 
     The three are of about one hue and mostly pale, as in photographs of materials; full random
-    colours would make anomalies that are found by their colour alone.
+    colors would make anomalies that are found by their color alone.
     """
     hue = rng.uniform(0, 180) + rng.normal(0, 12, 3)
     saturation = 255 * rng.uniform(0, 0.8) * rng.uniform(0.4, 1, 3)

@@ -27,13 +27,15 @@ def structure_source(
         rows, columns: of the grid, the paper's by default.
         change: takes the image and the generator; None: `change_appearance`.
 
-    Raises `ValueError` for an unusable image, generator or grid.
-
     Source: MemSeg (arXiv 2205.00908), anomaly simulation, step 2.
 
-    >>> image = np.arange(64, dtype=np.uint8).reshape(8, 8)
-    >>> structure_source(image, np.random.default_rng(0)).shape
-    (8, 8)
+    Raises:
+        ValueError: for an unusable image, generator or grid.
+
+    Example:
+        >>> image = np.arange(64, dtype=np.uint8).reshape(8, 8)
+        >>> structure_source(image, np.random.default_rng(0)).shape
+        (8, 8)
     """
     check_image(image)
     check_rng(rng)
@@ -42,30 +44,33 @@ def structure_source(
     return shuffle_tiles(changed, rng.permutation(rows * columns), rows=rows, columns=columns)
 
 
-def published_structure_source(image: Image, rng: np.random.Generator) -> Image:
+def pitfall_structure_source(image: Image, rng: np.random.Generator) -> Image:
     """Return what MemSeg's best known re-implementation takes in place of `structure_source`.
 
     Three of ten augmenters (`augment_at_random`), which are DRAEM's, and a grid of 8 x 8. They go
     far beyond the paper's list: one of them always inverts, and rotation fills with black.
 
-    >>> published_structure_source(np.zeros((16, 16, 3), np.uint8), np.random.default_rng(0)).shape
-    (16, 16, 3)
+    Example:
+        >>> pitfall_structure_source(np.zeros((16, 16, 3), np.uint8), np.random.default_rng(0)).shape
+        (16, 16, 3)
     """
     return structure_source(image, rng, rows=8, columns=8, change=augment_at_random)
 
 
 def change_appearance(image: Image, rng: np.random.Generator) -> Image:
-    """Return `image` mirrored, rotated, and in other colours, all at random.
+    """Return `image` mirrored, rotated, and in other colors, all at random.
 
     The paper names the five changes and not their strengths; these are ours: mirrored along each
-    axis in half of the calls; turned about its centre by -45..45 degrees, where what comes from
+    axis in half of the calls; turned about its center by -45..45 degrees, where what comes from
     outside is the image's mirror image; brightness and saturation x .5..1.5; hue turned by
     -36..36 degrees. The last two do nothing to a gray image.
 
-    Raises `ValueError` for an unusable image or generator.
+    Raises:
+        ValueError: for an unusable image or generator.
 
-    >>> change_appearance(np.full((4, 4), 100, np.uint8), np.random.default_rng(0)).shape
-    (4, 4)
+    Example:
+        >>> change_appearance(np.full((4, 4), 100, np.uint8), np.random.default_rng(0)).shape
+        (4, 4)
     """
     check_image(image)
     check_rng(rng)
@@ -85,18 +90,19 @@ def change_appearance(image: Image, rng: np.random.Generator) -> Image:
     )
     if image.ndim == 2:
         return cv2.convertScaleAbs(turned, alpha=brightness)
-    return cv2.transform(turned, brightness * colour_matrix(saturation, hue))
+    return cv2.transform(turned, brightness * color_matrix(saturation, hue))
 
 
-def colour_matrix(saturation: float, hue: float) -> NDArray[np.float64]:
-    """Return the (3, 3) matrix that changes the saturation and the hue of RGB colours.
+def color_matrix(saturation: float, hue: float) -> NDArray[np.float64]:
+    """Return the (3, 3) matrix that changes the saturation and the hue of RGB colors.
 
-    Grays lie on the axis (1, 1, 1), and stay. Colours turn about it by `hue` degrees, from red
+    Grays lie on the axis (1, 1, 1), and stay. Colors turn about it by `hue` degrees, from red
     towards green, and their distance from it is multiplied by `saturation`; the mean of the three
     channels stays, too. This is linear, so it costs a tenth of the way through HSV and back.
 
-    >>> (colour_matrix(1.0, 120.0) @ [200, 10, 30]).round()
-    array([ 30., 200.,  10.])
+    Example:
+        >>> (color_matrix(1.0, 120.0) @ [200, 10, 30]).round()
+        array([ 30., 200.,  10.])
     """
     cosine, sine = np.cos(np.deg2rad(hue)), np.sin(np.deg2rad(hue))
     to_gray = np.full((3, 3), 1 / 3)
@@ -113,12 +119,14 @@ def shuffle_tiles(
     up to `rows` - 1 lines at the lower border, or `columns` - 1 at the right, are too few for
     a tile more and stay where they are: every pixel of the image is in the result once.
 
-    Raises `ValueError` for an unusable image, a grid finer than the pixels, and for an `order`
-    that does not hold each tile once.
+    Raises:
+        ValueError: for an unusable image, a grid finer than the pixels, and for an `order` that
+            does not hold each tile once.
 
-    >>> image = np.array([[1, 2, 3, 9]], np.uint8)
-    >>> shuffle_tiles(image, np.array([2, 0, 1]), rows=1, columns=3)
-    array([[3, 1, 2, 9]], dtype=uint8)
+    Example:
+        >>> image = np.array([[1, 2, 3, 9]], np.uint8)
+        >>> shuffle_tiles(image, np.array([2, 0, 1]), rows=1, columns=3)
+        array([[3, 1, 2, 9]], dtype=uint8)
     """
     check_image(image)
     rows, columns = _checked_grid(rows, columns)

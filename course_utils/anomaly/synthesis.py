@@ -69,13 +69,15 @@ def simulate_anomaly(
         opacity: range of the share of the source, drawn evenly.
         area: range of the mask's share of the image; masks outside of it are drawn again.
 
-    Raises `ValueError` for unusable arguments, for a source that returns another shape, and when
-    no mask has the wanted area.
+    Raises:
+        ValueError: for unusable arguments, for a source that returns another shape, and when no
+            mask has the wanted area.
 
-    >>> image = np.full((64, 64), 128, np.uint8)
-    >>> anomaly = simulate_anomaly(image, np.random.default_rng(0))
-    >>> bool((anomaly.image == image)[anomaly.mask == 0].all())
-    True
+    Example:
+        >>> image = np.full((64, 64), 128, np.uint8)
+        >>> anomaly = simulate_anomaly(image, np.random.default_rng(0))
+        >>> bool((anomaly.image == image)[anomaly.mask == 0].all())
+        True
     """
     check_image(image)
     check_rng(rng)
@@ -100,11 +102,13 @@ def blend(image: Image, source_image: Image, mask: Mask, opacity: float) -> Imag
         mask: M, 0 and 1, (H, W).
         opacity: d, the share of the source under the mask, in 0..1.
 
-    Raises `ValueError` for other shapes, values and opacities.
+    Raises:
+        ValueError: for other shapes, values and opacities.
 
-    >>> image, source = np.array([[100, 100]], np.uint8), np.array([[200, 200]], np.uint8)
-    >>> blend(image, source, np.array([[0, 1]], np.uint8), 0.3)
-    array([[100, 130]], dtype=uint8)
+    Example:
+        >>> image, source = np.array([[100, 100]], np.uint8), np.array([[200, 200]], np.uint8)
+        >>> blend(image, source, np.array([[0, 1]], np.uint8), 0.3)
+        array([[100, 130]], dtype=uint8)
     """
     check_image(image)
     check_image(source_image, "source_image")
@@ -132,13 +136,14 @@ class AnomalySynthesizer:
 
     A call returns a `SimulatedAnomaly`, with the errors of `simulate_anomaly` and `foreground`.
 
-    >>> from course_utils.anomaly import foreground_mask
-    >>> synthesizer = AnomalySynthesizer(foreground=foreground_mask)
-    >>> image = np.full((64, 64), 250, np.uint8)
-    >>> image[8:56, 8:56] = 40
-    >>> anomaly = synthesizer(image, np.random.default_rng(0))
-    >>> bool((anomaly.image == image)[:8].all())
-    True
+    Example:
+        >>> from course_utils.anomaly import foreground_mask
+        >>> synthesizer = AnomalySynthesizer(foreground=foreground_mask)
+        >>> image = np.full((64, 64), 250, np.uint8)
+        >>> image[8:56, 8:56] = 40
+        >>> anomaly = synthesizer(image, np.random.default_rng(0))
+        >>> bool((anomaly.image == image)[:8].all())
+        True
     """
 
     sources: Sequence[Source] = SOURCES

@@ -22,13 +22,15 @@ class TextureSource:
     A call takes the image and a generator, and returns a picture of the image's size and
     channels. It raises `ValueError` for an unusable image, texture or generator.
 
-    Raises `ValueError` if there are no textures.
-
     Source: MemSeg (arXiv 2205.00908), anomaly simulation, step 2, with DTD as textures.
 
-    >>> source = TextureSource([np.full((20, 30, 3), 7, np.uint8)])
-    >>> source(np.zeros((4, 5), np.uint8), np.random.default_rng(0))[0]
-    array([7, 7, 7, 7, 7], dtype=uint8)
+    Raises:
+        ValueError: if there are no textures.
+
+    Example:
+        >>> source = TextureSource([np.full((20, 30, 3), 7, np.uint8)])
+        >>> source(np.zeros((4, 5), np.uint8), np.random.default_rng(0))[0]
+        array([7, 7, 7, 7, 7], dtype=uint8)
     """
 
     def __init__(self, textures: Sequence[Image]) -> None:
@@ -55,7 +57,8 @@ class TextureFolder(Sequence[Image]):
     one in it. Pictures are sorted by their path in the folder, so that equal folders give equal
     pictures on every system. Each one is uint8, (H, W, 3), RGB.
 
-    Raises `ValueError` if there is no picture, and, when it is read, for a damaged one.
+    Raises:
+        ValueError: if there is no picture, and, when it is read, for a damaged one.
     """
 
     def __init__(self, folder: str | Path) -> None:

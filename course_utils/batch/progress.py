@@ -140,8 +140,9 @@ class BatchProgress:
 def name_of(task: Task | Row) -> str:
     """Return what people call a run: its lesson and what it was told.
 
-    >>> name_of(Task("id", "03_unet", "", {"profile": "smoke", "dataset": "synthetic", "seed": 1}))
-    '03_unet · dataset synthetic · seed 1'
+    Example:
+        >>> name_of(Task("id", "03_unet", "", {"profile": "smoke", "dataset": "synthetic", "seed": 1}))
+        '03_unet · dataset synthetic · seed 1'
     """
     values = [f"{key} {value}" for key, value in task.parameters.items() if key != "profile"]
     return " · ".join([task.student or task.lesson, *values])

@@ -1,5 +1,6 @@
 """What the parts of a batch pass to each other: a task to be run, and the record of what became
-of it. Both are plain data, so that they go to other processes and machines and back."""
+of it. Both are plain data, so that they go to other processes and machines and back.
+"""
 
 import hashlib
 import json
@@ -98,8 +99,9 @@ def task_id(
 ) -> str:
     """Return what names a task: equal for equal code, parameters, package and data.
 
-    >>> task_id("a = 1", {"seed": 0}, "p", "d") == task_id("a = 1", {"seed": 1}, "p", "d")
-    False
+    Example:
+        >>> task_id("a = 1", {"seed": 0}, "p", "d") == task_id("a = 1", {"seed": 1}, "p", "d")
+        False
     """
     parts = [notebook_code, dict(sorted(parameters.items())), package, data, student]
     text = json.dumps(parts, ensure_ascii=False, allow_nan=False)

@@ -103,8 +103,9 @@ def size_told(published: PublishedSet) -> str:
 def _size(size: int) -> str:
     """Return bytes for people; the sizes of some archives are published nowhere.
 
-    >>> _size(5_300_000_000), _size(0)
-    ('about 5.3 GB', 'size not published')
+    Example:
+        >>> _size(5_300_000_000), _size(0)
+        ('about 5.3 GB', 'size not published')
     """
     if not size:
         return "size not published"

@@ -8,7 +8,7 @@ import typer
 
 from course_utils.cli.trainings import errors_told, print_table, train_all
 from course_utils.config import pick_device
-from course_utils.recipes import (
+from course_utils.trainers import (
     CHANNELS,
     LOSS_NAMES,
     TWO_STAGE_VARIANTS,
@@ -232,11 +232,11 @@ def two_stage(
         int, typer.Option(help="Passes: all defective images and as many good ones.")
     ] = TWO_STAGE.epochs,
     batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = TWO_STAGE.batch_size,
-    optimiser: Annotated[
+    optimizer: Annotated[
         str, typer.Option(help="sgd, at one rate, or adamw, with a rise and fall.")
-    ] = TWO_STAGE.optimiser,
+    ] = TWO_STAGE.optimizer,
     learning_rate: LearningRate = TWO_STAGE.learning_rate,
-    weight_decay: Annotated[float, typer.Option(help="Of the optimiser.")] = TWO_STAGE.weight_decay,
+    weight_decay: Annotated[float, typer.Option(help="Of the optimizer.")] = TWO_STAGE.weight_decay,
     delta: Annotated[float, typer.Option(help="Weight of the decision's loss.")] = TWO_STAGE.delta,
     power: Annotated[float, typer.Option(help="Of the distance weights.")] = TWO_STAGE.power,
     positive_weight: Annotated[
@@ -274,7 +274,7 @@ def two_stage(
         "channels": channels,
         "epochs": epochs,
         "batch_size": batch_size,
-        "optimiser": optimiser,
+        "optimizer": optimizer,
         "learning_rate": learning_rate,
         "weight_decay": weight_decay,
         "delta": delta,

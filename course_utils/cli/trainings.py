@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from course_utils.config import pick_device
-from course_utils.recipes import Recipe, collect_scores, require_place, run_in_folder
+from course_utils.trainers import Recipe, collect_scores, require_place, run_in_folder
 from course_utils.training import launch
 
 COUNTS = ("fp", "fn")

@@ -52,8 +52,10 @@ class Entry:
 def opened(folder: Path) -> Iterator[dict[str, Entry]]:
     """Hold `folder` for one run; yields the entries that are already there, by lesson.
 
-    Raises `FileExistsError` when the folder is a file, holds files that no run of ours has
-    written, or is held by another run; `ValueError` when its record cannot be read.
+    Raises:
+        FileExistsError: when the folder is a file, holds files that no run of ours has written, or
+            is held by another run.
+        ValueError: when its record cannot be read.
     """
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file: name a folder with --out")

@@ -17,10 +17,12 @@ def formula_html(latex: str, *, display: bool) -> str:
 
     `display` sets it on a line of its own. The LaTeX stays readable in the element's `alttext`.
 
-    Raises `ValueError` for what cannot be translated.
+    Raises:
+        ValueError: for what cannot be translated.
 
-    >>> formula_html("x^2", display=False)[:5]
-    '<math'
+    Example:
+        >>> formula_html("x^2", display=False)[:5]
+        '<math'
     """
     source = latex.strip()
     for name, same in _SAME_AS.items():
@@ -43,10 +45,11 @@ def formula_html(latex: str, *, display: bool) -> str:
 def strip_delimiters(latex: str) -> tuple[str, bool]:
     r"""Split `$$x$$` into `x` and whether it asks for a line of its own.
 
-    >>> strip_delimiters("$x$")
-    ('x', False)
-    >>> strip_delimiters(r"\\begin{align} x &= 1 \\end{align}")[1]
-    True
+    Example:
+        >>> strip_delimiters("$x$")
+        ('x', False)
+        >>> strip_delimiters(r"\\begin{align} x &= 1 \\end{align}")[1]
+        True
     """
     found = _DOLLARS.match(latex)
     if not found:

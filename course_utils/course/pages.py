@@ -27,7 +27,7 @@ _FORMULA = re.compile(r"(\$\$.+?\$\$|\$[^$\n]+?\$)", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class Neighbor:
     """A page that another page links to."""
 
     href: str
@@ -38,8 +38,8 @@ def write_lesson_page(
     entry: Entry,
     folder: Path,
     *,
-    previous: Neighbour | None = None,
-    following: Neighbour | None = None,
+    previous: Neighbor | None = None,
+    following: Neighbor | None = None,
 ) -> Path:
     """Write the page of one executed notebook in `folder`, and return its path."""
     notebook = nbformat.read(folder / entry.notebook, as_version=4)
@@ -157,7 +157,8 @@ def _formulas_in_text(text: str) -> str:
 
 def _for_reading(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Turn widgets into a note (a page has no kernel), drop papermill's own error banners, and
-    show what was printed in one go as one text."""
+    show what was printed in one go as one text.
+    """
     notebook.metadata.pop("widgets", None)
     notebook.cells = [
         cell for cell in notebook.cells if ERROR_MARKER_TAG not in cell.metadata.get("tags", [])

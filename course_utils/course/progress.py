@@ -72,9 +72,9 @@ class Report:
     def finished(self, entry: Entry) -> None:
         """Say how one lesson ended; a failure with the cell and the end of its traceback."""
         if not self._quiet or entry.outcome != "ok":
-            colour = STYLE[entry.outcome]
+            color = STYLE[entry.outcome]
             self._console.print(
-                f"[{colour}]{SIGN.get(entry.outcome, '✘')} {entry.outcome}[/{colour}]  "
+                f"[{color}]{SIGN.get(entry.outcome, '✘')} {entry.outcome}[/{color}]  "
                 f"{entry.lesson}  [dim]{duration(entry.seconds)}[/dim]"
             )
         if entry.outcome not in ("ok", "cancelled"):

@@ -9,7 +9,7 @@ import nbformat
 from rich.console import Console
 
 from course_utils.course.ledger import Entry, keep_edited, opened, save_entries
-from course_utils.course.pages import Neighbour, write_index, write_lesson_page
+from course_utils.course.pages import Neighbor, write_index, write_lesson_page
 from course_utils.course.progress import Report
 from course_utils.lessons.metrics import METRIC_MIME, read_metrics
 from course_utils.runs.notebooks import Lesson, check_parameters, digest
@@ -129,7 +129,7 @@ def _metrics(notebook: nbformat.NotebookNode) -> list[dict[str, Any]]:
 
 def _write_pages(entries: Mapping[str, Entry], out: Path) -> None:
     ordered = [entries[name] for name in sorted(entries)]
-    links = [Neighbour(entry.page, entry.title) for entry in ordered]
+    links = [Neighbor(entry.page, entry.title) for entry in ordered]
     for index, entry in enumerate(ordered):
         write_lesson_page(
             entry,

@@ -5,13 +5,14 @@ from torch.utils.data import Dataset
 from course_utils.data.samples import DefectDataset, Sample
 
 
-class AnyDefect(Dataset[Sample]):
+class BinaryMasks(Dataset[Sample]):
     """The samples of `dataset` with masks of 0 (background) and 1 (any defect); labels likewise.
 
-    >>> from course_utils.data import open_dataset
-    >>> merged = AnyDefect(open_dataset("synthetic", size=32, length=8))
-    >>> merged.class_names, max(int(merged[i].mask.max()) for i in range(8))
-    (('background', 'defect'), 1)
+    Example:
+        >>> from course_utils.data import open_dataset
+        >>> merged = BinaryMasks(open_dataset("synthetic", size=32, length=8))
+        >>> merged.class_names, max(int(merged[i].mask.max()) for i in range(8))
+        (('background', 'defect'), 1)
     """
 
     class_names = ("background", "defect")

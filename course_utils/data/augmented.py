@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 from course_utils.data.samples import DefectDataset, Sample
 
 
-class Augmented(Dataset[Sample]):
+class TransformedDataset(Dataset[Sample]):
     """The samples of `dataset`, image and mask changed alike by a random transform.
 
     Args:
@@ -24,11 +24,12 @@ class Augmented(Dataset[Sample]):
     An image that loses all its defect pixels, as by a crop, gets the label 0. An access raises
     `ValueError` if the transform puts a class into the mask that was not there.
 
-    >>> from course_utils.data import open_dataset
-    >>> plain = open_dataset("synthetic", size=32, length=4)
-    >>> turned = Augmented(plain, v2.RandomHorizontalFlip(p=1.0))
-    >>> bool((turned[0].image == plain[0].image.flip(-1)).all())
-    True
+    Example:
+        >>> from course_utils.data import open_dataset
+        >>> plain = open_dataset("synthetic", size=32, length=4)
+        >>> turned = TransformedDataset(plain, v2.RandomHorizontalFlip(p=1.0))
+        >>> bool((turned[0].image == plain[0].image.flip(-1)).all())
+        True
     """
 
     def __init__(self, dataset: DefectDataset, transform: Callable[..., Any] | None = None) -> None:

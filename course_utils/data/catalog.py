@@ -14,7 +14,7 @@ from course_utils.data.image_mask_dataset import ImageMaskDataset, ImageSet
 from course_utils.data.known_datasets import DATASETS, ON_DISK, SYNTHETIC
 from course_utils.data.readers.folder import read_folder
 from course_utils.data.samples import DefectDataset
-from course_utils.data.selection import Selection
+from course_utils.data.selection import Subset
 from course_utils.data.splits import SPLIT_NAMES, group_split
 from course_utils.data.synthetic import SyntheticSurfaces
 
@@ -54,12 +54,15 @@ def open_dataset(
     `kolektor_sdd` too, takes its box masks instead of the fine ones. Those of the synthetic set are
     the arguments of `SyntheticSurfaces`.
 
-    Raises `ValueError` for an unknown name, split or option, a `seed` that is no whole number in
-    0 .. 2**32 - 1, and files that do not fit the layout; `FileNotFoundError` with the way to get it
-    for a set that is not on disk, or the place of what is missing from it.
+    Raises:
+        ValueError: for an unknown name, split or option, a `seed` that is no whole number in 0 ..
+            2**32 - 1, and files that do not fit the layout.
+        FileNotFoundError: with the way to get it for a set that is not on disk, or the place of
+            what is missing from it.
 
-    >>> open_dataset("synthetic", "val", size=64)[3].image.shape
-    torch.Size([3, 64, 64])
+    Example:
+        >>> open_dataset("synthetic", "val", size=64)[3].image.shape
+        torch.Size([3, 64, 64])
     """
     if split not in (*SPLIT_NAMES, "all"):
         raise ValueError(f"split {split!r} is unknown: choose train, val, test or all")
@@ -172,12 +175,12 @@ def _open_synthetic(split: str, split_by: SplitBy, *, seed: int, **options: Any)
     parts = [SyntheticSurfaces(name, seed=seed, **options) for name in SPLIT_NAMES]
     lengths = [len(part) for part in parts]
     if split == "all":
-        return Selection(parts, split_note=f"All {sum(lengths)} images, no split.")
+        return Subset(parts, split_note=f"All {sum(lengths)} images, no split.")
     dealt = np.random.default_rng(seed).permutation(sum(lengths))
     chosen = np.split(dealt, np.cumsum(lengths)[:-1])  # the parts stay as large as they were
     groups = np.array([part.describe(index).group for part in parts for index in range(len(part))])
     note = _leak_note(groups, chosen, "all shots of one surface")
-    return Selection(parts, np.sort(chosen[SPLIT_NAMES.index(split)]), split_note=note)
+    return Subset(parts, np.sort(chosen[SPLIT_NAMES.index(split)]), split_note=note)
 
 
 def _options(name: str) -> Sequence[str]:

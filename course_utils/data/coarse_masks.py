@@ -9,17 +9,18 @@ from course_utils.data.samples import DefectDataset, Sample
 from course_utils.data.synthetic.labels import Footprint, ellipse_mask
 
 
-class CoarseMasks(Dataset[Sample]):
+class EllipseMasks(Dataset[Sample]):
     """The samples of `dataset`, each defect of a mask grown to an ellipse that holds it.
 
     The ellipse lies along the tightest rectangle around the touching pixels of one class, as small
     as holds them all. DAGM 2007 is labelled so. Where two meet, the smaller one lies on top.
 
-    >>> from course_utils.data import open_dataset
-    >>> exact = open_dataset("synthetic", size=64, frequency=1.0, length=4)
-    >>> coarse = CoarseMasks(exact)
-    >>> bool((coarse[0].mask[exact[0].mask > 0] > 0).all())
-    True
+    Example:
+        >>> from course_utils.data import open_dataset
+        >>> exact = open_dataset("synthetic", size=64, frequency=1.0, length=4)
+        >>> coarse = EllipseMasks(exact)
+        >>> bool((coarse[0].mask[exact[0].mask > 0] > 0).all())
+        True
     """
 
     def __init__(self, dataset: DefectDataset) -> None:

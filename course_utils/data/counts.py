@@ -32,15 +32,17 @@ def count_pixels(
     `batches` also limits a source that has a length. With `one_hot_axis`, masks are one-hot along
     that axis: exactly one 1 per pixel, any number type.
 
-    Raises `ValueError` for values outside the range (naming them), fewer batches than asked for,
-    masks that hold no whole numbers, or a source without pixels; `TypeError` for what cannot be
-    iterated.
+    Raises:
+        ValueError: for values outside the range (naming them), fewer batches than asked for, masks
+            that hold no whole numbers, or a source without pixels.
+        TypeError: for what cannot be iterated.
 
-    >>> count_pixels(np.array([[0, 0], [2, 0]]), 3).tolist()
-    [3, 0, 1]
-    >>> endless = (np.array([0, 1]) for _ in iter(int, 1))
-    >>> count_pixels(endless, 2, batches=5).tolist()
-    [5, 5]
+    Example:
+        >>> count_pixels(np.array([[0, 0], [2, 0]]), 3).tolist()
+        [3, 0, 1]
+        >>> endless = (np.array([0, 1]) for _ in iter(int, 1))
+        >>> count_pixels(endless, 2, batches=5).tolist()
+        [5, 5]
     """
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, got {num_classes}")
@@ -80,13 +82,15 @@ def class_weights(
     afterwards. Count over the whole training set: weights per batch explode on a class that has
     one pixel in it. A class that never occurs is an error, or with `absent="zero"` weighs 0.
 
-    Raises `ValueError` for counts that are not whole numbers >= 0, an absent class, or an option
-    out of range.
+    Raises:
+        ValueError: for counts that are not whole numbers >= 0, an absent class, or an option out of
+            range.
 
-    >>> class_weights([90, 10], "inverse").tolist()
-    [1.1111111640930176, 10.0]
-    >>> class_weights([90, 10], "balanced", cap=5)
-    tensor([0.5556, 2.7778])
+    Example:
+        >>> class_weights([90, 10], "inverse").tolist()
+        [1.1111111640930176, 10.0]
+        >>> class_weights([90, 10], "balanced", cap=5)
+        tensor([0.5556, 2.7778])
     """
     number = _checked_counts(counts)
     if absent not in ("error", "zero"):

@@ -33,7 +33,7 @@ def crop_upright(
     It is turned, never mirrored. What lies beyond the edge of the image is filled by reflection.
 
     Args:
-        image: float32 (C, H, W) in [0, 1], C is 1 or 3; colours become gray.
+        image: float32 (C, H, W) in [0, 1], C is 1 or 3; colors become gray.
         region: one of `find_regions`.
         size: side of the result in pixels.
         margin: pixels of the image added on each side of the rectangle.
@@ -42,12 +42,14 @@ def crop_upright(
             rectangle's long side: the shape stays true, and a thin defect leaves most of it
             to its surroundings.
 
-    Raises `ValueError` for other shapes, types and sizes.
+    Raises:
+        ValueError: for other shapes, types and sizes.
 
-    >>> image = torch.arange(64.0).reshape(1, 8, 8) / 64
-    >>> region = find_regions(image[0] > 0.5)[0]
-    >>> crop_upright(image, region, size=4).shape
-    torch.Size([1, 4, 4])
+    Example:
+        >>> image = torch.arange(64.0).reshape(1, 8, 8) / 64
+        >>> region = find_regions(image[0] > 0.5)[0]
+        >>> crop_upright(image, region, size=4).shape
+        torch.Size([1, 4, 4])
     """
     if size < 1 or not margin >= 0:
         raise ValueError(f"size must be at least 1 and margin at least 0, got {size}, {margin}")
@@ -96,13 +98,15 @@ class DefectCrops(Dataset[Crop]):
     each at 227 pixels. All crops of an image share its group: split the images first, or split
     the crops by `groups`. Other arguments are those of `find_regions` and `crop_upright`.
 
-    Raises `ValueError` if there is no defect of at least `min_area` pixels, and `IndexError` for
-    indices outside the data set.
+    Raises:
+        ValueError: if there is no defect of at least `min_area` pixels.
+        IndexError: for indices outside the data set.
 
-    >>> from course_utils.data import open_dataset
-    >>> crops = DefectCrops(open_dataset("synthetic", size=64), indices=range(8), size=32)
-    >>> crops[0].image.shape, crops.class_names[crops[0].label] in ("line", "spot", "area")
-    (torch.Size([1, 32, 32]), True)
+    Example:
+        >>> from course_utils.data import open_dataset
+        >>> crops = DefectCrops(open_dataset("synthetic", size=64), indices=range(8), size=32)
+        >>> crops[0].image.shape, crops.class_names[crops[0].label] in ("line", "spot", "area")
+        (torch.Size([1, 32, 32]), True)
     """
 
     channels = 1
@@ -163,7 +167,7 @@ def _map_to_image(region: Region, extent: np.ndarray, side: int) -> np.ndarray:
     """Return the 2x3 matrix that takes a pixel (column, row, 1) of the crop to (x, y)."""
     along, across = region.axes()
     turn = np.stack([along, across], axis=1) * (extent / side)
-    return np.column_stack([turn, region.centre + turn @ np.full(2, (1 - side) / 2)])
+    return np.column_stack([turn, region.center + turn @ np.full(2, (1 - side) / 2)])
 
 
 def _gray(image: Tensor) -> np.ndarray:

@@ -28,12 +28,14 @@ def find_regions(
         min_area: regions of fewer pixels are left out, as specks.
         threshold: probability above which a pixel is a defect; not used for classes.
 
-    Raises `ValueError` for other shapes and values.
+    Raises:
+        ValueError: for other shapes and values.
 
-    >>> mask = np.zeros((8, 8), int)
-    >>> mask[2:5, 1:7] = 3
-    >>> find_regions(mask)
-    [Region(centre=(3.5, 3.0), size=(6.0, 3.0), angle=0.0, area=18, label=3)]
+    Example:
+        >>> mask = np.zeros((8, 8), int)
+        >>> mask[2:5, 1:7] = 3
+        >>> find_regions(mask)
+        [Region(center=(3.5, 3.0), size=(6.0, 3.0), angle=0.0, area=18, label=3)]
     """
     if min_area < 1:
         raise ValueError(f"min_area must be at least 1 pixel, got {min_area}")
@@ -48,7 +50,7 @@ def find_regions(
                 box = slice(top, top + height), slice(left, left + width)
                 rectangle = _rectangle((numbers[box] == number).astype(np.uint8), (left, top))
                 regions.append(Region(*rectangle, area, label))
-    return sorted(regions, key=lambda region: (region.centre[1], region.centre[0], region.label))
+    return sorted(regions, key=lambda region: (region.center[1], region.center[0], region.label))
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class Region:
     single pixel is 1 x 1.
     """
 
-    centre: tuple[float, float]
-    """(x, y) of the rectangle's centre, in pixels."""
+    center: tuple[float, float]
+    """(x, y) of the rectangle's center, in pixels."""
     size: tuple[float, float]
     """Long and short side of the rectangle, in pixels."""
     angle: float
@@ -76,8 +78,9 @@ class Region:
     def axes(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the unit vectors (x, y) along the long and the short side.
 
-        >>> Region((0.0, 0.0), (2.0, 1.0), 90.0, 2, 1).axes()[0].round(3).tolist()
-        [0.0, 1.0]
+        Example:
+            >>> Region((0.0, 0.0), (2.0, 1.0), 90.0, 2, 1).axes()[0].round(3).tolist()
+            [0.0, 1.0]
         """
         turn = math.radians(self.angle)
         along = np.array([math.cos(turn), math.sin(turn)])
@@ -88,14 +91,15 @@ class Region:
 
         In the order in which the crop shows them: top left, top right, bottom right, bottom left.
 
-        >>> Region((2.0, 1.0), (4.0, 2.0), 0.0, 8, 1).corners().tolist()
-        [[0.0, 0.0], [4.0, 0.0], [4.0, 2.0], [0.0, 2.0]]
+        Example:
+            >>> Region((2.0, 1.0), (4.0, 2.0), 0.0, 8, 1).corners().tolist()
+            [[0.0, 0.0], [4.0, 0.0], [4.0, 2.0], [0.0, 2.0]]
         """
         along, across = self.axes()
         long, short = (side / 2 + margin for side in self.size)
         signs = ((-1, -1), (1, -1), (1, 1), (-1, 1))
         return np.array(
-            [np.add(self.centre, i * long * along + j * short * across) for i, j in signs]
+            [np.add(self.center, i * long * along + j * short * across) for i, j in signs]
         )
 
 
@@ -129,10 +133,10 @@ def _classes(mask: npt.ArrayLike | Tensor, threshold: float) -> np.ndarray:
 def _rectangle(
     region: np.ndarray, offset: tuple[int, int]
 ) -> tuple[tuple[float, float], tuple[float, float], float]:
-    """Return centre, size and angle of the smallest rectangle, as `Region` states them."""
+    """Return center, size and angle of the smallest rectangle, as `Region` states them."""
     contours, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     points = np.concatenate(contours).reshape(-1, 2)
-    # Contours join the centres of pixels; the rectangle shall hold whole pixels.
+    # Contours join the centers of pixels; the rectangle shall hold whole pixels.
     half = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
     corners = (points[:, None] + half).reshape(-1, 2).astype(np.float32)
     (x, y), (width, height), angle = cv2.minAreaRect(corners)

@@ -25,7 +25,7 @@ def distance_weights(
 ) -> Tensor:
     """Return positive_weight * (D / D_max)**power on defects and 1 elsewhere, float32, (H, W).
 
-    D is the Euclidean distance of a pixel's centre to that of the nearest background pixel: 1 at
+    D is the Euclidean distance of a pixel's center to that of the nearest background pixel: 1 at
     the edge of a defect.
 
     Args:
@@ -40,12 +40,14 @@ def distance_weights(
 
     A mask without background has no edge: all its pixels weigh `positive_weight`.
 
-    Raises `ValueError` for another shape, dtype, or an option out of range.
+    Raises:
+        ValueError: for another shape, dtype, or an option out of range.
 
-    >>> strip = torch.zeros(5, 5, dtype=torch.bool)
-    >>> strip[1:4] = True
-    >>> distance_weights(strip)[:, 0].tolist()
-    [1.0, 0.25, 1.0, 0.25, 1.0]
+    Example:
+        >>> strip = torch.zeros(5, 5, dtype=torch.bool)
+        >>> strip[1:4] = True
+        >>> distance_weights(strip)[:, 0].tolist()
+        [1.0, 0.25, 1.0, 0.25, 1.0]
     """
     check_weighting(power, positive_weight, per)
     defect = defect_pixels(mask)
@@ -68,7 +70,8 @@ def check_weighting(power: float, positive_weight: float, per: Largest) -> None:
 def defect_pixels(mask: Tensor) -> npt.NDArray[np.bool_]:
     """Return where `mask`, (H, W) of bool or integers >= 0, is above 0.
 
-    Raises `ValueError` for another shape or dtype, no pixels, or negative values.
+    Raises:
+        ValueError: for another shape or dtype, no pixels, or negative values.
     """
     if mask.ndim != 2 or not mask.numel():
         raise ValueError(f"mask must be (H, W), got {tuple(mask.shape)}")

@@ -17,7 +17,8 @@ def split_by_fold(
     validation. Where the folds cut a group in two, the images on the side of training are in no
     part: the test part stays comparable with what others report, and nothing leaks.
 
-    Raises `ValueError` if the set has no folds, or too few groups are left to train and validate.
+    Raises:
+        ValueError: if the set has no folds, or too few groups are left to train and validate.
     """
     if image_set.folds is None:
         raise ValueError("this set has no folds")

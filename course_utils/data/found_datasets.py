@@ -27,8 +27,9 @@ def find_datasets(root: str | Path | None = None) -> dict[str, FoundDataset]:
     Each set that can be opened stands under the name by which `open_dataset` opens it, so the
     categories of MVTec AD that are there stand one by one.
 
-    >>> find_datasets("/nowhere")["magnetic_tile"].images
-    0
+    Example:
+        >>> find_datasets("/nowhere")["magnetic_tile"].images
+        0
     """
     place = data_root(root)
     found = {}

@@ -76,12 +76,12 @@ def read_gray(path: Path) -> np.ndarray:
 def read_mask(path: Path) -> np.ndarray:
     """Return the values of the mask in `path`: uint8, (H, W).
 
-    Errors as `read_image`; raises `ValueError` too for a mask in colours, which names no class.
+    Errors as `read_image`; raises `ValueError` too for a mask in colors, which names no class.
     """
     values = read_image(path)
     if values.ndim == 3:
         if (values != values[..., :1]).any():
-            raise ValueError(f"{path} is a colour picture: a mask is gray, its values are classes")
+            raise ValueError(f"{path} is a color picture: a mask is gray, its values are classes")
         values = np.ascontiguousarray(values[..., 0])
     return values
 
@@ -99,8 +99,9 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     A side that shrinks is averaged, a side that grows is interpolated linearly. Each side for
     itself: OpenCV averages nothing as soon as one of the two sides grows.
 
-    >>> resize_image(np.eye(4, dtype=np.float32), (2, 2)).tolist()
-    [[0.5, 0.0], [0.0, 0.5]]
+    Example:
+        >>> resize_image(np.eye(4, dtype=np.float32), (2, 2)).tolist()
+        [[0.5, 0.0], [0.0, 0.5]]
     """
     height, width = size
     smaller = min(height, image.shape[0]), min(width, image.shape[1])
@@ -114,10 +115,11 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return `mask` (H, W) stretched to `size` (height, width): each pixel keeps one old value.
 
-    The value is that of the pixel nearest to the new centre, so the mask stays on its image.
+    The value is that of the pixel nearest to the new center, so the mask stays on its image.
 
-    >>> resize_mask(np.array([[0, 3]], np.uint8), (1, 4)).tolist()
-    [[0, 0, 3, 3]]
+    Example:
+        >>> resize_mask(np.array([[0, 3]], np.uint8), (1, 4)).tolist()
+        [[0, 0, 3, 3]]
     """
     if mask.shape == size:
         return mask

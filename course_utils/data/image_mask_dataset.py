@@ -139,7 +139,7 @@ class ImageMaskDataset(Dataset[Sample]):
         if self._cache is not None and index in self._cache:
             return self._cache[index]
         entry = self.entries[index]
-        image = read_gray(entry.image) if self.channels == 1 else _read_colour(entry.image)
+        image = read_gray(entry.image) if self.channels == 1 else _read_color(entry.image)
         mask = self._read_mask(entry) if entry.mask else np.zeros(image.shape[:2], np.uint8)
         require_same_size(entry, image.shape[:2], mask.shape)
         pixels = resize_image(image, self.size), resize_mask(mask, self.size)
@@ -157,7 +157,7 @@ def require_same_size(entry: Entry, image: tuple[int, ...], mask: tuple[int, ...
         )
 
 
-def _read_colour(path: Path) -> np.ndarray:
+def _read_color(path: Path) -> np.ndarray:
     image = read_image(path)
     return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
 

@@ -25,7 +25,8 @@ class ImageSurvey(NamedTuple):
 def survey_images(paths: Sequence[Path]) -> ImageSurvey:
     """Decode each image once. A second survey of unchanged files costs a look at their dates.
 
-    Raises `ValueError` naming a file that cannot be read.
+    Raises:
+        ValueError: naming a file that cannot be read.
     """
     return _survey(file_stamps(paths))
 

@@ -68,18 +68,21 @@ def find_labelled_images(folder: str | Path, *, seed: int = 0) -> LabelledFiles:
     - `<class>/*`, or `train/<class>/*` alone: 10 % of each class, drawn by `seed`, and at least
       one image, are held out.
 
-    Raises `NotADirectoryError` if there is no such folder, and `ValueError` for another layout,
-    fewer than two classes, a class without images, and one with too few to hold one out.
+    Raises:
+        NotADirectoryError: if there is no such folder.
+        ValueError: for another layout, fewer than two classes, a class without images, and one with
+            too few to hold one out.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for name in ("dots/1.png", "dots/2.png", "lines/1.png", "lines/2.png"):
-    ...         path = Path(folder, name)
-    ...         path.parent.mkdir(exist_ok=True)
-    ...         path.touch()
-    ...     files = find_labelled_images(folder)
-    >>> files.class_names, len(files.train), [label for _, label in files.val]
-    (['dots', 'lines'], 2, [0, 1])
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("dots/1.png", "dots/2.png", "lines/1.png", "lines/2.png"):
+        ...         path = Path(folder, name)
+        ...         path.parent.mkdir(exist_ok=True)
+        ...         path.touch()
+        ...     files = find_labelled_images(folder)
+        >>> files.class_names, len(files.train), [label for _, label in files.val]
+        (['dots', 'lines'], 2, [0, 1])
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -16,7 +16,7 @@ from torch.utils.data import Sampler
 Rule = Literal["least_used", "uniform"]
 
 
-class LeastUsedSampler(Sampler[int]):
+class FrequencyOfUseSampler(Sampler[int]):
     """Indices of good and defective images by turns: all defective ones, as many good ones.
 
     Args:
@@ -36,14 +36,16 @@ class LeastUsedSampler(Sampler[int]):
     `state_dict()` and `load_state_dict(state)` save and restore the state: `fit` keeps them in
     its checkpoint.
 
-    Raises `ValueError` if there are no good or no defective images.
+    Raises:
+        ValueError: if there are no good or no defective images.
 
-    >>> sampler = LeastUsedSampler([0, 0, 0, 0, 1, 1])
-    >>> first, second = list(sampler), list(sampler)
-    >>> sorted(first[1::2]), sorted(first[0::2] + second[0::2])
-    ([4, 5], [0, 1, 2, 3])
-    >>> sampler.uses
-    tensor([1, 1, 1, 1])
+    Example:
+        >>> sampler = FrequencyOfUseSampler([0, 0, 0, 0, 1, 1])
+        >>> first, second = list(sampler), list(sampler)
+        >>> sorted(first[1::2]), sorted(first[0::2] + second[0::2])
+        ([4, 5], [0, 1, 2, 3])
+        >>> sampler.uses
+        tensor([1, 1, 1, 1])
     """
 
     def __init__(
@@ -84,7 +86,8 @@ class LeastUsedSampler(Sampler[int]):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go back to what `state_dict` returned.
 
-        Raises `ValueError` if that was with another number of good images.
+        Raises:
+            ValueError: if that was with another number of good images.
         """
         uses = torch.as_tensor(state["uses"], dtype=torch.int64).cpu().numpy().copy()
         if uses.shape != self._uses.shape:

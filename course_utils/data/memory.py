@@ -8,7 +8,7 @@ from tqdm import tqdm
 from course_utils.data.samples import DefectDataset, Sample
 
 
-class InMemory(Dataset[Sample]):
+class CachedDataset(Dataset[Sample]):
     """The samples of `dataset`, read once.
 
     Args:
@@ -16,13 +16,15 @@ class InMemory(Dataset[Sample]):
         indices: which samples to keep, in this order; None keeps all.
         progress: whether to show a progress bar while reading.
 
-    Raises `MemoryError` before it starts if the images would take more than `limit` bytes, and
-    `IndexError` for indices outside the data set.
+    Raises:
+        MemoryError: before it starts if the images would take more than `limit` bytes.
+        IndexError: for indices outside the data set.
 
-    >>> from course_utils.data import open_dataset
-    >>> held = InMemory(open_dataset("synthetic", size=32), indices=range(4))
-    >>> len(held), held.class_names == open_dataset("synthetic").class_names
-    (4, True)
+    Example:
+        >>> from course_utils.data import open_dataset
+        >>> held = CachedDataset(open_dataset("synthetic", size=32), indices=range(4))
+        >>> len(held), held.class_names == open_dataset("synthetic").class_names
+        (4, True)
     """
 
     def __init__(

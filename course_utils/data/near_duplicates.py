@@ -29,9 +29,10 @@ def near_duplicate_groups(
     array (N, H, W) will do. Raises `ValueError` for other shapes, values that are not finite,
     a threshold outside 0..1 (both excluded), or no images at all.
 
-    >>> ramp = np.arange(64.0).reshape(8, 8)
-    >>> near_duplicate_groups([ramp, ramp.T, 3 * ramp + 5]).tolist()
-    [0, 1, 0]
+    Example:
+        >>> ramp = np.arange(64.0).reshape(8, 8)
+        >>> near_duplicate_groups([ramp, ramp.T, 3 * ramp + 5]).tolist()
+        [0, 1, 0]
     """
     if not 0 < threshold < 1:
         raise ValueError(f"threshold must lie between 0 and 1, got {threshold}")
@@ -39,19 +40,20 @@ def near_duplicate_groups(
     if not thumbnails:
         raise ValueError("there are no images to compare")
     values = np.stack(thumbnails).astype(np.float64)
-    centred = values - values.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    centered = values - values.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(centered, axis=1, keepdims=True)
     flat = length[:, 0] <= _FLAT * size * np.abs(values).max(axis=1)
     length[flat] = 1
-    unit = (centred / length).astype(np.float32)
+    unit = (centered / length).astype(np.float32)
     return _first_come_numbers(_join_flat(_join_twins(unit, threshold), values, flat))
 
 
 def thumbnail(image: np.ndarray | torch.Tensor, size: int = 32) -> np.ndarray:
     """Return `image` as a gray float32 thumbnail, (size, size), in the units of `image`.
 
-    >>> thumbnail(np.full((100, 80, 3), 7, np.uint8)).mean().item()
-    7.0
+    Example:
+        >>> thumbnail(np.full((100, 80, 3), 7, np.uint8)).mean().item()
+        7.0
     """
     if isinstance(image, torch.Tensor):
         pixels = image.detach().cpu().numpy()
@@ -72,8 +74,9 @@ def thumbnail(image: np.ndarray | torch.Tensor, size: int = 32) -> np.ndarray:
 def join_groups(*groupings: np.ndarray) -> np.ndarray:
     """Return the finest grouping, (N,), in which whoever shares a group in any of them shares one.
 
-    >>> join_groups(np.array([0, 0, 1, 2]), np.array([5, 6, 6, 7])).tolist()
-    [0, 0, 0, 1]
+    Example:
+        >>> join_groups(np.array([0, 0, 1, 2]), np.array([5, 6, 6, 7])).tolist()
+        [0, 0, 0, 1]
     """
     joined = groupings[0]
     for other in groupings[1:]:

@@ -11,11 +11,13 @@ def decode_runs(text: str, shape: tuple[int, int], *, allow_empty: bool = False)
     encoding of the Severstal competition (kaggle.com/c/severstal-steel-defect-detection,
     Evaluation). Runs may come in any order and may touch.
 
-    Raises `ValueError` as `run_bounds`, and for a text without runs, unless `allow_empty` says
-    that this is an empty mask.
+    Raises:
+        ValueError: as `run_bounds`, and for a text without runs, unless `allow_empty` says that
+            this is an empty mask.
 
-    >>> decode_runs("2 1 4 3", (3, 2)).astype(int).tolist()
-    [[0, 1], [1, 1], [0, 1]]
+    Example:
+        >>> decode_runs("2 1 4 3", (3, 2)).astype(int).tolist()
+        [[0, 1], [1, 1], [0, 1]]
     """
     starts, ends = run_bounds(text, shape)
     if not len(starts) and not allow_empty:
@@ -30,10 +32,12 @@ def decode_runs(text: str, shape: tuple[int, int], *, allow_empty: bool = False)
 def encode_runs(mask: np.ndarray) -> str:
     """Return the runs of `mask`, (H, W), as `decode_runs` reads them: the fewest, in order.
 
-    Raises `ValueError` unless `mask` is an array (H, W) of bool, or of 0 and 1.
+    Raises:
+        ValueError: unless `mask` is an array (H, W) of bool, or of 0 and 1.
 
-    >>> encode_runs(np.array([[0, 1], [1, 1], [0, 1]]))
-    '2 1 4 3'
+    Example:
+        >>> encode_runs(np.array([[0, 1], [1, 1], [0, 1]]))
+        '2 1 4 3'
     """
     is_run = np.asarray(mask) == 1
     if is_run.ndim != 2 or (mask != is_run).any():
@@ -52,12 +56,14 @@ def run_bounds(text: str, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarra
 
     Both are int64, (runs,). This checks the runs of a mask (H, W) = `shape` without drawing it.
 
-    Raises `ValueError` for an odd number of values, a value that is no whole number from 1 on, a
-    run that ends beyond the mask, and runs that overlap.
+    Raises:
+        ValueError: for an odd number of values, a value that is no whole number from 1 on, a run
+            that ends beyond the mask, and runs that overlap.
 
-    >>> starts, ends = run_bounds("4 3 2 1", (3, 2))
-    >>> starts.tolist(), ends.tolist()
-    ([1, 3], [2, 6])
+    Example:
+        >>> starts, ends = run_bounds("4 3 2 1", (3, 2))
+        >>> starts.tolist(), ends.tolist()
+        ([1, 3], [2, 6])
     """
     values = text.split()
     for value in values:

@@ -7,15 +7,17 @@ from torch.utils.data import Dataset
 from course_utils.data.samples import DefectDataset, Sample
 
 
-class Selection(Dataset[Sample]):
+class Subset(Dataset[Sample]):
     """The items `indices` of `parts` laid end to end; all of them by default.
 
-    Raises `ValueError` if the parts differ in classes or channels, or an index is outside.
+    Raises:
+        ValueError: if the parts differ in classes or channels, or an index is outside.
 
-    >>> from course_utils.data import open_dataset
-    >>> few = Selection([open_dataset("synthetic", length=8, size=32)], [5, 2])
-    >>> len(few), few[0].name == few.parts[0][5].name
-    (2, True)
+    Example:
+        >>> from course_utils.data import open_dataset
+        >>> few = Subset([open_dataset("synthetic", length=8, size=32)], [5, 2])
+        >>> len(few), few[0].name == few.parts[0][5].name
+        (2, True)
     """
 
     def __init__(

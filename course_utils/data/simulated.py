@@ -8,7 +8,7 @@ from torch.utils.data import Dataset, Sampler
 
 from course_utils.anomaly import AnomalySynthesizer, SimulatedAnomaly
 from course_utils.anomaly.inputs import Image
-from course_utils.data.any_defect import AnyDefect
+from course_utils.data.any_defect import BinaryMasks
 from course_utils.data.samples import DefectDataset, Sample
 
 
@@ -29,17 +29,19 @@ class SimulatedAnomalies(Dataset[Sample]):
     pass 2. `BalancedBatches` asks for a new pass each time it is started, and so do anomalies
     change from pass to pass.
 
-    Raises `ValueError` when an image is not good or not in [0, 1], and as the synthesizer does.
+    Raises:
+        ValueError: when an image is not good or not in [0, 1], and as the synthesizer does.
 
-    >>> from course_utils.data import InMemory, open_dataset
-    >>> surfaces = open_dataset("synthetic", size=64, length=40)
-    >>> good = InMemory(surfaces, indices=[i for i in range(40) if surfaces[i].label == 0])
-    >>> data = SimulatedAnomalies(good)
-    >>> [data[i].label for i in (0, len(good))]
-    [0, 1]
+    Example:
+        >>> from course_utils.data import CachedDataset, open_dataset
+        >>> surfaces = open_dataset("synthetic", size=64, length=40)
+        >>> good = CachedDataset(surfaces, indices=[i for i in range(40) if surfaces[i].label == 0])
+        >>> data = SimulatedAnomalies(good)
+        >>> [data[i].label for i in (0, len(good))]
+        [0, 1]
     """
 
-    class_names = AnyDefect.class_names
+    class_names = BinaryMasks.class_names
 
     def __init__(
         self,
@@ -107,16 +109,18 @@ class BalancedBatches(Sampler[list[tuple[int, int]]]):
     are first started, 1 at the next start, and so on. `set_epoch(number)` says which one comes
     next: `course_utils.training.fit` calls it, also when it goes on from a checkpoint.
 
-    Raises `ValueError` for an odd batch size, or one that needs more images than there are.
+    Raises:
+        ValueError: for an odd batch size, or one that needs more images than there are.
 
-    >>> from torch.utils.data import DataLoader
-    >>> from course_utils.data import InMemory, open_dataset
-    >>> surfaces = open_dataset("synthetic", size=64, length=40)
-    >>> good = InMemory(surfaces, indices=[i for i in range(40) if surfaces[i].label == 0])
-    >>> data = SimulatedAnomalies(good)
-    >>> loader = DataLoader(data, batch_sampler=BalancedBatches(data, 8))
-    >>> next(iter(loader)).label
-    tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    Example:
+        >>> from torch.utils.data import DataLoader
+        >>> from course_utils.data import CachedDataset, open_dataset
+        >>> surfaces = open_dataset("synthetic", size=64, length=40)
+        >>> good = CachedDataset(surfaces, indices=[i for i in range(40) if surfaces[i].label == 0])
+        >>> data = SimulatedAnomalies(good)
+        >>> loader = DataLoader(data, batch_sampler=BalancedBatches(data, 8))
+        >>> next(iter(loader)).label
+        tensor([0, 0, 0, 0, 1, 1, 1, 1])
     """
 
     def __init__(self, dataset: SimulatedAnomalies, batch_size: int = 8) -> None:

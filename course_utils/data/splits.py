@@ -26,12 +26,14 @@ def group_split(
     that this brings closest to its share: the greedy idea of Sechidis et al., "On the
     stratification of multi-label data", 2011, section 3.2, for whole groups.
 
-    Raises `ValueError` when lengths differ, fractions are negative or do not sum to 1, or there
-    are fewer groups than parts that want some.
+    Raises:
+        ValueError: when lengths differ, fractions are negative or do not sum to 1, or there are
+            fewer groups than parts that want some.
 
-    >>> train, val, test = group_split(["a", "a", "b", "c", "d", "e"], fractions=(0.5, 0.25, 0.25))
-    >>> len(train), len(val), len(test)
-    (3, 2, 1)
+    Example:
+        >>> train, val, test = group_split(["a", "a", "b", "c", "d", "e"], fractions=(0.5, 0.25, 0.25))
+        >>> len(train), len(val), len(test)
+        (3, 2, 1)
     """
     group_of = _numbered(groups)
     label_of = np.zeros(len(group_of), np.int64) if labels is None else _numbered(labels)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from course_utils.data.any_defect import AnyDefect
+from course_utils.data.any_defect import BinaryMasks
 from course_utils.data.distance_weights import (
     Largest,
     check_weighting,
@@ -41,32 +41,34 @@ class TwoStageTargets(Dataset[TwoStageSample]):
     Args:
         dataset: any defect data set; all classes of defects count as one. Height and width are
             divisible by 8.
-        weights, power, positive_weight, dilate, published_label: as in `two_stage_target`.
+        weights, power, positive_weight, dilate, pitfall_label: as in `two_stage_target`.
         segmented: names of the defective images whose masks teach; None: all. The others teach
             only the decision, and nothing of their masks is in their targets: weak supervision.
             Good images always teach that they are empty.
 
     Labels are those of the data set. Where it knows a defect but shows no pixel of it, since it
     has no mask or the defect was lost when the image was made smaller, the image teaches only the
-    decision; with `published_label` it is taught as good.
+    decision; with `pitfall_label` it is taught as good.
 
     Everything is read once at the start, and the targets of defective images are kept; images are
-    not. Where a mask comes otherwise than it was then, as from `Augmented`, its target is made
+    not. Where a mask comes otherwise than it was then, as from `TransformedDataset`, its target is made
     anew.
 
-    `labels` lists 0 (good) and 1 (defective), as `LeastUsedSampler` wants them.
+    `labels` lists 0 (good) and 1 (defective), as `FrequencyOfUseSampler` wants them.
 
-    Raises `ValueError` for names in `segmented` that are not those of defective images with a
-    mask, a mask that contradicts its label, and as `two_stage_target` does.
+    Raises:
+        ValueError: for names in `segmented` that are not those of defective images with a mask, a
+            mask that contradicts its label, and as `two_stage_target` does.
 
-    >>> from course_utils.data import open_dataset
-    >>> data = TwoStageTargets(open_dataset("synthetic", size=64, length=8), segmented=[])
-    >>> defective = data[data.labels.index(1)].target
-    >>> defective.mask.shape, bool(defective.label), bool(defective.segmented)
-    (torch.Size([1, 8, 8]), True, False)
+    Example:
+        >>> from course_utils.data import open_dataset
+        >>> data = TwoStageTargets(open_dataset("synthetic", size=64, length=8), segmented=[])
+        >>> defective = data[data.labels.index(1)].target
+        >>> defective.mask.shape, bool(defective.label), bool(defective.segmented)
+        (torch.Size([1, 8, 8]), True, False)
     """
 
-    class_names = AnyDefect.class_names
+    class_names = BinaryMasks.class_names
 
     def __init__(
         self,
@@ -77,7 +79,7 @@ class TwoStageTargets(Dataset[TwoStageSample]):
         positive_weight: float = 1.0,
         dilate: int = 1,
         segmented: Collection[str] | None = None,
-        published_label: bool = False,
+        pitfall_label: bool = False,
     ) -> None:
         if isinstance(segmented, str):
             raise ValueError(f"segmented must be a collection of names, got {segmented!r}")
@@ -85,7 +87,7 @@ class TwoStageTargets(Dataset[TwoStageSample]):
         self.channels = dataset.channels
         self.split_note = dataset.split_note
         self.weights, self.power, self.positive_weight = weights, power, positive_weight
-        self.dilate, self.published_label = dilate, published_label
+        self.dilate, self.pitfall_label = dilate, pitfall_label
         self.segmented = None if segmented is None else frozenset(segmented)
         self.labels: list[int] = []
         self._kept: dict[int, _Kept] = {}
@@ -128,9 +130,9 @@ class TwoStageTargets(Dataset[TwoStageSample]):
             power=self.power,
             positive_weight=self.positive_weight,
             dilate=self.dilate,
-            published_label=self.published_label,
+            pitfall_label=self.pitfall_label,
         )
-        if not sample.label or (self.published_label and not has_mask):
+        if not sample.label or (self.pitfall_label and not has_mask):
             return target
         if not has_mask:
             target = target._replace(label=torch.tensor(1.0))
@@ -150,7 +152,7 @@ def two_stage_target(
     power: float = 2.0,
     positive_weight: float = 1.0,
     dilate: int = 1,
-    published_label: bool = False,
+    pitfall_label: bool = False,
 ) -> TwoStageTarget:
     """Return what a segmented image with this mask teaches; shapes (1, H/8, W/8).
 
@@ -160,19 +162,21 @@ def two_stage_target(
         power, positive_weight: as in `distance_weights`; without meaning where that is not used.
         dilate: odd side, in pixels, of the square that each defect pixel grows to first; 1 leaves
             defects as they are. The papers take 7 for KolektorSDD's coarse marks.
-        published_label: repeat the mistake of the public code, for comparison: the label is the
+        pitfall_label: repeat the mistake of the public code, for comparison: the label is the
             maximum of the small mask, so that a defect of 5 x 5 pixels is taught as .087.
 
     Otherwise the label is 1 if any pixel of the mask is defect.
 
-    Raises `ValueError` as `distance_weights` and `shrink_by_eight` do, and for an even `dilate`.
+    Raises:
+        ValueError: as `distance_weights` and `downsample_mask` do, and for an even `dilate`.
 
-    >>> mask = torch.zeros(64, 64, dtype=torch.long)
-    >>> mask[24:29, 24:29] = 1
-    >>> float(two_stage_target(mask).label)
-    1.0
-    >>> print(f"{two_stage_target(mask, published_label=True).label:.3f}")
-    0.087
+    Example:
+        >>> mask = torch.zeros(64, 64, dtype=torch.long)
+        >>> mask[24:29, 24:29] = 1
+        >>> float(two_stage_target(mask).label)
+        1.0
+        >>> print(f"{two_stage_target(mask, pitfall_label=True).label:.3f}")
+        0.087
     """
     if dilate < 1 or dilate % 2 == 0:
         raise ValueError(f"dilate must be odd and at least 1, got {dilate}")
@@ -184,28 +188,30 @@ def two_stage_target(
     if not hard.any():  # most images: no need to look further
         return TwoStageTarget(small, weight, torch.tensor(0.0), torch.tensor(True))
     defect = torch.from_numpy(_dilated(hard, dilate))
-    small = shrink_by_eight(defect)
+    small = downsample_mask(defect)
     if weights is not None:
         full = distance_weights(defect, power=power, positive_weight=positive_weight, per=weights)
-        weight = shrink_by_eight(full)
-    label = small.max() if published_label else torch.tensor(1.0)
+        weight = downsample_mask(full)
+    label = small.max() if pitfall_label else torch.tensor(1.0)
     return TwoStageTarget(small, weight, label, torch.tensor(True))
 
 
-def shrink_by_eight(image: Tensor) -> Tensor:
+def downsample_mask(image: Tensor) -> Tensor:
     """Return the mean of 17 x 17 pixels around every eighth pixel: (H, W) to float (1, H/8, W/8).
 
-    Windows are centred on pixels 0, 8, 16 and so on; beyond the borders the image is reflected. A
+    Windows are centered on pixels 0, 8, 16 and so on; beyond the borders the image is reflected. A
     hard mask becomes a soft one, which is 1 only where a whole window is defect.
 
-    Raises `ValueError` for sides that are not divisible by 8, or below 16.
+    Raises:
+        ValueError: for sides that are not divisible by 8, or below 16.
 
-    >>> dot = torch.zeros(24, 24)
-    >>> dot[20, 20] = 1  # in one window, that of pixel (16, 16): rows and columns 8 to 24
-    >>> (289 * shrink_by_eight(dot)).round()
-    tensor([[[0., 0., 0.],
-             [0., 0., 0.],
-             [0., 0., 1.]]])
+    Example:
+        >>> dot = torch.zeros(24, 24)
+        >>> dot[20, 20] = 1  # in one window, that of pixel (16, 16): rows and columns 8 to 24
+        >>> (289 * downsample_mask(dot)).round()
+        tensor([[[0., 0., 0.],
+                 [0., 0., 0.],
+                 [0., 0., 1.]]])
     """
     _check_sides(image)
     reflected = F.pad(image.float()[None, None], (8, 8, 8, 8), mode="reflect")

@@ -11,10 +11,12 @@ def confusion_matrix(pred: Values, target: Values, num_classes: int) -> np.ndarr
     `pred` and `target` hold class indices 0 .. K-1, one shape, any. Matrices of batches may be
     added up, unlike the scores made from them. Nothing given: all zeros.
 
-    Raises `ValueError` for indices out of range, broken numbers, and unequal shapes.
+    Raises:
+        ValueError: for indices out of range, broken numbers, and unequal shapes.
 
-    >>> confusion_matrix([0, 1, 1, 2], [0, 1, 2, 2], num_classes=3).tolist()
-    [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
+    Example:
+        >>> confusion_matrix([0, 1, 1, 2], [0, 1, 2, 2], num_classes=3).tolist()
+        [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
     """
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, got {num_classes}")
@@ -31,11 +33,13 @@ def per_class_iou(confusion: Values, *, empty: float = np.nan) -> np.ndarray:
     `empty` is the value of a class that is neither there nor predicted; the default, NaN, keeps
     it out of `mean_iou`.
 
-    Raises `ValueError` unless `confusion` is a square matrix of counts: shares of a normalised
-    one do not tell how many pixels a class has.
+    Raises:
+        ValueError: unless `confusion` is a square matrix of counts: shares of a normalized one do
+            not tell how many pixels a class has.
 
-    >>> per_class_iou([[8, 0], [1, 1]]).round(3).tolist()
-    [0.889, 0.5]
+    Example:
+        >>> per_class_iou([[8, 0], [1, 1]]).round(3).tolist()
+        [0.889, 0.5]
     """
     hits, rows, columns = _margins(confusion)
     return _ratio(hits, rows + columns - hits, empty)
@@ -44,8 +48,9 @@ def per_class_iou(confusion: Values, *, empty: float = np.nan) -> np.ndarray:
 def per_class_dice(confusion: Values, *, empty: float = np.nan) -> np.ndarray:
     """Return the Dice coefficient of each class (K,); see `per_class_iou`.
 
-    >>> per_class_dice([[8, 0], [1, 1]]).round(3).tolist()
-    [0.941, 0.667]
+    Example:
+        >>> per_class_dice([[8, 0], [1, 1]]).round(3).tolist()
+        [0.941, 0.667]
     """
     hits, rows, columns = _margins(confusion)
     return _ratio(2 * hits, rows + columns, empty)
@@ -56,10 +61,12 @@ def mean_iou(confusion: Values, *, background: bool = True) -> float:
 
     `background=False` leaves class 0 out: it is huge and easy, and lifts the mean.
 
-    Raises `ValueError` when no class is left to average.
+    Raises:
+        ValueError: when no class is left to average.
 
-    >>> mean_iou([[8, 0], [1, 1]], background=False)
-    0.5
+    Example:
+        >>> mean_iou([[8, 0], [1, 1]], background=False)
+        0.5
     """
     values = per_class_iou(confusion)[0 if background else 1 :]
     present = values[~np.isnan(values)]

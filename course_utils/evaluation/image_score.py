@@ -16,10 +16,12 @@ def image_score(probabilities: Values, *, top: int = 100) -> np.ndarray:
             more likely a defect.
         top: pixels to average, from 1 to H * W; 1 is the maximum.
 
-    Raises `ValueError` for other shapes, NaN, and images with fewer than `top` pixels.
+    Raises:
+        ValueError: for other shapes, NaN, and images with fewer than `top` pixels.
 
-    >>> image_score([[[0.1, 0.9], [0.5, 0.2]], [[0, 0], [0, 1]]], top=2)
-    array([0.7, 0.5])
+    Example:
+        >>> image_score([[[0.1, 0.9], [0.5, 0.2]], [[0, 0], [0, 1]]], top=2)
+        array([0.7, 0.5])
     """
     images = as_images(probabilities, "probabilities")
     pixels = min(image.size for image in images)

@@ -38,10 +38,12 @@ def per_image_table(
     masks (N, H, W), (N, 1, H, W), or lists of (H, W). `empty` is the IoU and Dice of an image
     where both are empty.
 
-    Raises `ValueError` for unequal lengths or shapes, NaN, and masks other than 0 and 1.
+    Raises:
+        ValueError: for unequal lengths or shapes, NaN, and masks other than 0 and 1.
 
-    >>> per_image_table(["a"], [1], [.9], [[[1, 1, 0]]], [[[0, 1, 1]]])[0].missed
-    1
+    Example:
+        >>> per_image_table(["a"], [1], [.9], [[[1, 1, 0]]], [[[0, 1, 1]]])[0].missed
+        1
     """
     pairs = paired_images(pred, target, "pred", "target")
     kinds, values = as_array(labels, "labels"), as_scores(scores)

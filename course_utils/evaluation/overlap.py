@@ -25,12 +25,14 @@ def iou(pred: Values, target: Values, *, average: Average = "pooled", empty: flo
     `empty` is the value where prediction and truth are both empty: 1 (nothing to find, nothing
     found), as in Kaggle's Severstal competition. Result in 0 .. 1. Say which one you report.
 
-    Raises `ValueError` for other values than 0 and 1, for NaN, unequal shapes, and no pixel.
+    Raises:
+        ValueError: for other values than 0 and 1, for NaN, unequal shapes, and no pixel.
 
-    >>> iou([[1, 1, 0]], [[0, 1, 1]])
-    0.3333333333333333
-    >>> iou(np.zeros((2, 4, 4)), np.zeros((2, 4, 4)))
-    1.0
+    Example:
+        >>> iou([[1, 1, 0]], [[0, 1, 1]])
+        0.3333333333333333
+        >>> iou(np.zeros((2, 4, 4)), np.zeros((2, 4, 4)))
+        1.0
     """
     both, either, _ = _counts(pred, target, average)
     return _mean_ratio(both, either, empty)
@@ -42,8 +44,9 @@ def dice(pred: Values, target: Values, *, average: Average = "pooled", empty: fl
     Arguments, result and errors are those of `iou`. Pooled, Dice = 2 IoU / (1 + IoU): it never
     ranks two results differently, it only sounds better.
 
-    >>> dice([[1, 1, 0]], [[0, 1, 1]])
-    0.5
+    Example:
+        >>> dice([[1, 1, 0]], [[0, 1, 1]])
+        0.5
     """
     both, _, total = _counts(pred, target, average)
     return _mean_ratio(2 * both, total, empty)
@@ -54,10 +57,12 @@ def accuracy(pred: Values, target: Values) -> float:
 
     Where defects are rare, answering "good" everywhere scores almost 1: never read it alone.
 
-    Raises `ValueError` for NaN, unequal shapes, and no entries.
+    Raises:
+        ValueError: for NaN, unequal shapes, and no entries.
 
-    >>> accuracy([0] * 100, [0] * 99 + [1])
-    0.99
+    Example:
+        >>> accuracy([0] * 100, [0] * 99 + [1])
+        0.99
     """
     first, second = as_array(pred, "pred"), as_array(target, "target")
     require_same_shape(first, second, "pred", "target")

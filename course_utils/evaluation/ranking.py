@@ -49,11 +49,13 @@ def image_auroc(scores: Values, labels: Values) -> float:
     `scores` (N,): any finite numbers. `labels` (N,): 0 good, 1 defect. Result in 0 .. 1; all
     scores equal: 0.5. Do not average it over batches: an image is compared with all the others.
 
-    Raises `ValueError` when only one class is present (the area is undefined), for NaN, for
-    labels other than 0 and 1, and for unequal shapes. Source: Fawcett, 2006, section 7.
+    Raises:
+        ValueError: when only one class is present (the area is undefined), for NaN, for labels
+            other than 0 and 1, and for unequal shapes. Source: Fawcett, 2006, section 7.
 
-    >>> image_auroc([.1, .4, .35, .8], [0, 0, 1, 1])
-    0.75
+    Example:
+        >>> image_auroc([.1, .4, .35, .8], [0, 0, 1, 1])
+        0.75
     """
     return _auroc(roc_curve(scores, labels))
 
@@ -64,11 +66,13 @@ def pixel_auroc(maps: Values, masks: Values) -> float:
     `maps` and `masks` (0 clean, 1 defect): (N, H, W), or lists of (H, W) of different sizes.
     The huge, easy background inflates this number: read `average_precision` or `aupro` with it.
 
-    Raises `ValueError` as `image_auroc` does. Good images may be among the masks, but at least
-    one mask must hold a defect.
+    Raises:
+        ValueError: as `image_auroc` does. Good images may be among the masks, but at least one mask
+            must hold a defect.
 
-    >>> pixel_auroc([[.1, .9], [.2, .3]], [[0, 1], [0, 0]])
-    1.0
+    Example:
+        >>> pixel_auroc([[.1, .9], [.2, .3]], [[0, 1], [0, 0]])
+        1.0
     """
     return _auroc(roc_curve(maps, masks))
 
@@ -79,11 +83,13 @@ def average_precision(scores: Values, target: Values) -> float:
     The definition of scikit-learn and torchmetrics. `scores` and `target` (0, 1) have one shape,
     any. Result in 0 .. 1; all scores equal: the share of defects; nothing but defects: 1.
 
-    Raises `ValueError` when there is no defect (undefined), for NaN, for a target other than 0
-    and 1, and for unequal shapes.
+    Raises:
+        ValueError: when there is no defect (undefined), for NaN, for a target other than 0 and 1,
+            and for unequal shapes.
 
-    >>> round(average_precision([.1, .4, .35, .8], [0, 0, 1, 1]), 4)
-    0.8333
+    Example:
+        >>> round(average_precision([.1, .4, .35, .8], [0, 0, 1, 1]), 4)
+        0.8333
     """
     curve = precision_recall_curve(scores, target)
     return float(np.sum(np.diff(curve.recall) * curve.precision[1:]))
@@ -98,11 +104,13 @@ def trapezoid_average_precision(scores: Values, target: Values) -> float:
     step. Use `average_precision`; this one is here to compare with them. Source of the warning:
     Davis and Goadrich, 2006.
 
-    Raises `ValueError` as `average_precision` does.
+    Raises:
+        ValueError: as `average_precision` does.
 
-    >>> tied, target = [.5, .5, .5, .5], [1, 0, 0, 0]
-    >>> average_precision(tied, target), trapezoid_average_precision(tied, target)
-    (0.25, 0.625)
+    Example:
+        >>> tied, target = [.5, .5, .5, .5], [1, 0, 0, 0]
+        >>> average_precision(tied, target), trapezoid_average_precision(tied, target)
+        (0.25, 0.625)
     """
     curve = precision_recall_curve(scores, target)
     return area_under(curve.recall, curve.precision)
@@ -111,11 +119,13 @@ def trapezoid_average_precision(scores: Values, target: Values) -> float:
 def roc_curve(scores: Values, target: Values) -> RocCurve:
     """Return the points of the ROC curve, one for each distinct score, and (0, 0) first.
 
-    Raises `ValueError` as `image_auroc` does.
+    Raises:
+        ValueError: as `image_auroc` does.
 
-    >>> curve = roc_curve([.2, .7, .7], [0, 0, 1])
-    >>> curve.fpr.tolist(), curve.tpr.tolist()
-    ([0.0, 0.5, 1.0], [0.0, 1.0, 1.0])
+    Example:
+        >>> curve = roc_curve([.2, .7, .7], [0, 0, 1])
+        >>> curve.fpr.tolist(), curve.tpr.tolist()
+        ([0.0, 0.5, 1.0], [0.0, 1.0, 1.0])
     """
     counts = ranked_counts(scores, target)
     defects, good = counts.hits[-1], counts.false_alarms[-1]
@@ -136,11 +146,13 @@ def precision_recall_curve(scores: Values, target: Values) -> PrecisionRecallCur
 
     The first point is (recall 0, precision 1), as in scikit-learn, whose order is the reverse.
 
-    Raises `ValueError` as `average_precision` does.
+    Raises:
+        ValueError: as `average_precision` does.
 
-    >>> curve = precision_recall_curve([.2, .7, .7], [0, 0, 1])
-    >>> curve.precision.round(2).tolist(), curve.recall.tolist()
-    ([1.0, 0.5, 0.33], [0.0, 1.0, 1.0])
+    Example:
+        >>> curve = precision_recall_curve([.2, .7, .7], [0, 0, 1])
+        >>> curve.precision.round(2).tolist(), curve.recall.tolist()
+        ([1.0, 0.5, 0.33], [0.0, 1.0, 1.0])
     """
     counts = ranked_counts(scores, target)
     if not counts.hits[-1]:
@@ -158,10 +170,12 @@ def precision_recall_curve(scores: Values, target: Values) -> PrecisionRecallCur
 def ranked_counts(scores: Values, target: Values) -> RankedCounts:
     """Return hits and false alarms at each distinct score, strictest threshold first.
 
-    Raises `ValueError` for NaN, a target other than 0 and 1, unequal shapes, and no values.
+    Raises:
+        ValueError: for NaN, a target other than 0 and 1, unequal shapes, and no values.
 
-    >>> ranked_counts([.2, .7, .7], [0, 0, 1]).hits.tolist()
-    [1, 1]
+    Example:
+        >>> ranked_counts([.2, .7, .7], [0, 0, 1]).hits.tolist()
+        [1, 1]
     """
     flat, positive = paired_pixels(scores, target)
     order = np.argsort(flat)[::-1]
@@ -175,8 +189,9 @@ def ranked_counts(scores: Values, target: Values) -> RankedCounts:
 def area_under(x: np.ndarray, y: np.ndarray) -> float:
     """Return the area under the straight lines between the points (x, y), x rising.
 
-    >>> area_under(np.array([0., 1., 2.]), np.array([0., 1., 1.]))
-    1.5
+    Example:
+        >>> area_under(np.array([0., 1., 2.]), np.array([0., 1., 1.]))
+        1.5
     """
     return float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2))
 

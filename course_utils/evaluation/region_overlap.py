@@ -25,15 +25,17 @@ def aupro(maps: Values, masks: Values, *, fpr_limit: float = 0.3) -> float:
     of different sizes. Result in 0 .. 1, 1 best; all scores equal: `fpr_limit` / 2. Without the
     division no result could exceed .3; without the limit (1.0) every method looks good.
 
-    Raises `ValueError` when no mask holds a defect, when no pixel is clean, for a limit outside
-    (0, 1], for NaN, for masks other than 0 and 1, for unequal shapes, and for an empty image.
-    Source: Bergmann et al., MVTec AD, IJCV 2021, section 5.2.
+    Raises:
+        ValueError: when no mask holds a defect, when no pixel is clean, for a limit outside (0, 1],
+            for NaN, for masks other than 0 and 1, for unequal shapes, and for an empty image.
+            Source: Bergmann et al., MVTec AD, IJCV 2021, section 5.2.
 
-    >>> mask = np.array([[1, 0, 0, 1, 1]])
-    >>> aupro(np.array([[.9, .2, .1, .8, .7]]), mask)
-    1.0
-    >>> round(aupro(np.array([[.9, .2, .1, .0, .0]]), mask), 6)  # the larger defect is missed
-    0.5
+    Example:
+        >>> mask = np.array([[1, 0, 0, 1, 1]])
+        >>> aupro(np.array([[.9, .2, .1, .8, .7]]), mask)
+        1.0
+        >>> round(aupro(np.array([[.9, .2, .1, .0, .0]]), mask), 6)  # the larger defect is missed
+        0.5
     """
     if not 0 < fpr_limit <= 1:
         raise ValueError(f"fpr_limit must lie in (0, 1], got {fpr_limit}: the usual one is 0.3")
@@ -50,12 +52,13 @@ def aupro(maps: Values, masks: Values, *, fpr_limit: float = 0.3) -> float:
 def pro_curve(maps: Values, masks: Values) -> ProCurve:
     """Return the per-region overlap against the false-positive rate, beginning at (0, 0).
 
-    A region is a connected component of the mask (8 neighbours). Each counts the same, small or
+    A region is a connected component of the mask (8 neighbors). Each counts the same, small or
     large: that is the difference to pixel recall. Arguments and errors are those of `aupro`.
 
-    >>> curve = pro_curve(np.array([[.9, .2, .8, .7]]), np.array([[1, 0, 1, 1]]))
-    >>> curve.pro.tolist()
-    [0.0, 0.5, 0.75, 1.0, 1.0]
+    Example:
+        >>> curve = pro_curve(np.array([[.9, .2, .8, .7]]), np.array([[1, 0, 1, 1]]))
+        >>> curve.pro.tolist()
+        [0.0, 0.5, 0.75, 1.0, 1.0]
     """
     pairs = paired_images(maps, masks, "maps", "masks")
     scores = np.concatenate([as_scores(image, "maps").ravel() for image, _ in pairs])

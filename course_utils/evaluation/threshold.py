@@ -24,11 +24,13 @@ def best_threshold(scores: Values, target: Values, *, criterion: Criterion = "f1
     which does not mind how rare defects are. The result is one of the scores. Several equally
     good: the highest, which raises fewest alarms.
 
-    Raises `ValueError` when there is no defect (for `"youden"`: or nothing good), for NaN, for a
-    target other than 0 and 1, for unequal shapes, and for an unknown criterion.
+    Raises:
+        ValueError: when there is no defect (for `"youden"`: or nothing good), for NaN, for a target
+            other than 0 and 1, for unequal shapes, and for an unknown criterion.
 
-    >>> best_threshold([.1, .4, .35, .8], [0, 0, 1, 1])
-    0.35
+    Example:
+        >>> best_threshold([.1, .4, .35, .8], [0, 0, 1, 1])
+        0.35
     """
     if criterion not in _CRITERIA:
         raise ValueError(f"criterion must be one of {', '.join(_CRITERIA)}, got {criterion!r}")

@@ -1,6 +1,6 @@
 """Fetching published data sets: their archives, download, unpacking, checking."""
 
-from course_utils.fetching.catalogue import PUBLISHED
+from course_utils.fetching.catalog import PUBLISHED
 from course_utils.fetching.choose import choose_parts, find_published, match_archives
 from course_utils.fetching.install import WORKPLACE, install, settle
 from course_utils.fetching.published import Archive, Part, PublishedSet

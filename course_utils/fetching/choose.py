@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from course_utils.fetching.catalogue import PUBLISHED
+from course_utils.fetching.catalog import PUBLISHED
 from course_utils.fetching.published import Archive, Part, PublishedSet
 from course_utils.fetching.unpack import archive_members
 
@@ -14,8 +14,9 @@ def find_published(name: str) -> tuple[PublishedSet, list[Part]]:
     `name` is one of `PUBLISHED`, for all parts, or `<set>/<part>`. Parts that come from more than
     one source appear once for each.
 
-    >>> [part.name for part in find_published("kolektor_sdd")[1]]
-    ['fine', 'boxes', 'splits']
+    Example:
+        >>> [part.name for part in find_published("kolektor_sdd")[1]]
+        ['fine', 'boxes', 'splits']
     """
     family, _, wanted = name.partition("/")
     if family not in PUBLISHED:
@@ -64,8 +65,10 @@ def match_archives(published: PublishedSet, texts: Sequence[str]) -> dict[str, P
 
     A file is known by its name, by the part it is said to bring, or else by what it holds.
 
-    Raises `FileNotFoundError` for a file that is not there; `ValueError` for one that could be
-    several archives or none, an unknown part, and two files for one archive.
+    Raises:
+        FileNotFoundError: for a file that is not there.
+        ValueError: for one that could be several archives or none, an unknown part, and two files
+            for one archive.
     """
     found: dict[str, Path] = {}
     for text in texts:

@@ -45,14 +45,16 @@ def download(
     or was started over. `sleep(seconds)` waits between tries. One process at a time may fetch a
     file: locking is left to the caller.
 
-    Raises `ValueError` for other addresses, a bad digest or file name, a file with another hash
-    under that name, and a part file that something else has written (none of them is touched);
-    `OSError` if no address gives the file, or if there is no room for it.
+    Raises:
+        ValueError: for other addresses, a bad digest or file name, a file with another hash under
+            that name, and a part file that something else has written (none of them is touched).
+        OSError: if no address gives the file, or if there is no room for it.
 
-    >>> download(["ftp://a.org/a.zip"], Path("data"), "a.zip", digest="")
-    Traceback (most recent call last):
-        ...
-    ValueError: cannot fetch 'ftp://a.org/a.zip': want an address that starts with http:// or https://
+    Example:
+        >>> download(["ftp://a.org/a.zip"], Path("data"), "a.zip", digest="")
+        Traceback (most recent call last):
+            ...
+        ValueError: cannot fetch 'ftp://a.org/a.zip': want an address that starts with http:// or https://
     """
     _check_request(urls, file_name, digest)
     tick = _ignore if tick is None else tick

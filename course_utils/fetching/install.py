@@ -49,9 +49,10 @@ def install(
     One process at a time works on a set; others wait. Whatever stops this, the folder of the set
     then has each part as it was before or whole; the next call cleans up or completes.
 
-    Raises `FileExistsError` for a part of which only some is there; `ValueError` for files that
-    are not what was published or not safe to unpack; `OSError` if nothing could be fetched, or the
-    disk is full.
+    Raises:
+        FileExistsError: for a part of which only some is there.
+        ValueError: for files that are not what was published or not safe to unpack.
+        OSError: if nothing could be fetched, or the disk is full.
     """
     place, work = _places(published, root)
     given = given or {}

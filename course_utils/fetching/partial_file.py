@@ -26,10 +26,11 @@ class Origin:
         A weak ETag (`W/"..."`) does not promise equal bytes; `If-Range` may not hold it (RFC 9110,
         section 13.1.5).
 
-        >>> Origin("https://a.org/x", etag='"1f"', last_modified="Mon, 01 Jan 2024 ...").validator
-        '"1f"'
-        >>> Origin("https://a.org/x", etag='W/"1f"').validator is None
-        True
+        Example:
+            >>> Origin("https://a.org/x", etag='"1f"', last_modified="Mon, 01 Jan 2024 ...").validator
+            '"1f"'
+            >>> Origin("https://a.org/x", etag='W/"1f"').validator is None
+            True
         """
         strong = self.etag if self.etag and not self.etag.startswith("W/") else None
         return strong or self.last_modified

@@ -39,8 +39,9 @@ def clean_path(path: str, file: Path, what: str, *, folder: bool = False) -> str
 
     `what` is said of it in the error. A folder's path may come to nothing, as `./` does.
 
-    >>> clean_path("./images//a.png", Path("set.zip"), "member")
-    'images/a.png'
+    Example:
+        >>> clean_path("./images//a.png", Path("set.zip"), "member")
+        'images/a.png'
     """
     parts = [part for part in path.split("/") if part not in ("", ".")]
     fault = ""

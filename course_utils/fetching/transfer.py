@@ -185,8 +185,9 @@ class Transfer:
 def size_text(count: int) -> str:
     """Write a number of bytes for people.
 
-    >>> size_text(999), size_text(1_250_000), size_text(5_264_982_680)
-    ('999 bytes', '1.2 MB', '5.3 GB')
+    Example:
+        >>> size_text(999), size_text(1_250_000), size_text(5_264_982_680)
+        ('999 bytes', '1.2 MB', '5.3 GB')
     """
     for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if count >= unit:

@@ -21,15 +21,18 @@ def archive_members(file: Path) -> list[str]:
     tar.bz2. A zip is read at its end only; a tar has no list, so the whole file is read and
     unpacked in memory, piece by piece. Names come without `.` parts and doubled slashes.
 
-    Raises `ValueError` for anything else, a damaged or encrypted archive, and for one that
-    `unpack` refuses because of a member's name or kind; `OSError` if the file cannot be read.
+    Raises:
+        ValueError: for anything else, a damaged or encrypted archive, and for one that `unpack`
+            refuses because of a member's name or kind.
+        OSError: if the file cannot be read.
 
-    >>> import tempfile, zipfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with zipfile.ZipFile(f"{folder}/set", "w") as archive:
-    ...         archive.writestr("./images/a.png", b"")
-    ...     archive_members(Path(folder, "set"))
-    ['images/a.png']
+    Example:
+        >>> import tempfile, zipfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with zipfile.ZipFile(f"{folder}/set", "w") as archive:
+        ...         archive.writestr("./images/a.png", b"")
+        ...     archive_members(Path(folder, "set"))
+        ['images/a.png']
     """
     with open_archive(file, None) as members:
         return [member.name for member in members]
@@ -60,16 +63,17 @@ def unpack(
     much room is needed where the disk is full. On any failure, and on Ctrl-C, what was written
     is removed again.
 
-    >>> import tempfile, zipfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with zipfile.ZipFile(f"{folder}/set", "w") as archive:
-    ...         archive.writestr("bottle/train/a.png", b"pixels")
-    ...         archive.writestr("readme.txt", b"words")
-    ...     target = Path(folder, "bottle")
-    ...     place = lambda name: name.partition("bottle/")[2] or None
-    ...     count = unpack(Path(folder, "set"), target, place, limit=100)
-    ...     count, (target / "train/a.png").read_bytes()
-    (1, b'pixels')
+    Example:
+        >>> import tempfile, zipfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with zipfile.ZipFile(f"{folder}/set", "w") as archive:
+        ...         archive.writestr("bottle/train/a.png", b"pixels")
+        ...         archive.writestr("readme.txt", b"words")
+        ...     target = Path(folder, "bottle")
+        ...     place = lambda name: name.partition("bottle/")[2] or None
+        ...     count = unpack(Path(folder, "set"), target, place, limit=100)
+        ...     count, (target / "train/a.png").read_bytes()
+        (1, b'pixels')
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(

@@ -5,7 +5,7 @@ from course_utils.lessons.exercise import Exercise
 from course_utils.lessons.explore import explore
 from course_utils.lessons.live import LiveCurves
 from course_utils.lessons.metrics import read_metrics, record_metric
-from course_utils.lessons.outline import LessonOutline
+from course_utils.lessons.outline import LessonSpec
 from course_utils.lessons.parameters import LessonParameters
 from course_utils.lessons.predict import predict
 from course_utils.lessons.quiz import Choice, Question
@@ -17,8 +17,8 @@ __all__ = [
     "Choice",
     "Exercise",
     "Lesson",
-    "LessonOutline",
     "LessonParameters",
+    "LessonSpec",
     "LiveCurves",
     "Outcome",
     "Question",

@@ -10,9 +10,9 @@ from IPython.display import display
 
 # Styles stand in the elements, not in a sheet: JupyterLab drops <style> from notebooks that it
 # does not trust, and web viewers drop both. What remains there still reads well. The text keeps
-# the colour of the page and the tints are transparent, so light and dark themes both work.
+# the color of the page and the tints are transparent, so light and dark themes both work.
 CARD_STYLE = (
-    "border:1px solid rgba(128,128,128,.35);border-left:5px solid {colour};border-radius:6px;"
+    "border:1px solid rgba(128,128,128,.35);border-left:5px solid {color};border-radius:6px;"
     "padding:.55em 1em;margin:.5em 0;max-width:56em;background:{tint};line-height:1.5;"
     "font-family:system-ui,-apple-system,'Segoe UI',sans-serif;font-size:14px"
 )
@@ -26,7 +26,7 @@ INLINE = re.compile(r"(`[^`]+`|\$[^$]+\$|\*\*[^*]+\*\*|\*[^*\s][^*]*\*)")
 
 
 class Tone(Enum):
-    """Colour and symbol of a card (Okabe-Ito colours; the symbol says the same without them)."""
+    """Color and symbol of a card (Okabe-Ito colors; the symbol says the same without them)."""
 
     INFO = ("0,114,178", "◆")
     ASK = ("86,180,233", "?")
@@ -53,8 +53,9 @@ def show_card(
     `title` is text with inline markdown and `body` is HTML. `bundle` adds MIME types, such as
     `{"application/vnd.course.metric+json": {...}}`. Outside IPython, `text` is printed.
 
-    >>> show_card(Tone.INFO, "Ready", text="Ready.")
-    Ready.
+    Example:
+        >>> show_card(Tone.INFO, "Ready", text="Ready.")
+        Ready.
     """
     show_bundle(
         {"text/html": card_html(tone, title, body), "text/plain": text, **(bundle or {})},
@@ -64,8 +65,9 @@ def show_card(
 def show_bundle(bundle: Mapping[str, object]) -> None:
     """Display a MIME bundle; outside IPython print its `text/plain`.
 
-    >>> show_bundle({"text/plain": "hello"})
-    hello
+    Example:
+        >>> show_bundle({"text/plain": "hello"})
+        hello
     """
     if InteractiveShell.initialized():
         display(dict(bundle), raw=True)
@@ -76,10 +78,11 @@ def show_bundle(bundle: Mapping[str, object]) -> None:
 def card_html(tone: Tone, title: str, body: str = "") -> str:
     """Return the HTML of a card.
 
-    >>> "<strong>✔ Done</strong>" in card_html(Tone.RIGHT, "Done")
-    True
+    Example:
+        >>> "<strong>✔ Done</strong>" in card_html(Tone.RIGHT, "Done")
+        True
     """
-    style = CARD_STYLE.format(colour=f"rgb({tone.rgb})", tint=f"rgba({tone.rgb},.09)")
+    style = CARD_STYLE.format(color=f"rgb({tone.rgb})", tint=f"rgba({tone.rgb},.09)")
     head = f"<div><strong>{tone.symbol} {inline_html(title)}</strong></div>"
     return f'<div style="{style}">{head}{body}</div>'
 
@@ -87,8 +90,9 @@ def card_html(tone: Tone, title: str, body: str = "") -> str:
 def code_html(source: str) -> str:
     """Return `source` as an HTML block of code.
 
-    >>> code_html("a < b").endswith("a &lt; b</pre>")
-    True
+    Example:
+        >>> code_html("a < b").endswith("a &lt; b</pre>")
+        True
     """
     return f'<pre style="{CODE_STYLE}">{html.escape(source)}</pre>'
 
@@ -96,8 +100,9 @@ def code_html(source: str) -> str:
 def block_html(text: str) -> str:
     """Turn a little markdown into HTML: paragraphs, `- ` lists and what `inline_html` knows.
 
-    >>> block_html("Count **all** pixels.").endswith("Count <strong>all</strong> pixels.</div>")
-    True
+    Example:
+        >>> block_html("Count **all** pixels.").endswith("Count <strong>all</strong> pixels.</div>")
+        True
     """
     blocks = []
     for block in re.split(r"\n\s*\n", text.strip()):
@@ -113,8 +118,9 @@ def block_html(text: str) -> str:
 def inline_html(text: str) -> str:
     """Turn code, **bold** and *emphasis* into HTML; formulas in $ stay for MathJax.
 
-    >>> inline_html("`a < b` is **false**")
-    '<code>a &lt; b</code> is <strong>false</strong>'
+    Example:
+        >>> inline_html("`a < b` is **false**")
+        '<code>a &lt; b</code> is <strong>false</strong>'
     """
     return "".join(_piece_html(piece) for piece in INLINE.split(text))
 

@@ -20,8 +20,9 @@ def prove_equal(
     results, so that errors of single elements cannot cancel. Prints one line without unstable
     digits. Raises `AssertionError` with the largest difference otherwise.
 
-    >>> prove_equal(lambda x: x * x, torch.square, torch.tensor([1.0, -2.0]))
-    ✔ square: equal in value and gradient (tolerance 1e-06)
+    Example:
+        >>> prove_equal(lambda x: x * x, torch.square, torch.tensor([1.0, -2.0]))
+        ✔ square: equal in value and gradient (tolerance 1e-06)
     """
     name = getattr(building_block, "__name__", type(building_block).__name__)
     value, gradients = value_and_gradients(from_scratch, args)
@@ -48,9 +49,10 @@ def value_and_gradients(
     A gradient is `None` where the argument is no floating tensor or does not influence the
     result. For results with several elements it is the gradient of a fixed weighted sum.
 
-    >>> value, gradients = value_and_gradients(torch.square, (torch.tensor(3.0),))
-    >>> value.item(), gradients[0].item()
-    (9.0, 6.0)
+    Example:
+        >>> value, gradients = value_and_gradients(torch.square, (torch.tensor(3.0),))
+        >>> value.item(), gradients[0].item()
+        (9.0, 6.0)
     """
     copies = [_fresh(arg) for arg in args]
     value = function(*copies)

@@ -33,7 +33,7 @@ TONES = {
     Outcome.ERROR: (Tone.BROKEN, "Your code raised an error"),
     Outcome.CORRECT: (Tone.RIGHT, "Correct"),
 }
-# The colours of the code are made for a light ground, so it brings its own in dark themes too.
+# The colors of the code are made for a light ground, so it brings its own in dark themes too.
 SOLUTION_STYLE = "background:#f7f7f7;color:#222;padding:.6em .9em;border-radius:4px;margin:.4em 0"
 SOURCE_STYLE = f"{MONOSPACE};background:transparent;color:inherit;margin:0;font-size:13px"
 

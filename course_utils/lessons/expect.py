@@ -29,7 +29,8 @@ def expect_number(
     `mistakes` are typical wrong numbers with the message for each; the first that fits is said.
     A number that is right within the tolerances is never held to be a mistake.
 
-    >>> expect_number(0.0625, 1 / 16)
+    Example:
+        >>> expect_number(0.0625, 1 / 16)
     """
     array = as_array(answer)
     if callable(answer) and not isinstance(answer, torch.Tensor):
@@ -58,7 +59,8 @@ def expect_array(
 ) -> None:
     """Accept numbers that equal `value` in shape and size: list, array or tensor.
 
-    >>> expect_array([0.25, 0.75], np.array([0.25, 0.75]))
+    Example:
+        >>> expect_array([0.25, 0.75], np.array([0.25, 0.75]))
     """
     got, wanted = as_array(answer), as_array(value)
     if wanted is None:
@@ -79,7 +81,8 @@ def expect_array(
 def expect_choice(answer: Any, right: str, feedback: Mapping[str, str]) -> None:
     """Accept the text `right`, whatever its case; `feedback` has a message for each other choice.
 
-    >>> expect_choice(" Recall ", "recall", {"accuracy": "Accuracy stays high."})
+    Example:
+        >>> expect_choice(" Recall ", "recall", {"accuracy": "Accuracy stays high."})
     """
     known = ", ".join(f"`{choice!r}`" for choice in sorted({right, *feedback}))
     if not isinstance(answer, str):
@@ -109,7 +112,8 @@ def expect_function(
     said when the answer agrees with the wrong function in all cases. A function that changes
     its arguments is incorrect too.
 
-    >>> expect_function(lambda x: x * x, [((3,), 9), ((torch.tensor(2.0),), torch.square)])
+    Example:
+        >>> expect_function(lambda x: x * x, [((3,), 9), ((torch.tensor(2.0),), torch.square)])
     """
     if not cases:
         raise ValueError("no cases to try the function on: give at least one")

@@ -9,7 +9,7 @@ from ipywidgets import Checkbox, Dropdown, FloatSlider, HBox, IntSlider, Output,
 from matplotlib.figure import Figure
 
 from course_utils.lessons.cards import show_bundle
-from course_utils.lessons.presence import person_is_present
+from course_utils.lessons.presence import is_interactive
 from course_utils.plots import show
 
 Setting = Mapping[str, Any]
@@ -26,12 +26,13 @@ def explore(
     and so in stored notebooks, each of the `fallback` settings is shown as a figure. `alt`
     describes the figure for people who cannot see it; the setting is added to it.
 
-    Raises `ValueError` for settings that do not fit the sliders, `TypeError` where the function
-    returns no figure, and whatever the function raises; errors that come up while a slider
-    moves are shown in place of the figure.
+    Raises:
+        ValueError: for settings that do not fit the sliders.
+        TypeError: where the function returns no figure, and whatever the function raises; errors
+            that come up while a slider moves are shown in place of the figure.
     """
     _check_settings(sliders, fallback)
-    if person_is_present():
+    if is_interactive():
         display(slider_panel(figure_function, alt=alt, start=fallback[0], sliders=sliders))
         return
     _say("Run this notebook in JupyterLab to move the sliders. Fixed settings are shown here.")

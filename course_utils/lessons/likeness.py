@@ -14,8 +14,9 @@ def same(a: Any, b: Any, *, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
 
     Shapes must be equal; a number equals an array or a tensor without axes. NaN equals nothing.
 
-    >>> same(0.5, torch.tensor(0.5)), same([1, 2], np.array([1, 2, 3]))
-    (True, False)
+    Example:
+        >>> same(0.5, torch.tensor(0.5)), same([1, 2], np.array([1, 2, 3]))
+        (True, False)
     """
     x, y = as_array(a), as_array(b)
     if x is None or y is None:
@@ -29,8 +30,9 @@ def same(a: Any, b: Any, *, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
 def as_array(value: Any) -> np.ndarray | None:
     """Return numbers, arrays, tensors or lists of numbers as float64; anything else as `None`.
 
-    >>> as_array(torch.tensor([1, 2]))
-    array([1., 2.])
+    Example:
+        >>> as_array(torch.tensor([1, 2]))
+        array([1., 2.])
     """
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().to(torch.float64).numpy()
@@ -48,10 +50,11 @@ def describe(value: Any) -> str:
 
     Numbers have four digits, whole numbers all of theirs. A short list of tuples is shown whole.
 
-    >>> describe(0.123456), describe(37568), describe("dog")
-    ('`0.1235`', '`37568`', "the text `'dog'`")
-    >>> describe(np.zeros((2, 3))), describe([(3, 1, 1), (2, 2, 1)])
-    ('an array of shape (2, 3)', '`[(3, 1, 1), (2, 2, 1)]`')
+    Example:
+        >>> describe(0.123456), describe(37568), describe("dog")
+        ('`0.1235`', '`37568`', "the text `'dog'`")
+        >>> describe(np.zeros((2, 3))), describe([(3, 1, 1), (2, 2, 1)])
+        ('an array of shape (2, 3)', '`[(3, 1, 1), (2, 2, 1)]`')
     """
     if isinstance(value, str):
         return f"the text `{value!r}`"

@@ -12,7 +12,7 @@ from uuid import uuid4
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from course_utils.lessons.presence import execution_id, person_is_present
+from course_utils.lessons.presence import execution_id, is_interactive
 from course_utils.plots import as_png, show
 from course_utils.plots.training_curves import training_curves
 from course_utils.training.history import History
@@ -43,9 +43,10 @@ class LiveCurves:
     far stays, and nothing more is shown. Raises `ValueError` for an empty `alt`, and from `finish`
     where no run was watched.
 
-    >>> history = History([0.9, 0.5], [0.01, 0.01], [{"step": 2, "IoU": 0.25}])
-    >>> with LiveCurves(alt="Both curves rise.") as curves:
-    ...     curves.run("focal")(history)
+    Example:
+        >>> history = History([0.9, 0.5], [0.01, 0.01], [{"step": 2, "IoU": 0.25}])
+        >>> with LiveCurves(alt="Both curves rise.") as curves:
+        ...     curves.run("focal")(history)
     """
 
     def __init__(
@@ -71,14 +72,15 @@ class LiveCurves:
         Runs of one name with different seeds become one line, with a band from the smallest to
         the largest; a seed that runs again replaces what it drew before.
 
-        Raises `ValueError` once the curves are finished.
+        Raises:
+            ValueError: once the curves are finished.
         """
         if self._finished:
             raise ValueError("these curves are finished: make new ones with LiveCurves(...)")
 
         def watch(history: History) -> None:
             self.histories.setdefault(name, {})[seed] = history.copy()
-            if person_is_present() and monotonic() >= self._next_drawing:
+            if is_interactive() and monotonic() >= self._next_drawing:
                 self._draw()
 
         return watch
@@ -86,13 +88,14 @@ class LiveCurves:
     def finish(self) -> None:
         """Show the finished figure; once only.
 
-        Raises `ValueError` where no run was watched.
+        Raises:
+            ValueError: where no run was watched.
         """
         if self._finished:
             return
         if not self.histories:
             raise ValueError("no curves to show: give fit watch=curves.run(name) and evaluate=...")
-        if person_is_present():
+        if is_interactive():
             self._draw()
         else:
             show(self._figure(), self.alt)
@@ -126,7 +129,7 @@ class LiveCurves:
                     together[name].append(history)
                 else:
                     behind[f"{name}, seed {seed}"] = [history]
-        return together | behind  # those behind come last, so that no other colour changes
+        return together | behind  # those behind come last, so that no other color changes
 
     def _figure(self) -> Figure:
         return training_curves(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from course_utils.lessons.cards import show_bundle
 from course_utils.lessons.likeness import as_array
-from course_utils.lessons.presence import execution_id, person_is_present
+from course_utils.lessons.presence import execution_id, is_interactive
 
 if TYPE_CHECKING:
     import nbformat
@@ -29,8 +29,9 @@ def record_metric(
     anything else, and for a name that this run has used before. A person who runs a cell again
     replaces its metrics; `start_lesson` forgets them all.
 
-    >>> record_metric("doctest/iou", 0.512345, note="validation, one seed")
-    doctest/iou = 0.5123  (validation, one seed)
+    Example:
+        >>> record_metric("doctest/iou", 0.512345, note="validation, one seed")
+        doctest/iou = 0.5123  (validation, one seed)
     """
     if not isinstance(name, str) or not SLUG.fullmatch(name):
         raise ValueError(f"metric name {name!r} must be made of a-z, 0-9, _ . / - only")
@@ -48,12 +49,14 @@ def record_metric(
 def read_metrics(notebook: "nbformat.NotebookNode | str | Path") -> dict[str, float]:
     """Return the recorded metrics of an executed notebook: name -> value.
 
-    Raises `FileNotFoundError` where there is no such file, and `ValueError` where it records
-    one name twice.
+    Raises:
+        FileNotFoundError: where there is no such file.
+        ValueError: where it records one name twice.
 
-    >>> import nbformat
-    >>> read_metrics(nbformat.v4.new_notebook())
-    {}
+    Example:
+        >>> import nbformat
+        >>> read_metrics(nbformat.v4.new_notebook())
+        {}
     """
     import nbformat  # seconds, which no kernel that only records has to wait
 
@@ -73,7 +76,8 @@ def read_metrics(notebook: "nbformat.NotebookNode | str | Path") -> dict[str, fl
 def forget_metrics() -> None:
     """Start a new run: every name is free again.
 
-    >>> forget_metrics()
+    Example:
+        >>> forget_metrics()
     """
     _recorded.clear()
 
@@ -91,7 +95,7 @@ def _finite_number(name: str, value: Any) -> int | float:
 def _claim(name: str) -> None:
     execution = execution_id()
     # A batch runs each cell once, so there a second use of a name is always a fault of the lesson.
-    again = person_is_present() and _recorded.get(name) != execution
+    again = is_interactive() and _recorded.get(name) != execution
     if name in _recorded and not again:
         raise ValueError(f"metric {name!r} is recorded already: give this one another name")
     _recorded[name] = execution

@@ -9,13 +9,14 @@ from course_utils.lessons.quiz import Question
 
 
 @dataclass(frozen=True)
-class LessonOutline:
+class LessonSpec:
     """Name, title, parameters, exercises and quiz of one lesson.
 
     `name` is that of the notebook without its ending, such as `"01_class_imbalance"`.
 
-    >>> LessonOutline("00_start_here", "Start here", LessonParameters).number
-    '00'
+    Example:
+        >>> LessonSpec("00_start_here", "Start here", LessonParameters).number
+        '00'
     """
 
     name: str

@@ -19,11 +19,12 @@ class LessonParameters(BaseModel):
     that end with a slash for families such as `mvtec_ad/<category>`. Types are strict: `"3"` is
     no number. Declare lists as `list[...]`, since papermill passes lists.
 
-    >>> class Parameters(LessonParameters):
-    ...     datasets = ("synthetic", "folder")
-    ...     epochs: int = Field(3, ge=1)
-    >>> Parameters(dataset="folder:/srv/images", epochs=5).epochs
-    5
+    Example:
+        >>> class Parameters(LessonParameters):
+        ...     datasets = ("synthetic", "folder")
+        ...     epochs: int = Field(3, ge=1)
+        >>> Parameters(dataset="folder:/srv/images", epochs=5).epochs
+        5
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
@@ -52,8 +53,9 @@ class LessonParameters(BaseModel):
     def own(self) -> dict[str, Any]:
         """Return the parameters that only this lesson has.
 
-        >>> LessonParameters().own()
-        {}
+        Example:
+            >>> LessonParameters().own()
+            {}
         """
         return self.model_dump(exclude=set(LessonParameters.model_fields))
 
@@ -61,10 +63,11 @@ class LessonParameters(BaseModel):
 def read_parameters(model: type[P], given: Mapping[str, Any], *, lesson: str) -> P:
     """Return `model(**given)`, or raise one `ValueError` with a line for each wrong parameter.
 
-    >>> read_parameters(LessonParameters, {"seed": "three"}, lesson="00_start_here")
-    Traceback (most recent call last):
-    ValueError: lesson 00_start_here cannot start:
-      seed: got 'three', wanted a whole number in 0..4294967295
+    Example:
+        >>> read_parameters(LessonParameters, {"seed": "three"}, lesson="00_start_here")
+        Traceback (most recent call last):
+        ValueError: lesson 00_start_here cannot start:
+          seed: got 'three', wanted a whole number in 0..4294967295
     """
     try:
         return model(**given)

@@ -11,13 +11,14 @@ def predict(question: str, choices: Sequence[str] = (), *, then: str = "") -> No
     `choices` are listed below it. `then` opens on a click; without it, a line says that the
     answer follows.
 
-    >>> predict("What share of the pixels is defect?", ["half", "a tenth", "a hundredth"])
-    ? Predict first
-      What share of the pixels is defect?
-      - half
-      - a tenth
-      - a hundredth
-      Decide before you read on: the answer follows below.
+    Example:
+        >>> predict("What share of the pixels is defect?", ["half", "a tenth", "a hundredth"])
+        ? Predict first
+          What share of the pixels is defect?
+          - half
+          - a tenth
+          - a hundredth
+          Decide before you read on: the answer follows below.
     """
     listed = "\n".join(f"- {choice}" for choice in choices)
     body = block_html(question) + (block_html(listed) if listed else "")

@@ -6,14 +6,15 @@ from typing import Any
 from IPython.core.getipython import get_ipython
 
 
-def person_is_present() -> bool:
+def is_interactive() -> bool:
     """Return whether the running cell was started by somebody who can answer.
 
     JupyterLab, Notebook and VS Code offer to pass on keyboard input with each cell. papermill,
     nbclient, nbconvert and nbval do not, and outside a notebook there is no such request.
 
-    >>> person_is_present()
-    False
+    Example:
+        >>> is_interactive()
+        False
     """
     return bool(_request().get("content", {}).get("allow_stdin", False))
 
@@ -21,8 +22,9 @@ def person_is_present() -> bool:
 def execution_id() -> str | None:
     """Return what identifies this one execution of a cell; `None` outside a kernel.
 
-    >>> execution_id() is None
-    True
+    Example:
+        >>> execution_id() is None
+        True
     """
     return _request().get("header", {}).get("msg_id")
 

@@ -29,9 +29,10 @@ class Choice:
 class Question:
     """A question with its choices: exactly one is right, unless `several` is set.
 
-    >>> Question("Is water wet?", (Choice("no", False, "Touch it."), Choice("so", False, "?")))
-    Traceback (most recent call last):
-    ValueError: question 'Is water wet?' has 0 right choices, wanted exactly 1
+    Example:
+        >>> Question("Is water wet?", (Choice("no", False, "Touch it."), Choice("so", False, "?")))
+        Traceback (most recent call last):
+        ValueError: question 'Is water wet?' has 0 right choices, wanted exactly 1
     """
 
     text: str
@@ -58,9 +59,10 @@ def show_quiz(questions: tuple[Question, ...]) -> None:
 def quiz_html(questions: tuple[Question, ...]) -> str:
     """Return the questions as HTML that needs neither kernel nor script.
 
-    >>> yes, no = Choice("3", True, "Counted."), Choice("4", False, "One too many.")
-    >>> quiz_html((Question("How many?", (yes, no)),)).count("<details")
-    2
+    Example:
+        >>> yes, no = Choice("3", True, "Counted."), Choice("4", False, "One too many.")
+        >>> quiz_html((Question("How many?", (yes, no)),)).count("<details")
+        2
     """
     parts = ["<p>Choose an answer and click on it to see whether it is right, and why.</p>"]
     for number, question in enumerate(questions, start=1):
@@ -74,15 +76,16 @@ def quiz_html(questions: tuple[Question, ...]) -> str:
 def quiz_text(questions: tuple[Question, ...]) -> str:
     """Return the questions as plain text, with all the answers after the last question.
 
-    >>> yes, no = Choice("3", True, "Counted."), Choice("4", False, "One too many.")
-    >>> print(quiz_text((Question("How many?", (yes, no)),)))
-    1. How many?
-       a) 3
-       b) 4
-    <BLANKLINE>
-    Answers
-    1. a) right: Counted.
-       b) wrong: One too many.
+    Example:
+        >>> yes, no = Choice("3", True, "Counted."), Choice("4", False, "One too many.")
+        >>> print(quiz_text((Question("How many?", (yes, no)),)))
+        1. How many?
+           a) 3
+           b) 4
+        <BLANKLINE>
+        Answers
+        1. a) right: Counted.
+           b) wrong: One too many.
     """
     asked, answered = [], ["", "Answers"]
     for number, question in enumerate(questions, start=1):

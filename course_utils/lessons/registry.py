@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from course_utils.lessons.content import LESSONS
 from course_utils.lessons.exercise import Exercise
-from course_utils.lessons.outline import LessonOutline
+from course_utils.lessons.outline import LessonSpec
 from course_utils.lessons.quiz import show_quiz
 
 
@@ -15,8 +15,9 @@ def exercise(id: str) -> Exercise:
     Every call returns the same object, so that hints go on where they stopped. Raises
     `ValueError` with the nearest names for an unknown one.
 
-    >>> exercise("defect_share").title
-    'What share of this mask is defect?'
+    Example:
+        >>> exercise("defect_share").title
+        'What share of this mask is defect?'
     """
     exercises = all_exercises()
     if id not in exercises:
@@ -27,7 +28,8 @@ def exercise(id: str) -> Exercise:
 def quiz(lesson: str) -> None:
     """Display the quiz of a lesson, given by its number or name.
 
-    Raises `ValueError` for an unknown lesson, or one without a quiz.
+    Raises:
+        ValueError: for an unknown lesson, or one without a quiz.
     """
     found = find_lesson(lesson)
     if not found.quiz:
@@ -35,11 +37,12 @@ def quiz(lesson: str) -> None:
     show_quiz(found.quiz)
 
 
-def find_lesson(lesson: str) -> LessonOutline:
+def find_lesson(lesson: str) -> LessonSpec:
     """Return the lesson with this number or name.
 
-    >>> find_lesson("00").name
-    '00_start_here'
+    Example:
+        >>> find_lesson("00").name
+        '00_start_here'
     """
     for outline in LESSONS:
         if lesson in (outline.number, outline.name):
@@ -51,10 +54,12 @@ def find_lesson(lesson: str) -> LessonOutline:
 def all_exercises() -> dict[str, Exercise]:
     """Return every exercise of the course by its id.
 
-    Raises `ValueError` where two exercises have the same id.
+    Raises:
+        ValueError: where two exercises have the same id.
 
-    >>> "defect_share" in all_exercises()
-    True
+    Example:
+        >>> "defect_share" in all_exercises()
+        True
     """
     found: dict[str, Exercise] = {}
     for outline in LESSONS:

@@ -19,9 +19,9 @@ from course_utils.config import (
 )
 from course_utils.lessons.cards import QUIET_STYLE, Tone, inline_html, show_card
 from course_utils.lessons.metrics import forget_metrics
-from course_utils.lessons.outline import LessonOutline
+from course_utils.lessons.outline import LessonSpec
 from course_utils.lessons.parameters import LessonParameters, read_parameters
-from course_utils.lessons.presence import person_is_present
+from course_utils.lessons.presence import is_interactive
 from course_utils.lessons.registry import find_lesson
 
 T = TypeVar("T")
@@ -50,16 +50,17 @@ class Lesson:
     @property
     def progress(self) -> bool:
         """Whether to show progress bars: only where a person watches."""
-        return person_is_present()
+        return is_interactive()
 
     def pick(self, *, smoke: T, laptop: T, full: T) -> T:
         """Return the value of the active profile.
 
-        >>> from course_utils.lessons import start_lesson
-        >>> lesson = start_lesson("00_start_here", profile="smoke")  # doctest: +ELLIPSIS
-        ◆ Lesson 00 · Start here...
-        >>> lesson.pick(smoke=1, laptop=10, full=100)
-        1
+        Example:
+            >>> from course_utils.lessons import start_lesson
+            >>> lesson = start_lesson("00_start_here", profile="smoke")  # doctest: +ELLIPSIS
+            ◆ Lesson 00 · Start here...
+            >>> lesson.pick(smoke=1, laptop=10, full=100)
+            1
         """
         return {Profile.SMOKE: smoke, Profile.LAPTOP: laptop, Profile.FULL: full}[self.profile]
 
@@ -84,10 +85,11 @@ def start_lesson(
     them is wrong: one `ValueError` names all that are. Recorded metrics of an earlier run in
     this kernel are forgotten.
 
-    >>> lesson = start_lesson("00_start_here", profile="smoke", seed=7)  # doctest: +ELLIPSIS
-    ◆ Lesson 00 · Start here...
-    >>> lesson.seeds(3)
-    [7, 8, 9]
+    Example:
+        >>> lesson = start_lesson("00_start_here", profile="smoke", seed=7)  # doctest: +ELLIPSIS
+        ◆ Lesson 00 · Start here...
+        >>> lesson.seeds(3)
+        [7, 8, 9]
     """
     outline = find_lesson(name)
     given = {"profile": profile, "dataset": dataset, "seed": seed, **own}
@@ -109,7 +111,7 @@ def start_lesson(
     return lesson
 
 
-def _show_header(outline: LessonOutline, lesson: Lesson) -> None:
+def _show_header(outline: LessonSpec, lesson: Lesson) -> None:
     title = f"Lesson {outline.number} · {outline.title}"
     facts = [
         ("profile", f"{lesson.profile}", f" ({_origin(lesson)})"),

@@ -26,8 +26,9 @@ class Outcome(StrEnum):
 class Verdict:
     """The outcome of an attempt, with what to say to the student.
 
-    >>> Verdict(Outcome.CORRECT, "Well counted.").outcome
-    <Outcome.CORRECT: 'correct'>
+    Example:
+        >>> Verdict(Outcome.CORRECT, "Well counted.").outcome
+        <Outcome.CORRECT: 'correct'>
     """
 
     outcome: Outcome
@@ -77,9 +78,10 @@ class AnswerRaised(Judgement):
 def incorrect(message: str) -> NoReturn:
     """Say that the answer is wrong, with the message for this mistake (inline markdown).
 
-    >>> incorrect("Divide by **all** pixels, not by the defect pixels.")
-    Traceback (most recent call last):
-    course_utils.lessons.verdicts.Incorrect: Divide by **all** pixels, not by the defect pixels.
+    Example:
+        >>> incorrect("Divide by **all** pixels, not by the defect pixels.")
+        Traceback (most recent call last):
+        course_utils.lessons.verdicts.Incorrect: Divide by **all** pixels, not by the defect pixels.
     """
     raise Incorrect(message)
 
@@ -90,8 +92,9 @@ def call_answer(answer: Any, *args: Any) -> Any:
     Raises `NotAttempted` for a stub, `Incorrect` for something that cannot take these arguments
     or that forgets to return, and `AnswerRaised` for an exception in the student's code.
 
-    >>> call_answer(lambda x: x + 1, 2)
-    3
+    Example:
+        >>> call_answer(lambda x: x + 1, 2)
+        3
     """
     name = name_of(answer)
     if not callable(answer):
@@ -116,8 +119,9 @@ def call_answer(answer: Any, *args: Any) -> Any:
 def is_stub(answer: Any) -> bool:
     """Return whether `answer` is `...`, contains one, or is a function that does nothing yet.
 
-    >>> is_stub(...), is_stub([0.5, ...]), is_stub(0.5)
-    (True, True, False)
+    Example:
+        >>> is_stub(...), is_stub([0.5, ...]), is_stub(0.5)
+        (True, True, False)
     """
     if answer is Ellipsis:
         return True
@@ -132,8 +136,9 @@ def is_stub(answer: Any) -> bool:
 def name_of(answer: Any) -> str:
     """Return what to call the student's function in a message.
 
-    >>> name_of(len)
-    'len'
+    Example:
+        >>> name_of(len)
+        'len'
     """
     return getattr(answer, "__name__", None) or type(answer).__name__
 

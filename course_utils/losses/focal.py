@@ -34,13 +34,15 @@ def binary_focal_loss(
         gamma: 0 gives alpha-weighted cross entropy; larger values mute easy pixels more.
         reduction: `"mean"` over all pixels, `"sum"` or `"none"`.
 
-    Raises `ValueError` for other shapes, ranges, and for logits that are not finite.
-
     A pixel that is right with p = .97 counts .03**2 = .0009 times its cross entropy:
 
-    >>> logits, target = torch.tensor([.97]).logit(), torch.tensor([1.])
-    >>> print(f"{binary_focal_loss(logits, target, alpha=.25).item():.1e}")
-    6.9e-06
+    Raises:
+        ValueError: for other shapes, ranges, and for logits that are not finite.
+
+    Example:
+        >>> logits, target = torch.tensor([.97]).logit(), torch.tensor([1.])
+        >>> print(f"{binary_focal_loss(logits, target, alpha=.25).item():.1e}")
+        6.9e-06
     """
     logits, target = binary_pair(logits, target)
     check_parameter("alpha", alpha, 0, 1)
@@ -71,13 +73,15 @@ def softmax_focal_loss(
         class_weights: (C,), in the order of the class indices; None weighs all alike.
         reduction: `"mean"` over all pixels, `"sum"` or `"none"`.
 
-    Raises `ValueError` for other shapes, dtypes, ranges, and for logits that are not finite.
+    Raises:
+        ValueError: for other shapes, dtypes, ranges, and for logits that are not finite.
 
-    >>> logits = torch.tensor([[2.0, 0.0, 0.0]])
-    >>> print(f"{softmax_focal_loss(logits, torch.tensor([0]), gamma=0).item():.4f}")
-    0.2395
-    >>> print(f"{softmax_focal_loss(logits, torch.tensor([0]), gamma=2).item():.4f}")
-    0.0109
+    Example:
+        >>> logits = torch.tensor([[2.0, 0.0, 0.0]])
+        >>> print(f"{softmax_focal_loss(logits, torch.tensor([0]), gamma=0).item():.4f}")
+        0.2395
+        >>> print(f"{softmax_focal_loss(logits, torch.tensor([0]), gamma=2).item():.4f}")
+        0.0109
     """
     logits, target = class_pair(logits, target)
     check_parameter("gamma", gamma, 0)
@@ -94,8 +98,9 @@ def softmax_focal_loss(
 class BinaryFocalLoss(nn.Module):
     """`binary_focal_loss` as a module.
 
-    >>> BinaryFocalLoss(gamma=1.0)(torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)).shape
-    torch.Size([])
+    Example:
+        >>> BinaryFocalLoss(gamma=1.0)(torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)).shape
+        torch.Size([])
     """
 
     def __init__(
@@ -116,9 +121,10 @@ class BinaryFocalLoss(nn.Module):
 class SoftmaxFocalLoss(nn.Module):
     """`softmax_focal_loss` as a module; its class weights are a buffer and move with it.
 
-    >>> loss = SoftmaxFocalLoss(class_weights=torch.tensor([1.0, 9.0]))
-    >>> loss(torch.zeros(2, 2, 4, 4), torch.zeros(2, 4, 4, dtype=torch.long)).shape
-    torch.Size([])
+    Example:
+        >>> loss = SoftmaxFocalLoss(class_weights=torch.tensor([1.0, 9.0]))
+        >>> loss(torch.zeros(2, 2, 4, 4), torch.zeros(2, 4, 4, dtype=torch.long)).shape
+        torch.Size([])
     """
 
     class_weights: Tensor | None

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from course_utils.losses.focal import softmax_focal_loss
 from course_utils.losses.inputs import check_parameter, class_pair
-from course_utils.losses.published import double_softmax_focal_loss
+from course_utils.losses.pitfalls import double_softmax_focal_loss
 
 
 def memseg_loss(
@@ -28,12 +28,14 @@ def memseg_loss(
         double_softmax: repeat the mistake of the public code until December 2023, for comparison:
             its focal loss takes a softmax of what is a softmax already.
 
-    Raises `ValueError` for other shapes, dtypes, ranges, and for logits that are not finite.
+    Raises:
+        ValueError: for other shapes, dtypes, ranges, and for logits that are not finite.
 
-    >>> import torch
-    >>> logits, target = torch.zeros(1, 2, 1, 1), torch.ones(1, 1, 1, dtype=torch.long)
-    >>> print(f"{memseg_loss(logits, target).item():.4f}")  # .6 * .5 + .4 * .5**4 * log(2)
-    0.3173
+    Example:
+        >>> import torch
+        >>> logits, target = torch.zeros(1, 2, 1, 1), torch.ones(1, 1, 1, dtype=torch.long)
+        >>> print(f"{memseg_loss(logits, target).item():.4f}")  # .6 * .5 + .4 * .5**4 * log(2)
+        0.3173
     """
     for name, value in (
         ("l1_weight", l1_weight),
@@ -52,9 +54,10 @@ def memseg_loss(
 class MemSegLoss(nn.Module):
     """`memseg_loss` as a module.
 
-    >>> import torch
-    >>> MemSegLoss()(torch.zeros(2, 2, 4, 4), torch.zeros(2, 4, 4, dtype=torch.long)).shape
-    torch.Size([])
+    Example:
+        >>> import torch
+        >>> MemSegLoss()(torch.zeros(2, 2, 4, 4), torch.zeros(2, 4, 4, dtype=torch.long)).shape
+        torch.Size([])
     """
 
     def __init__(

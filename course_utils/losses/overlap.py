@@ -30,13 +30,15 @@ def tversky_loss(
             defined, and then pushes its false alarms down.
         background: with several classes, whether class 0 takes part in the mean over classes.
 
-    Raises `ValueError` for other shapes, dtypes, ranges, and for logits that are not finite.
+    Raises:
+        ValueError: for other shapes, dtypes, ranges, and for logits that are not finite.
 
-    >>> import torch
-    >>> target = torch.zeros(1, 1, 4, 4)
-    >>> target[..., :2] = 1
-    >>> print(f"{tversky_loss(100 * (2 * target - 1), target).item():.3f}")
-    0.000
+    Example:
+        >>> import torch
+        >>> target = torch.zeros(1, 1, 4, 4)
+        >>> target[..., :2] = 1
+        >>> print(f"{tversky_loss(100 * (2 * target - 1), target).item():.3f}")
+        0.000
     """
     check_parameter("alpha", alpha, 0)
     check_parameter("beta", beta, 0)
@@ -62,9 +64,10 @@ def dice_loss(
     Arguments and errors are those of `tversky_loss`, of which this is the case
     alpha = beta = 1/2 with half the smoothing.
 
-    >>> import torch
-    >>> print(f"{dice_loss(torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)).item():.3f}")
-    0.320
+    Example:
+        >>> import torch
+        >>> print(f"{dice_loss(torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)).item():.3f}")
+        0.320
     """
     return tversky_loss(
         logits, target, alpha=0.5, beta=0.5, smooth=smooth / 2, background=background
@@ -74,9 +77,10 @@ def dice_loss(
 class TverskyLoss(nn.Module):
     """`tversky_loss` as a module.
 
-    >>> import torch
-    >>> TverskyLoss()(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)).shape
-    torch.Size([])
+    Example:
+        >>> import torch
+        >>> TverskyLoss()(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)).shape
+        torch.Size([])
     """
 
     def __init__(
@@ -107,9 +111,10 @@ class TverskyLoss(nn.Module):
 class DiceLoss(nn.Module):
     """`dice_loss` as a module.
 
-    >>> import torch
-    >>> DiceLoss()(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)).shape
-    torch.Size([])
+    Example:
+        >>> import torch
+        >>> DiceLoss()(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)).shape
+        torch.Size([])
     """
 
     def __init__(self, *, smooth: float = 1.0, background: bool = False) -> None:

@@ -47,14 +47,16 @@ def two_stage_loss(
     the mean of what its images cost. `balance=1` gives the segmentation part alone; `balance=0,
     delta=1` the decision part.
 
-    Raises `ValueError` for other shapes, dtypes, ranges, for logits that are not finite, and for
-    a good image that is not segmented.
+    Raises:
+        ValueError: for other shapes, dtypes, ranges, for logits that are not finite, and for a good
+            image that is not segmented.
 
-    >>> output = torch.zeros(2, 1, 4, 4), torch.zeros(2)
-    >>> ones, label = torch.ones(2, 1, 4, 4), torch.tensor([0.0, 1.0])
-    >>> target = TwoStageTarget(0 * ones, ones, label, torch.tensor([True, False]))
-    >>> print(f"{two_stage_loss(output, target, balance=1.0).item():.4f}")  # log(2) of one of two
-    0.3466
+    Example:
+        >>> output = torch.zeros(2, 1, 4, 4), torch.zeros(2)
+        >>> ones, label = torch.ones(2, 1, 4, 4), torch.tensor([0.0, 1.0])
+        >>> target = TwoStageTarget(0 * ones, ones, label, torch.tensor([True, False]))
+        >>> print(f"{two_stage_loss(output, target, balance=1.0).item():.4f}")  # log(2) of one of two
+        0.3466
     """
     if balance is not None:
         check_parameter("balance", balance, 0, 1)
@@ -88,17 +90,19 @@ class TwoStageLoss(nn.Module):
     them leaves the schedule alone. The count is a buffer: a checkpoint holds it, and a training
     goes on at its place in the schedule. After the last epoch the balance stays.
 
-    Raises `ValueError` for fewer than one epoch or step, and as `two_stage_loss` does; a call
-    that raises is not counted.
+    Raises:
+        ValueError: for fewer than one epoch or step, and as `two_stage_loss` does; a call that
+            raises is not counted.
 
-    >>> loss = TwoStageLoss(epochs=2, steps_per_epoch=1)
-    >>> ones, sure = torch.ones(1, 1, 2, 2), torch.tensor([True])
-    >>> target = TwoStageTarget(ones, ones, torch.ones(1), sure)
-    >>> for _ in range(3):
-    ...     print(loss.balance, f"{loss((0 * ones, torch.zeros(1)), target).item():.4f}")
-    1.0 0.6931
-    0.5 0.3500
-    0.5 0.3500
+    Example:
+        >>> loss = TwoStageLoss(epochs=2, steps_per_epoch=1)
+        >>> ones, sure = torch.ones(1, 1, 2, 2), torch.tensor([True])
+        >>> target = TwoStageTarget(ones, ones, torch.ones(1), sure)
+        >>> for _ in range(3):
+        ...     print(loss.balance, f"{loss((0 * ones, torch.zeros(1)), target).item():.4f}")
+        1.0 0.6931
+        0.5 0.3500
+        0.5 0.3500
     """
 
     steps: Tensor

@@ -30,15 +30,17 @@ def weighted_cross_entropy(
             so that doubling all weights doubles the loss; `"weights"` divides by the sum of the
             pixels' weights (`torch.nn.functional.cross_entropy`), so that it does not.
 
-    Raises `ValueError` for other shapes, dtypes, ranges, for logits that are not finite, and for
-    `normalise="weights"` on a batch in which every pixel weighs 0.
+    Raises:
+        ValueError: for other shapes, dtypes, ranges, for logits that are not finite, and for
+            `normalise="weights"` on a batch in which every pixel weighs 0.
 
-    >>> logits, target = torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1])
-    >>> weights = torch.tensor([1.0, 9.0])
-    >>> print(f"{weighted_cross_entropy(logits, target, weights).item():.3f}")
-    9.635
-    >>> print(f"{weighted_cross_entropy(logits, target, weights, normalise='weights').item():.3f}")
-    1.927
+    Example:
+        >>> logits, target = torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1])
+        >>> weights = torch.tensor([1.0, 9.0])
+        >>> print(f"{weighted_cross_entropy(logits, target, weights).item():.3f}")
+        9.635
+        >>> print(f"{weighted_cross_entropy(logits, target, weights, normalise='weights').item():.3f}")
+        1.927
     """
     if normalise not in get_args(Normalise):
         raise ValueError(f"normalise must be one of {get_args(Normalise)}, got {normalise!r}")
@@ -60,9 +62,10 @@ def weighted_cross_entropy(
 class WeightedCrossEntropy(nn.Module):
     """`weighted_cross_entropy` as a module; its class weights are a buffer and move with it.
 
-    >>> loss = WeightedCrossEntropy(torch.tensor([0.2, 0.8]))
-    >>> loss(torch.zeros(2, 2, 4, 4), torch.zeros(2, 4, 4, dtype=torch.long)).shape
-    torch.Size([])
+    Example:
+        >>> loss = WeightedCrossEntropy(torch.tensor([0.2, 0.8]))
+        >>> loss(torch.zeros(2, 2, 4, 4), torch.zeros(2, 4, 4, dtype=torch.long)).shape
+        torch.Size([])
     """
 
     class_weights: Tensor

@@ -16,7 +16,7 @@ from course_utils.models.resnet_encoder import ResNetEncoder
 from course_utils.models.small import SmallSegmenter
 from course_utils.models.two_stage import FeatureNorm, TwoStageNet, TwoStageOutput
 from course_utils.models.unet import UNet
-from course_utils.models.unet_stages import Stage, UNetStages, measure_stages
+from course_utils.models.unet_stages import Stage, UNetStages, feature_shapes
 
 __all__ = [
     "CascadedAutoencoder",
@@ -36,8 +36,8 @@ __all__ = [
     "UNet",
     "UNetStages",
     "double_convolution",
+    "feature_shapes",
     "influence",
-    "measure_stages",
     "receptive_field_side",
     "spatial_attention",
     "up_convolution",

@@ -35,7 +35,7 @@ class CascadedAutoencoder(nn.Module):
             maps, one for each kind of defect.
         width: channels of the first layer; 64 in the paper, 8 to 16 on a laptop.
         atrous: whether the encoders' layers 3, 5, 7 and 9 are dilated.
-        normalise: whether batch normalisation follows each convolution but the last (not in the
+        normalise: whether batch normalization follows each convolution but the last (not in the
             paper: it lets short trainings with larger learning rates succeed).
 
     `forward` takes images (N, in_channels, H, W) and returns the second autoencoder's logits
@@ -46,14 +46,15 @@ class CascadedAutoencoder(nn.Module):
     cross entropy in which a defect weighs .8 and background .2 (equation 1, there a sum over
     pixels, here their mean). `stage(1)` and `stage(2)` return what is to be trained:
 
-    >>> from course_utils.losses import weighted_cross_entropy
-    >>> casae = CascadedAutoencoder(width=2)
-    >>> image, mask = torch.rand(2, 1, 32, 32), torch.zeros(2, 32, 32, dtype=torch.long)
-    >>> for number in (1, 2):
-    ...     logits = casae.stage(number)(image)
-    ...     weighted_cross_entropy(logits, mask, torch.tensor([0.2, 0.8])).backward()
-    >>> casae.first_map(image).shape, casae(image).shape
-    (torch.Size([2, 1, 32, 32]), torch.Size([2, 2, 32, 32]))
+    Example:
+        >>> from course_utils.losses import weighted_cross_entropy
+        >>> casae = CascadedAutoencoder(width=2)
+        >>> image, mask = torch.rand(2, 1, 32, 32), torch.zeros(2, 32, 32, dtype=torch.long)
+        >>> for number in (1, 2):
+        ...     logits = casae.stage(number)(image)
+        ...     weighted_cross_entropy(logits, mask, torch.tensor([0.2, 0.8])).backward()
+        >>> casae.first_map(image).shape, casae(image).shape
+        (torch.Size([2, 1, 32, 32]), torch.Size([2, 2, 32, 32]))
     """
 
     def __init__(
@@ -79,8 +80,9 @@ class CascadedAutoencoder(nn.Module):
     def first_map(self, image: Tensor) -> Tensor:
         """Return what the second autoencoder sees: (N, num_classes - 1, H, W), in [0, 1].
 
-        >>> CascadedAutoencoder(width=2, num_classes=4).first_map(torch.rand(1, 1, 16, 16)).shape
-        torch.Size([1, 3, 16, 16])
+        Example:
+            >>> CascadedAutoencoder(width=2, num_classes=4).first_map(torch.rand(1, 1, 16, 16)).shape
+            torch.Size([1, 3, 16, 16])
         """
         return self.first(image).softmax(1)[:, 1:]
 
@@ -91,11 +93,13 @@ class CascadedAutoencoder(nn.Module):
         frozen (see `SegmentationAutoencoder.freeze`), so that only the second learns. Both share
         their weights with this module. A cascade never asked for a stage trains as one.
 
-        Raises `ValueError` for any other number.
+        Raises:
+            ValueError: for any other number.
 
-        >>> casae = CascadedAutoencoder(width=2)
-        >>> casae.stage(1) is casae.first, casae.stage(2) is casae
-        (True, True)
+        Example:
+            >>> casae = CascadedAutoencoder(width=2)
+            >>> casae.stage(1) is casae.first, casae.stage(2) is casae
+            (True, True)
         """
         if number == 1:
             self.first.unfreeze()
@@ -118,8 +122,9 @@ class SegmentationAutoencoder(nn.Module):
 
     Arguments, shapes and errors are those of `CascadedAutoencoder`.
 
-    >>> SegmentationAutoencoder(width=4)(torch.zeros(1, 1, 48, 64)).shape
-    torch.Size([1, 2, 48, 64])
+    Example:
+        >>> SegmentationAutoencoder(width=4)(torch.zeros(1, 1, 48, 64)).shape
+        torch.Size([1, 2, 48, 64])
     """
 
     DILATIONS = (1, 1, 2, 1, 2, 1, 4, 1, 4, 1)
@@ -188,12 +193,13 @@ class SegmentationAutoencoder(nn.Module):
     def freeze(self) -> None:
         """Stop learning: no gradients, and eval mode that `train()` does not end.
 
-        Without the latter, batch normalisation would go on collecting statistics.
+        Without the latter, batch normalization would go on collecting statistics.
 
-        >>> autoencoder = SegmentationAutoencoder(width=1)
-        >>> autoencoder.freeze()
-        >>> autoencoder.train().training
-        False
+        Example:
+            >>> autoencoder = SegmentationAutoencoder(width=1)
+            >>> autoencoder.freeze()
+            >>> autoencoder.train().training
+            False
         """
         self.frozen = True
         self.requires_grad_(False).zero_grad(set_to_none=True)

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-Initialisation = Literal["he", "published"]
+Initialization = Literal["he", "published"]
 
 
 class CompactDefectCNN(nn.Module):
@@ -16,14 +16,14 @@ class CompactDefectCNN(nn.Module):
 
     Five convolutions, three max-pools and three full layers, as AlexNet but narrower:
     4,957,803 parameters with the default settings, 3,201,000 of them in the first full layer.
-    Batch normalisation follows the first two convolutions, ReLU each layer but the last. There is
+    Batch normalization follows the first two convolutions, ReLU each layer but the last. There is
     no dropout: the paper names none.
 
     Args:
         in_channels: 1 (gray, as in the paper) or 3 (RGB).
         num_classes: kinds of defect, without background; 3 in the paper (damage spot, glue mark,
             dust or fibre).
-        initialisation: `"he"` draws weights of spread sqrt(2 / fan-in). `"published"` draws all
+        initialization: `"he"` draws weights of spread sqrt(2 / fan-in). `"published"` draws all
             with spread .001: the signal fades from layer to layer, all images look alike to the
             last one, and training starts slowly. Biases start at 0 in both.
 
@@ -31,9 +31,10 @@ class CompactDefectCNN(nn.Module):
     `ValueError` for other shapes. The paper trains it with batches of 8 for 30,000 iterations,
     SGD with learning rate .001, momentum .9, weight decay 5e-5.
 
-    >>> import torch
-    >>> CompactDefectCNN()(torch.zeros(2, 1, 227, 227)).shape
-    torch.Size([2, 3])
+    Example:
+        >>> import torch
+        >>> CompactDefectCNN()(torch.zeros(2, 1, 227, 227)).shape
+        torch.Size([2, 3])
     """
 
     SIZE = 227
@@ -44,7 +45,7 @@ class CompactDefectCNN(nn.Module):
         in_channels: int = 1,
         num_classes: int = 3,
         *,
-        initialisation: Initialisation = "he",
+        initialization: Initialization = "he",
     ) -> None:
         super().__init__()
         if in_channels < 1 or num_classes < 2:
@@ -52,9 +53,9 @@ class CompactDefectCNN(nn.Module):
                 "in_channels must be at least 1 and num_classes at least 2, got "
                 f"{in_channels}, {num_classes}"
             )
-        if initialisation not in get_args(Initialisation):
+        if initialization not in get_args(Initialization):
             raise ValueError(
-                f"initialisation must be one of {get_args(Initialisation)}, got {initialisation!r}"
+                f"initialization must be one of {get_args(Initialization)}, got {initialization!r}"
             )
         self.in_channels = in_channels
         self.features = nn.Sequential(
@@ -82,7 +83,7 @@ class CompactDefectCNN(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(256, num_classes),
         )
-        self._start(initialisation)
+        self._start(initialization)
 
     def forward(self, crop: Tensor) -> Tensor:
         wanted = (self.in_channels, self.SIZE, self.SIZE)
@@ -93,10 +94,10 @@ class CompactDefectCNN(nn.Module):
             )
         return self.classifier(self.features(crop))  # (N, num_classes)
 
-    def _start(self, initialisation: Initialisation) -> None:
+    def _start(self, initialization: Initialization) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
-                if initialisation == "he":
+                if initialization == "he":
                     nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 else:
                     nn.init.normal_(module.weight, std=0.001)

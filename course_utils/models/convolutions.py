@@ -15,9 +15,10 @@ def double_convolution(
 ) -> nn.Sequential:
     """Two 3x3 convolutions, each with ReLU: the block that U-Net is made of.
 
-    >>> import torch
-    >>> double_convolution(1, 8)(torch.zeros(2, 1, 16, 16)).shape
-    torch.Size([2, 8, 16, 16])
+    Example:
+        >>> import torch
+        >>> double_convolution(1, 8)(torch.zeros(2, 1, 16, 16)).shape
+        torch.Size([2, 8, 16, 16])
     """
     return nn.Sequential(
         *convolution(inputs, outputs, 3, padding=padding, normalise=normalise),
@@ -28,11 +29,12 @@ def double_convolution(
 def up_convolution(inputs: int, outputs: int, *, normalise: bool = True) -> nn.Sequential:
     """Double the map (nearest), then a 2x2 convolution with ReLU that brings the channels down.
 
-    A 2x2 kernel has no centre: `"same"` pads one row and one column, at the bottom and the right.
+    A 2x2 kernel has no center: `"same"` pads one row and one column, at the bottom and the right.
 
-    >>> import torch
-    >>> up_convolution(8, 4)(torch.zeros(2, 8, 16, 16)).shape
-    torch.Size([2, 4, 32, 32])
+    Example:
+        >>> import torch
+        >>> up_convolution(8, 4)(torch.zeros(2, 8, 16, 16)).shape
+        torch.Size([2, 4, 32, 32])
     """
     return nn.Sequential(
         nn.Upsample(scale_factor=2, mode="nearest"),
@@ -45,10 +47,11 @@ def he_normal(module: nn.Module) -> None:
 
     The spread after the cut is sqrt(2 / fan-in) (He et al. 2015); biases start at 0.
 
-    >>> layer = nn.Conv2d(64, 64, 3)
-    >>> he_normal(layer)
-    >>> abs(layer.weight.std().item() / math.sqrt(2 / (64 * 9)) - 1) < 0.05
-    True
+    Example:
+        >>> layer = nn.Conv2d(64, 64, 3)
+        >>> he_normal(layer)
+        >>> abs(layer.weight.std().item() / math.sqrt(2 / (64 * 9)) - 1) < 0.05
+        True
     """
     if isinstance(module, nn.Conv2d):
         fan_in = module.weight[0].numel()
@@ -67,14 +70,15 @@ def convolution(
     dilation: int = 1,
     normalise: bool = True,
 ) -> nn.Sequential:
-    """A convolution, batch normalisation if wanted, and ReLU.
+    """A convolution, batch normalization if wanted, and ReLU.
 
-    `padding="same"` keeps the size, whatever the dilation; an even kernel, which has no centre,
+    `padding="same"` keeps the size, whatever the dilation; an even kernel, which has no center,
     is padded at the bottom and the right.
 
-    >>> import torch
-    >>> convolution(1, 8, 3, dilation=2)(torch.zeros(2, 1, 16, 16)).shape
-    torch.Size([2, 8, 16, 16])
+    Example:
+        >>> import torch
+        >>> convolution(1, 8, 3, dilation=2)(torch.zeros(2, 1, 16, 16)).shape
+        torch.Size([2, 8, 16, 16])
     """
     layers: list[nn.Module] = []
     reach = (kernel - 1) * dilation

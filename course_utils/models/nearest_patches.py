@@ -19,7 +19,7 @@ class NearestPatches(nn.Module):
     """How far each pixel's patch is from the nearest patch of normal images. Nothing is trained.
 
     A patch is a cell of layer 2 of a ResNet-18 with the cell of layer 3 around it, each averaged
-    with its 8 neighbours: 384 numbers for 8 x 8 pixels. Of the normal images' patches, those that
+    with its 8 neighbors: 384 numbers for 8 x 8 pixels. Of the normal images' patches, those that
     are kept are drawn at random.
 
     Args:
@@ -34,10 +34,11 @@ class NearestPatches(nn.Module):
     Source: Roth et al., "Towards total recall in industrial anomaly detection" (PatchCore), CVPR
     2022, with a smaller network, a random choice in place of the coreset, and no re-weighting.
 
-    >>> detector = NearestPatches(weights=None, patches=100)
-    >>> detector.fill(torch.rand(4, 3, 64, 64))
-    >>> detector(torch.rand(2, 3, 64, 64)).shape
-    torch.Size([2, 64, 64])
+    Example:
+        >>> detector = NearestPatches(weights=None, patches=100)
+        >>> detector.fill(torch.rand(4, 3, 64, 64))
+        >>> detector(torch.rand(2, 3, 64, 64)).shape
+        torch.Size([2, 64, 64])
     """
 
     patches: Tensor
@@ -65,7 +66,8 @@ class NearestPatches(nn.Module):
         Args:
             generator: draws which ones when there are more than are kept.
 
-        Raises `ValueError` for no image, and for others than `forward` takes.
+        Raises:
+            ValueError: for no image, and for others than `forward` takes.
         """
         if len(images) == 0:
             raise ValueError("fill needs at least one normal image, got none")

@@ -14,7 +14,7 @@ def influence(
 
     That is |d logit / d input|, summed over the channels: what a *trained* network really looks
     at, usually the middle of its receptive field (Luo et al. 2016). Differentiated is what the
-    first convolution reads. Networks of the course standardise each image before that, which
+    first convolution reads. Networks of the course standardize each image before that, which
     lets every pixel reach every output by way of mean and spread; this part is left out.
 
     Args:
@@ -23,12 +23,14 @@ def influence(
         pixel: row and column of the output; with valid padding, the output is smaller.
         output: which of the K logits.
 
-    Raises `ValueError` for an image that is not (C, H, W), a pixel or a logit that
-    the output does not have, and a network whose output can be reached past the first convolution.
+    Raises:
+        ValueError: for an image that is not (C, H, W), a pixel or a logit that the output does not
+            have, and a network whose output can be reached past the first convolution.
 
-    >>> layer = nn.Conv2d(1, 1, kernel_size=3, padding=1)
-    >>> (influence(layer, torch.rand(1, 7, 7), (2, 3)) > 0).sum(dim=1).tolist()
-    [0, 3, 3, 3, 0, 0, 0]
+    Example:
+        >>> layer = nn.Conv2d(1, 1, kernel_size=3, padding=1)
+        >>> (influence(layer, torch.rand(1, 7, 7), (2, 3)) > 0).sum(dim=1).tolist()
+        [0, 3, 3, 3, 0, 0, 0]
     """
     if image.ndim != 3:
         raise ValueError(f"image must be (C, H, W), got {tuple(image.shape)}")
@@ -47,7 +49,7 @@ def influence(
 
 
 def receptive_field_side(
-    model: nn.Module, *, height: int = 512, width: int = 32, neighbours: int = 16
+    model: nn.Module, *, height: int = 512, width: int = 32, neighbors: int = 16
 ) -> int:
     """Return the side, in pixels, of the box of the image that one output pixel can depend on.
 
@@ -56,7 +58,7 @@ def receptive_field_side(
     with a gradient are counted. It thus belongs to the architecture, not to the training. Between
     image and first convolution nothing is counted, see `influence`.
 
-    Pooling makes the box of some pixels larger than that of others: the largest of `neighbours`
+    Pooling makes the box of some pixels larger than that of others: the largest of `neighbors`
     pixels is returned. A U-Net repeats itself after 2**depth.
 
     Args:
@@ -64,13 +66,15 @@ def receptive_field_side(
             do not matter: for a wide network, measure a narrow one of the same depth.
         height: of the image, larger than the box.
         width: of the image; small is quick.
-        neighbours: in how many rows of the output, from its middle on, a pixel is looked at.
+        neighbors: in how many rows of the output, from its middle on, a pixel is looked at.
 
-    Raises `ValueError` when a box reaches the border of the image, and so may be cut, and for
-    max-pooling with dilation, which mean-pooling does not have.
+    Raises:
+        ValueError: when a box reaches the border of the image, and so may be cut, and for
+            max-pooling with dilation, which mean-pooling does not have.
 
-    >>> receptive_field_side(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 1, 3)), height=64)
-    5
+    Example:
+        >>> receptive_field_side(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 1, 3)), height=64)
+        5
     """
     copy = _all_positive(model)
     channels = next(m.in_channels for m in copy.modules() if isinstance(m, nn.Conv2d))
@@ -78,7 +82,7 @@ def receptive_field_side(
     logits, read, _ = _run(copy, image, torch.ones_like)
     middle, column = logits.shape[2] // 2, logits.shape[3] // 2
     sides = []
-    for row in range(middle, min(middle + neighbours, logits.shape[2])):
+    for row in range(middle, min(middle + neighbors, logits.shape[2])):
         (gradient,) = torch.autograd.grad(logits[0, 0, row, column], read, retain_graph=True)
         rows = gradient[0].ne(0).any(dim=2).any(dim=0).nonzero()
         first, last = int(rows.min()), int(rows.max())

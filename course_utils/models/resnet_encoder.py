@@ -43,9 +43,10 @@ class ResNetEncoder(nn.Module):
     taken off inside. It returns f0 (N, 64, H/2, W/2), f1 (N, 64, H/4, W/4), f2 (N, 128, H/8, W/8),
     f3 (N, 256, H/16, W/16) and f4 (N, 512, H/32, W/32), and raises `ValueError` for other images.
 
-    >>> encoder = ResNetEncoder(weights=None)
-    >>> [tuple(f.shape) for f in encoder(torch.rand(2, 1, 64, 32))]
-    [(2, 64, 32, 16), (2, 64, 16, 8), (2, 128, 8, 4), (2, 256, 4, 2), (2, 512, 2, 1)]
+    Example:
+        >>> encoder = ResNetEncoder(weights=None)
+        >>> [tuple(f.shape) for f in encoder(torch.rand(2, 1, 64, 32))]
+        [(2, 64, 32, 16), (2, 64, 16, 8), (2, 128, 8, 4), (2, 256, 4, 2), (2, 512, 2, 1)]
     """
 
     FROZEN = ("conv1", "bn1", "layer1", "layer2", "layer3")
@@ -91,12 +92,13 @@ class ResNetEncoder(nn.Module):
         """Stop the stem and layers 1 to 3 from changing; layer 4 goes on learning.
 
         They get no gradient, and stay in eval mode whatever `train()` asks for: in train mode,
-        batch normalisation would go on collecting statistics and the features would drift.
+        batch normalization would go on collecting statistics and the features would drift.
 
-        >>> encoder = ResNetEncoder(weights=None)
-        >>> encoder.freeze()
-        >>> encoder.train().layer3.training, encoder.layer4.training
-        (False, True)
+        Example:
+            >>> encoder = ResNetEncoder(weights=None)
+            >>> encoder.freeze()
+            >>> encoder.train().layer3.training, encoder.layer4.training
+            (False, True)
         """
         self.frozen = True
         for name in self.FROZEN:
@@ -135,10 +137,13 @@ class ResNetEncoder(nn.Module):
 def read_weights(file: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file by name.
 
-    Raises `FileNotFoundError` if it is not there, and `ValueError` if it is no such file.
+    Raises:
+        FileNotFoundError: if it is not there.
+        ValueError: if it is no such file.
 
-    >>> len(read_weights(OFFLINE_WEIGHTS))
-    120
+    Example:
+        >>> len(read_weights(OFFLINE_WEIGHTS))
+        120
     """
     if not file.is_file():
         raise FileNotFoundError(f"{file} is not there: give a safetensors file of weights")
@@ -151,12 +156,14 @@ def read_weights(file: Path) -> dict[str, Tensor]:
 def load_exactly(encoder: ResNetEncoder, state: dict[str, Tensor]) -> None:
     """Load weights whose names and shapes are those of `encoder`, all of them and no others.
 
-    Raises `ValueError` that names the differences; nothing has changed then.
+    Raises:
+        ValueError: that names the differences; nothing has changed then.
 
-    >>> load_exactly(ResNetEncoder(weights=None), {"conv1.weight": torch.zeros(64, 3, 7, 7)})
-    Traceback (most recent call last):
-        ...
-    ValueError: weights do not fit this encoder: bn1.bias is missing, bn1.num_batches_tracked is...
+    Example:
+        >>> load_exactly(ResNetEncoder(weights=None), {"conv1.weight": torch.zeros(64, 3, 7, 7)})
+        Traceback (most recent call last):
+            ...
+        ValueError: weights do not fit this encoder: bn1.bias is missing, bn1.num_batches_tracked is...
     """
     wanted = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in state.items()}

@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from course_utils.models.prior import start_from
-from course_utils.models.standardise import standardise
+from course_utils.models.prior import init_prior_bias
+from course_utils.models.standardize import standardize
 
 
 class SmallSegmenter(nn.Module):
@@ -24,9 +24,10 @@ class SmallSegmenter(nn.Module):
     `forward` takes (N, in_channels, H, W) with even H and W and returns
     (N, num_classes, H, W); it raises `ValueError` for other shapes.
 
-    >>> import torch
-    >>> SmallSegmenter(in_channels=3, num_classes=4)(torch.zeros(2, 3, 64, 48)).shape
-    torch.Size([2, 4, 64, 48])
+    Example:
+        >>> import torch
+        >>> SmallSegmenter(in_channels=3, num_classes=4)(torch.zeros(2, 3, 64, 48)).shape
+        torch.Size([2, 4, 64, 48])
     """
 
     DILATIONS = (1, 2, 4, 8, 1)
@@ -51,7 +52,7 @@ class SmallSegmenter(nn.Module):
         self.head = nn.Conv2d(width, num_classes, kernel_size=1)
         self.grow = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
         if prior is not None:
-            start_from(self.head, prior)
+            init_prior_bias(self.head, prior)
 
     def forward(self, image: Tensor) -> Tensor:
         if image.ndim != 4 or image.shape[1] != self.in_channels:
@@ -62,7 +63,7 @@ class SmallSegmenter(nn.Module):
             raise ValueError(
                 f"height and width must be even, got {tuple(image.shape[2:])}: pad or resize first"
             )
-        x = standardise(image)  # (N, in_channels, H, W)
+        x = standardize(image)  # (N, in_channels, H, W)
         x = self.stem(x)  # (N, width, H/2, W/2)
         for block in self.body:
             x = x + block(x)  # (N, width, H/2, W/2)

@@ -10,8 +10,8 @@ from course_utils.models.convolutions import (
     he_normal,
     up_convolution,
 )
-from course_utils.models.prior import start_from
-from course_utils.models.standardise import standardise
+from course_utils.models.prior import init_prior_bias
+from course_utils.models.standardize import standardize
 
 
 class UNet(nn.Module):
@@ -31,8 +31,8 @@ class UNet(nn.Module):
         skips: whether the way up sees what the way down saw. False is for comparison only.
         padding: of the 3x3 convolutions. With `"valid"` each one takes a border of 1 pixel away,
             skips are cropped, and the output is smaller than the image.
-        normalise: batch normalisation after each 3x3 and 2x2 convolution.
-        standardise_input: bring each image to mean 0 and spread 1 first.
+        normalise: batch normalization after each 3x3 and 2x2 convolution.
+        standardize_input: bring each image to mean 0 and spread 1 first.
         dropout: of the two deepest stages of the way down; skips are taken after it.
         bottleneck: channels of one more 3x3 convolution before the last layer; None leaves it out.
         prior: share of defect pixels that the untrained network starts from (Lin et al. 2017,
@@ -42,8 +42,9 @@ class UNet(nn.Module):
     with valid padding. It raises `ValueError` for other shapes, for sides that 2**depth does not
     divide (same padding), and for images too small for valid padding.
 
-    >>> UNet(in_channels=3, num_classes=4)(torch.zeros(2, 3, 64, 48)).shape
-    torch.Size([2, 4, 64, 48])
+    Example:
+        >>> UNet(in_channels=3, num_classes=4)(torch.zeros(2, 3, 64, 48)).shape
+        torch.Size([2, 4, 64, 48])
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class UNet(nn.Module):
         skips: bool = True,
         padding: Padding = "same",
         normalise: bool = True,
-        standardise_input: bool = True,
+        standardize_input: bool = True,
         dropout: float = 0.0,
         bottleneck: int | None = None,
         prior: float | None = None,
@@ -73,7 +74,7 @@ class UNet(nn.Module):
             raise ValueError(f"bottleneck must be at least 1, or None, got {bottleneck}")
         self.in_channels, self.depth, self.padding = in_channels, depth, padding
         self.bottleneck = bottleneck
-        self.skips, self.standardise_input = skips, standardise_input
+        self.skips, self.standardize_input = skips, standardize_input
         widths = [width * 2**stage for stage in range(depth + 1)]
 
         self.down = nn.ModuleList()
@@ -100,7 +101,7 @@ class UNet(nn.Module):
         self.apply(he_normal)
         nn.init.xavier_uniform_(self.head.weight)
         if prior is not None:
-            start_from(self.head, prior)
+            init_prior_bias(self.head, prior)
 
     @classmethod
     def published(cls, in_channels: int = 1, num_classes: int = 1) -> "UNet":
@@ -109,16 +110,17 @@ class UNet(nn.Module):
         Its last but one layer has 2 channels with ReLU: when both are 0 everywhere, the network
         answers a constant and learns no more.
 
-        >>> with torch.device("meta"):  # shapes without numbers
-        ...     sum(p.numel() for p in UNet.published().parameters())
-        31031685
+        Example:
+            >>> with torch.device("meta"):  # shapes without numbers
+            ...     sum(p.numel() for p in UNet.published().parameters())
+            31031685
         """
         return cls(
             in_channels,
             num_classes,
             width=64,
             normalise=False,
-            standardise_input=False,
+            standardize_input=False,
             dropout=0.5,
             bottleneck=2,
         )
@@ -127,9 +129,10 @@ class UNet(nn.Module):
     def original(cls, in_channels: int = 1, num_classes: int = 2) -> "UNet":
         """The network of the paper: no padding, so 572 pixels in are 388 out.
 
-        >>> with torch.device("meta"):
-        ...     UNet.original().output_size(572, 572)
-        (388, 388)
+        Example:
+            >>> with torch.device("meta"):
+            ...     UNet.original().output_size(572, 572)
+            (388, 388)
         """
         return cls(
             in_channels,
@@ -137,13 +140,13 @@ class UNet(nn.Module):
             width=64,
             padding="valid",
             normalise=False,
-            standardise_input=False,
+            standardize_input=False,
             dropout=0.5,
         )
 
     def forward(self, image: Tensor) -> Tensor:
         self._check(image)
-        x = standardise(image) if self.standardise_input else image
+        x = standardize(image) if self.standardize_input else image
         seen = []
         for stage, block in enumerate(self.down):
             x = block(self.pool(x) if stage else x)  # (N, width * 2**stage, H / 2**stage, ...)
@@ -159,16 +162,18 @@ class UNet(nn.Module):
 
     def extra_repr(self) -> str:
         """Name what the layers do not show; a checkpoint of `fit` tells networks apart by it."""
-        return f"skips={self.skips}, standardise_input={self.standardise_input}"
+        return f"skips={self.skips}, standardize_input={self.standardize_input}"
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width of the output for an image of this size.
 
-        Raises `ValueError` for sizes that `forward` refuses.
+        Raises:
+            ValueError: for sizes that `forward` refuses.
 
-        >>> with torch.device("meta"):
-        ...     UNet.original().output_size(512, 512)
-        (324, 324)
+        Example:
+            >>> with torch.device("meta"):
+            ...     UNet.original().output_size(512, 512)
+            (324, 324)
         """
         return self._output_side(height), self._output_side(width)
 
@@ -203,7 +208,7 @@ class UNet(nn.Module):
 
 
 def _cropped(skip: Tensor, like: Tensor) -> Tensor:
-    # With valid padding the skip is larger: its centre is what `like` describes.
+    # With valid padding the skip is larger: its center is what `like` describes.
     top = (skip.shape[2] - like.shape[2]) // 2
     left = (skip.shape[3] - like.shape[3]) // 2
     return skip[:, :, top : top + like.shape[2], left : left + like.shape[3]]

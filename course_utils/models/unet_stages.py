@@ -35,19 +35,21 @@ class UNetStages:
     skips: bool
 
 
-def measure_stages(model: UNet, height: int, width: int | None = None) -> UNetStages:
+def feature_shapes(model: UNet, height: int, width: int | None = None) -> UNetStages:
     """Return the size of each map for an image of this size; `width` defaults to `height`.
 
     An image runs through a copy of the network whose tensors have shapes and no values ("meta"):
     every layer reports what it makes, in no time even for the large published networks.
 
-    Raises `ValueError` for sizes that the network refuses.
+    Raises:
+        ValueError: for sizes that the network refuses.
 
-    >>> stages = measure_stages(UNet(), 128)
-    >>> [(one.height, one.channels) for one in stages.down]
-    [(128, 16), (64, 32), (32, 64), (16, 128), (8, 256)]
-    >>> measure_stages(UNet(padding="valid"), 572).output.height
-    388
+    Example:
+        >>> stages = feature_shapes(UNet(), 128)
+        >>> [(one.height, one.channels) for one in stages.down]
+        [(128, 16), (64, 32), (32, 64), (16, 128), (8, 256)]
+        >>> feature_shapes(UNet(padding="valid"), 572).output.height
+        388
     """
     copy = deepcopy(model).to("meta").eval()
     found: dict[str, Stage] = {}

@@ -12,13 +12,13 @@ from course_utils.plots.overlays import error_map, overlay, to_picture
 from course_utils.plots.pixel_maps import pixel_maps
 from course_utils.plots.rank_curves import roc_and_pr
 from course_utils.plots.seed_charts import seed_dots
-from course_utils.plots.style import class_colour, course_style, new_figure
+from course_utils.plots.style import class_color, course_style, new_figure
 from course_utils.plots.training_curves import training_curves
 
 __all__ = [
     "as_png",
     "bars",
-    "class_colour",
+    "class_color",
     "confusion",
     "course_style",
     "error_map",

@@ -17,19 +17,21 @@ def bars(
     title: str | None = None,
     log: bool = False,
     fmt: str = "{:,.3g}",
-    colours: Mapping[str, str] | None = None,
+    colors: Mapping[str, str] | None = None,
 ) -> Figure:
     """Return a figure with one horizontal bar for each value, the value beside it.
 
     `fmt` formats the values: `"{:.2%}"` for shares, `"{:,.0f}"` for counts. `log` is for values
     that span decades, such as how often each class occurs; a zero then has no bar, only its
-    label. `colours` may colour single bars.
+    label. `colors` may color single bars.
 
-    Raises `ValueError` for no value, a non-finite one, or a negative one with `log`.
+    Raises:
+        ValueError: for no value, a non-finite one, or a negative one with `log`.
 
-    >>> figure = bars({"background": 0.99, "crack": 0.01}, xlabel="share", fmt="{:.0%}")
-    >>> [text.get_text() for text in figure.axes[0].texts]
-    ['99%', '1%']
+    Example:
+        >>> figure = bars({"background": 0.99, "crack": 0.01}, xlabel="share", fmt="{:.0%}")
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['99%', '1%']
     """
     numbers = np.array(list(values.values()), dtype=float)
     if not numbers.size or not np.isfinite(numbers).all():
@@ -38,7 +40,7 @@ def bars(
         raise ValueError(f"a logarithmic axis needs values above 0, got {dict(values)}")
     figure = new_figure(0.75 + 0.4 * len(numbers), title)
     axes = figure.subplots()
-    colour = [(colours or {}).get(name, BLUE) for name in values]
+    color = [(colors or {}).get(name, BLUE) for name in values]
     start = 0.0
     if log:
         # A bar must not begin at the smallest value, or that one would be invisible.
@@ -46,7 +48,7 @@ def bars(
         axes.set_xscale("log")
     rows = np.arange(len(numbers))
     lengths = np.maximum(numbers - start, 0) if log else numbers
-    axes.barh(rows, lengths, left=start, height=0.62, color=colour)
+    axes.barh(rows, lengths, left=start, height=0.62, color=color)
     ends = np.maximum(numbers, start) if log else numbers
     if numbers.min() < 0:
         axes.axvline(0, color=FAINT, linewidth=0.8)

@@ -29,11 +29,13 @@ def flow_chart(
     The text of a box is its name, that of an arrow stands at its middle, above it where it is
     level; both may have several lines. Boxes in `strong` are filled.
 
-    Raises `ValueError` for no box, and for an arrow or a strong box whose name is not in `boxes`.
+    Raises:
+        ValueError: for no box, and for an arrow or a strong box whose name is not in `boxes`.
 
-    >>> figure = flow_chart({"image": (0, 0), "encoder": (1, 0)}, [("image", "encoder", "3 x 256")])
-    >>> [text.get_text() for text in figure.axes[0].texts if text.get_text()]
-    ['image', 'encoder', '3 x 256']
+    Example:
+        >>> figure = flow_chart({"image": (0, 0), "encoder": (1, 0)}, [("image", "encoder", "3 x 256")])
+        >>> [text.get_text() for text in figure.axes[0].texts if text.get_text()]
+        ['image', 'encoder', '3 x 256']
     """
     if not boxes:
         raise ValueError("nothing to draw: boxes is empty")
@@ -52,10 +54,10 @@ def flow_chart(
     wide = 0.6 * step
     axes.set(xlim=(0, WIDTH), ylim=(-ROW * rows, 0))
     axes.axis("off")
-    centre = {
+    center = {
         name: ((column + 0.5) * step, -(row + 0.5) * ROW) for name, (column, row) in boxes.items()
     }
-    for name, (x, y) in centre.items():
+    for name, (x, y) in center.items():
         axes.add_patch(
             FancyBboxPatch(
                 (x - wide / 2, y - TALL / 2),
@@ -68,10 +70,10 @@ def flow_chart(
                 zorder=2,
             )
         )
-        colour = "white" if name in strong else INK
-        axes.text(x, y, name, ha="center", va="center", size=9, color=colour, zorder=3)
+        color = "white" if name in strong else INK
+        axes.text(x, y, name, ha="center", va="center", size=9, color=color, zorder=3)
     for start, end, *label in arrows:
-        first, last = _ends(centre[start], centre[end], wide)
+        first, last = _ends(center[start], center[end], wide)
         axes.annotate(
             "",
             last,

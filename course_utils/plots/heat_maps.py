@@ -20,20 +20,22 @@ def heat_maps(
     limit: float | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Return a figure with a column for each image: its defect, and below it each map in colour.
+    """Return a figure with a column for each image: its defect, and below it each map in color.
 
     Args:
         images: as `overlay` takes them; at most 8.
         masks: the true defects, (H, W), drawn on the images, and as a line on the maps.
-        maps: name -> one map (H, W) for each image; each name has a colour scale of its own.
-        limit: the value of the brightest colour; None takes the largest of each name.
+        maps: name -> one map (H, W) for each image; each name has a color scale of its own.
+        limit: the value of the brightest color; None takes the largest of each name.
 
-    Raises `ValueError` for no image or map, more than 8 images, lists of unequal lengths, and
-    values that are not finite or below 0.
+    Raises:
+        ValueError: for no image or map, more than 8 images, lists of unequal lengths, and values
+            that are not finite or below 0.
 
-    >>> image, mask = np.zeros((8, 8)), np.eye(8, dtype=int)
-    >>> len(heat_maps([image] * 2, [mask] * 2, {"MemSeg": [mask / 2] * 2}).axes)
-    5
+    Example:
+        >>> image, mask = np.zeros((8, 8)), np.eye(8, dtype=int)
+        >>> len(heat_maps([image] * 2, [mask] * 2, {"MemSeg": [mask / 2] * 2}).axes)
+        5
     """
     count = len(images)
     named = titles if titles is not None else [""] * count
@@ -58,11 +60,11 @@ def heat_maps(
             raise ValueError(f"the maps {name!r} must be finite and at least 0")
         highest = limit if limit is not None else max(float(one.max()) for one in drawn) or 1.0
         for axes, mask, one in zip(row, masks, drawn, strict=True):
-            coloured = axes.imshow(one, cmap=SEQUENTIAL, vmin=0, vmax=highest)
+            colored = axes.imshow(one, cmap=SEQUENTIAL, vmin=0, vmax=highest)
             if np.asarray(mask).any():
                 axes.contour(np.asarray(mask) > 0, [0.5], colors="white", linewidths=0.8)
         row[0].set_ylabel(name, size=9)
-        bar = figure.colorbar(coloured, ax=list(row), fraction=0.05, pad=0.02)
+        bar = figure.colorbar(colored, ax=list(row), fraction=0.05, pad=0.02)
         bar.outline.set_visible(False)
     for axes in grid.flat:
         hide_ticks(axes)

@@ -15,7 +15,7 @@ from course_utils.plots.style import (
     HIT,
     MISSED,
     WIDTH,
-    class_colour,
+    class_color,
     hide_ticks,
     in_course_style,
     new_figure,
@@ -42,10 +42,12 @@ def montage(
     shows only a window of each image: one (top, left, height, width) for all, or one for each.
     `class_names` (background first) adds a legend of the classes that occur in the masks.
 
-    Raises `ValueError` for no image, lists of unequal lengths, and a class without a name.
+    Raises:
+        ValueError: for no image, lists of unequal lengths, and a class without a name.
 
-    >>> len(montage([np.zeros((8, 8))] * 3, titles=["a", "b", "c"]).axes)
-    3
+    Example:
+        >>> len(montage([np.zeros((8, 8))] * 3, titles=["a", "b", "c"]).axes)
+        3
     """
     masks = list(masks) if masks is not None else [None] * len(images)
     pictures = [
@@ -72,9 +74,10 @@ def samples(
 ) -> Figure:
     """Return a figure with samples of a data set: each image, below it its mask on gray.
 
-    Above each image stands the class of the defect, below the figure what the colours mean.
+    Above each image stands the class of the defect, below the figure what the colors mean.
 
-    Raises `ValueError` when `indices` is empty.
+    Raises:
+        ValueError: when `indices` is empty.
     """
     chosen = [dataset[index] for index in indices]
     if not chosen:
@@ -109,10 +112,11 @@ def errors(
     """Return a figure with each image beside its truth and what the network made of it.
 
     Up to three images stand in rows, more of them in columns. Found, missed and false alarm have
-    a colour each.
+    a color each.
     Arguments are those of `error_map`; at most eight images. `zoom` as in `montage`.
 
-    Raises `ValueError` for no image, more than eight, and lists of unequal lengths.
+    Raises:
+        ValueError: for no image, more than eight, and lists of unequal lengths.
     """
     if not 1 <= len(images) <= 8:
         raise ValueError(f"errors shows 1 to 8 images side by side, got {len(images)}")
@@ -167,7 +171,7 @@ def _grid(
     for axes, name in zip(grid[:, 0], row_names, strict=False):
         axes.set_ylabel(name)
     if legend:
-        handles = [Patch(color=colour, label=name) for name, colour in legend.items()]
+        handles = [Patch(color=color, label=name) for name, color in legend.items()]
         figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 7))
     return figure
 
@@ -216,4 +220,4 @@ def _class_legend(
     if present and present[-1] >= len(class_names):
         named = f"class_names names only 0..{len(class_names) - 1}"
         raise ValueError(f"a mask holds class {present[-1]}, but {named}")
-    return {class_names[index]: class_colour(index) for index in present if index}
+    return {class_names[index]: class_color(index) for index in present if index}

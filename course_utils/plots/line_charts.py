@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from course_utils.plots.style import (
     INK,
     in_course_style,
-    method_colours,
+    method_colors,
     new_figure,
     readable,
 )
@@ -45,18 +45,20 @@ def lines(
     (x, y). `direct_labels` writes each name where its line ends; where the ends lie too close
     together to tell which is which, and for more than eight lines, a legend is drawn instead.
 
-    Raises `ValueError` for no series and for lengths that do not fit `x`.
+    Raises:
+        ValueError: for no series and for lengths that do not fit `x`.
 
-    >>> steps = np.arange(5)
-    >>> figure = lines(steps, {"loss": 1 / (1 + steps)}, xlabel="step", ylabel="loss")
-    >>> len(figure.axes[0].lines)
-    1
+    Example:
+        >>> steps = np.arange(5)
+        >>> figure = lines(steps, {"loss": 1 / (1 + steps)}, xlabel="step", ylabel="loss")
+        >>> len(figure.axes[0].lines)
+        1
     """
     figure = new_figure(HEIGHT, title)
     axes = figure.subplots()
-    colours = method_colours(list(series))
-    _draw(axes, x, series, colours, xlabel, ylabel, None, logx, logy, markers, ylim)
-    _name_lines(figure, axes, colours, direct_labels)
+    colors = method_colors(list(series))
+    _draw(axes, x, series, colors, xlabel, ylabel, None, logx, logy, markers, ylim)
+    _name_lines(figure, axes, colors, direct_labels)
     return figure
 
 
@@ -70,13 +72,15 @@ def lines_panels(
     """Return a figure with several line charts side by side, at most three in a row.
 
     Each panel is a mapping of the arguments of `lines` (`direct_labels` aside). A name has one
-    colour in all panels, explained once below them.
+    color in all panels, explained once below them.
 
-    Raises `ValueError` for no panel and as `lines` does.
+    Raises:
+        ValueError: for no panel and as `lines` does.
 
-    >>> panel = dict(x=[0, 1], series={"a": [1, 2]}, xlabel="step", ylabel="loss", title="A")
-    >>> len(lines_panels([panel, panel]).axes)
-    2
+    Example:
+        >>> panel = dict(x=[0, 1], series={"a": [1, 2]}, xlabel="step", ylabel="loss", title="A")
+        >>> len(lines_panels([panel, panel]).axes)
+        2
     """
     if not panels:
         raise ValueError("nothing to draw: give at least one panel")
@@ -85,13 +89,13 @@ def lines_panels(
     figure = new_figure(3.2 * rows + 0.4, title)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
     names = list(dict.fromkeys(name for panel in panels for name in panel["series"]))
-    colours = method_colours(names)
+    colors = method_colors(names)
     for axes in grid.flat[len(panels) :]:
         axes.remove()
     for axes, panel in zip(grid.flat, panels, strict=False):
-        _draw(axes, colours=colours, **_with_defaults(panel))
+        _draw(axes, colors=colors, **_with_defaults(panel))
     if len(names) > 1:
-        _shared_legend(figure, colours)
+        _shared_legend(figure, colors)
     return figure
 
 
@@ -107,7 +111,7 @@ def _draw(
     axes: Axes,
     x: npt.ArrayLike | Mapping[str, npt.ArrayLike],
     series: Series,
-    colours: Mapping[str, str],
+    colors: Mapping[str, str],
     xlabel: str,
     ylabel: str,
     title: str | None,
@@ -130,9 +134,9 @@ def _draw(
             )
         if len(values) > 1:
             low, high = values.min(axis=0), values.max(axis=0)
-            axes.fill_between(place, low, high, color=colours[name], alpha=0.18, linewidth=0)
+            axes.fill_between(place, low, high, color=colors[name], alpha=0.18, linewidth=0)
         marker = "o" if len(place) == 1 else None  # a line of one point has no length
-        axes.plot(place, np.median(values, axis=0), marker=marker, color=colours[name], label=name)
+        axes.plot(place, np.median(values, axis=0), marker=marker, color=colors[name], label=name)
     for text, (left, up) in (markers or {}).items():
         axes.plot(left, up, "o", color=INK, zorder=5)
         axes.annotate(text, (left, up), (0, 8), textcoords="offset points", size=9, ha="center")
@@ -148,14 +152,12 @@ def _draw(
     axes.margins(x=0.02)
 
 
-def _name_lines(
-    figure: Figure, axes: Axes, colours: Mapping[str, str], direct_labels: bool
-) -> None:
-    drawn = [line for line in axes.lines if line.get_label() in colours]
+def _name_lines(figure: Figure, axes: Axes, colors: Mapping[str, str], direct_labels: bool) -> None:
+    drawn = [line for line in axes.lines if line.get_label() in colors]
     if len(drawn) == 1:
         return  # the axis label says what it is
     if not direct_labels or len(drawn) > 8:
-        _shared_legend(figure, colours)
+        _shared_legend(figure, colors)
         return
     ends = [np.asarray(line.get_xydata())[-1] for line in drawn]
     right = max(end[0] for end in ends)
@@ -173,7 +175,7 @@ def _name_lines(
                 textcoords="offset points",
                 va="center",
                 size=9.5,
-                color=readable(colours[name]),
+                color=readable(colors[name]),
                 annotation_clip=False,
             )
         )
@@ -186,7 +188,7 @@ def _name_lines(
     if np.abs(placed - wanted).max() > 1.6 * pixels:
         for note in notes:
             note.remove()
-        _shared_legend(figure, colours)
+        _shared_legend(figure, colors)
         return
     for note, start, goal in zip(notes, wanted, placed, strict=True):
         note.xy = (right, axes.transData.inverted().transform((0, start))[1])
@@ -198,8 +200,9 @@ def spread(wanted: np.ndarray, gap: float, bottom: float, top: float) -> np.ndar
 
     Where the room is too small for all, the gap shrinks.
 
-    >>> spread(np.array([5.0, 5.0]), 4.0, 0.0, 20.0).tolist()
-    [3.0, 7.0]
+    Example:
+        >>> spread(np.array([5.0, 5.0]), 4.0, 0.0, 20.0).tolist()
+        [3.0, 7.0]
     """
     count = len(wanted)
     if count > 1:
@@ -221,8 +224,8 @@ def spread(wanted: np.ndarray, gap: float, bottom: float, top: float) -> np.ndar
     return result
 
 
-def _shared_legend(figure: Figure, colours: Mapping[str, str]) -> None:
-    handles = [Line2D([], [], color=colour, label=name) for name, colour in colours.items()]
-    longest = max(len(name) for name in colours)
+def _shared_legend(figure: Figure, colors: Mapping[str, str]) -> None:
+    handles = [Line2D([], [], color=color, label=name) for name, color in colors.items()]
+    longest = max(len(name) for name in colors)
     columns = max(1, min(len(handles), int(120 / (longest + 7))))
     figure.legend(handles=handles, loc="outside lower left", ncols=columns)

@@ -1,4 +1,4 @@
-"""Tables in colour: heat maps and confusion matrices."""
+"""Tables in color: heat maps and confusion matrices."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from course_utils.plots.style import DIVERGING, FAINT, INK, in_course_style, new_figure
 
-COLOURS = "Blues"
+COLORS = "Blues"
 ABSENT = "\N{EN DASH}"
 
 
@@ -24,38 +24,41 @@ def heatmap(
     ylabel: str = "",
     title: str | None = None,
     fmt: str = "{:.2f}",
-    centre: float | None = None,
+    center: float | None = None,
     limits: tuple[float, float] | None = None,
 ) -> Figure:
-    """Return a figure with the matrix in colour and each value written into its cell.
+    """Return a figure with the matrix in color and each value written into its cell.
 
-    `matrix`: (len(ylabels), len(xlabels)); NaN is drawn as an empty cell. `centre` makes the
-    colours diverge from that value, for gains and losses; `limits` fixes their range.
+    `matrix`: (len(ylabels), len(xlabels)); NaN is drawn as an empty cell. `center` makes the
+    colors diverge from that value, for gains and losses; `limits` fixes their range.
 
-    Raises `ValueError` when labels and matrix do not fit, or nothing is finite.
+    Raises:
+        ValueError: when labels and matrix do not fit, or nothing is finite.
 
-    >>> figure = heatmap([[.1, .9]], ["a", "b"], ["row"])
-    >>> [text.get_text() for text in figure.axes[0].texts]
-    ['0.10', '0.90']
+    Example:
+        >>> figure = heatmap([[.1, .9]], ["a", "b"], ["row"])
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['0.10', '0.90']
     """
     values = np.asarray(matrix, dtype=float)
     texts = [[fmt.format(one) if np.isfinite(one) else ABSENT for one in row] for row in values]
-    return _matrix(values, texts, xlabels, ylabels, xlabel, ylabel, title, centre, limits)
+    return _matrix(values, texts, xlabels, ylabels, xlabel, ylabel, title, center, limits)
 
 
 @in_course_style
 def confusion(
     matrix: npt.ArrayLike, class_names: Sequence[str], *, title: str | None = None
 ) -> Figure:
-    """Return a figure of a confusion matrix: colour and percentage by row, counts below.
+    """Return a figure of a confusion matrix: color and percentage by row, counts below.
 
     `matrix` (K, K): row = true class, column = predicted class, as `confusion_matrix` makes it.
     A row says where the pixels of one class went, so rare classes are as visible as frequent
     ones. Raises `ValueError` when names and matrix do not fit.
 
-    >>> figure = confusion([[98, 2], [1, 1]], ["good", "defect"])
-    >>> figure.axes[0].texts[0].get_text()
-    '98 %\\n98'
+    Example:
+        >>> figure = confusion([[98, 2], [1, 1]], ["good", "defect"])
+        >>> figure.axes[0].texts[0].get_text()
+        '98 %\\n98'
     """
     counts = np.asarray(matrix, dtype=float)
     totals = counts.sum(axis=1, keepdims=True) if counts.ndim == 2 else counts
@@ -80,7 +83,7 @@ def _matrix(
     xlabel: str,
     ylabel: str,
     title: str | None,
-    centre: float | None,
+    center: float | None,
     limits: tuple[float, float] | None,
 ) -> Figure:
     if values.shape != (len(ylabels), len(xlabels)):
@@ -91,10 +94,10 @@ def _matrix(
     lines = max(text.count("\n") + 1 for row in texts for text in row)
     figure = new_figure(0.9 + len(ylabels) * (0.26 + 0.2 * lines), title)
     axes = figure.subplots()
-    norm = Normalize(*_range(values, centre, limits))
+    norm = Normalize(*_range(values, center, limits))
     picture = axes.pcolormesh(
         np.ma.masked_invalid(values),
-        cmap=COLOURS if centre is None else DIVERGING,
+        cmap=COLORS if center is None else DIVERGING,
         norm=norm,
         edgecolors="white",
         linewidth=1.5,
@@ -134,17 +137,17 @@ def _label(
 
 
 def _range(
-    values: np.ndarray, centre: float | None, limits: tuple[float, float] | None
+    values: np.ndarray, center: float | None, limits: tuple[float, float] | None
 ) -> tuple[float, float]:
     if limits is not None:
         return limits
     finite = values[np.isfinite(values)]
     if not finite.size:
         raise ValueError("matrix holds no finite value: there is nothing to draw")
-    if centre is None:
+    if center is None:
         return float(finite.min()), float(finite.max())
-    reach = float(np.abs(finite - centre).max()) or 1.0
-    return centre - reach, centre + reach
+    reach = float(np.abs(finite - center).max()) or 1.0
+    return center - reach, center + reach
 
 
 def _percent(share: float) -> str:

@@ -36,14 +36,15 @@ def unet_diagram(stages: UNetStages, *, title: str | None = None) -> Figure:
     says "side px · channels" above it. Where a skip connection is larger than the map it joins, its
     arrow says what it is cropped to.
 
-    `stages`: what `measure_stages` found. Raises `ValueError` where the ways down and up do not
+    `stages`: what `feature_shapes` found. Raises `ValueError` where the ways down and up do not
     have the same number of stages.
 
-    >>> from course_utils.models.unet import UNet
-    >>> from course_utils.models.unet_stages import measure_stages
-    >>> figure = unet_diagram(measure_stages(UNet(3, 4), 128))
-    >>> [text.get_text() for text in figure.axes[0].texts][:2]
-    ['128 px · 3', '128 px · 16']
+    Example:
+        >>> from course_utils.models.unet import UNet
+        >>> from course_utils.models.unet_stages import feature_shapes
+        >>> figure = unet_diagram(feature_shapes(UNet(3, 4), 128))
+        >>> [text.get_text() for text in figure.axes[0].texts][:2]
+        ['128 px · 3', '128 px · 16']
     """
     depth = len(stages.up)
     if depth < 1 or len(stages.down) != depth + 1 or len(stages.grown) != depth:
@@ -83,8 +84,8 @@ def unet_diagram(stages: UNetStages, *, title: str | None = None) -> Figure:
 class _Box:
     """A stage with its place in the figure, in inches; `y` counts downwards in levels."""
 
-    def __init__(self, stage: Stage, x: float, level: int, colour: str) -> None:
-        self.stage, self.x, self.y, self.colour = stage, x, -level * LEVEL, colour
+    def __init__(self, stage: Stage, x: float, level: int, color: str) -> None:
+        self.stage, self.x, self.y, self.color = stage, x, -level * LEVEL, color
         self.tall = 0.095 * math.log2(2 * math.sqrt(stage.height * stage.width))
         self.wide = 0.045 * math.log2(2 * stage.channels)
         self.label = f"{_size(stage)} px · {stage.channels}"
@@ -95,7 +96,7 @@ class _Box:
     def draw(self, canvas: Axes, size: float) -> None:
         corner = (self.left[0], self.bottom[1])
         canvas.add_patch(
-            Rectangle(corner, self.wide, self.tall, facecolor=self.colour, edgecolor="white")
+            Rectangle(corner, self.wide, self.tall, facecolor=self.color, edgecolor="white")
         )
         top = self.y + self.tall / 2 + 0.05
         canvas.text(self.x, top, self.label, ha="center", va="bottom", size=size)
@@ -115,24 +116,24 @@ def _place(stages: UNetStages, column: float) -> list[_Box]:
     depth = len(stages.up)
     levels = [0, *range(depth + 1), *reversed(range(depth)), 0]
     maps = [stages.image, *stages.down, *stages.up, stages.output]
-    colours = [FAINT, *[BLUE] * (depth + 1), *[ORANGE] * depth, FAINT]
+    colors = [FAINT, *[BLUE] * (depth + 1), *[ORANGE] * depth, FAINT]
     return [
-        _Box(stage, (place + 0.5) * column, level, colour)
-        for place, (stage, level, colour) in enumerate(zip(maps, levels, colours, strict=True))
+        _Box(stage, (place + 0.5) * column, level, color)
+        for place, (stage, level, color) in enumerate(zip(maps, levels, colors, strict=True))
     ]
 
 
-def _arrow(canvas: Axes, points: list[Point], colour: str, *, dashed: bool = False) -> None:
+def _arrow(canvas: Axes, points: list[Point], color: str, *, dashed: bool = False) -> None:
     """Draw a line through all points, with a head at the last."""
     for start, end in pairwise(points[:-1]):
-        canvas.plot(*zip(start, end, strict=True), color=colour, linewidth=1.6)
+        canvas.plot(*zip(start, end, strict=True), color=color, linewidth=1.6)
     canvas.annotate(
         "",
         points[-1],
         points[-2],
         arrowprops={
             "arrowstyle": HEAD,
-            "color": colour,
+            "color": color,
             "linewidth": 1.6,
             "linestyle": (0, (5, 2)) if dashed else "solid",
             "shrinkA": 0,
@@ -163,9 +164,9 @@ def _legend(canvas: Axes, stages: UNetStages, cropped: bool) -> None:
     ways = [(BLUE, "max-pool: side / 2", False), (ORANGE, f"up-convolution: side {TIMES} 2", False)]
     if stages.skips:
         ways.append((GREEN, "skip: crop and join" if cropped else "skip: copy and join", True))
-    for row, (colour, text, dashed) in enumerate(reversed(ways)):
+    for row, (color, text, dashed) in enumerate(reversed(ways)):
         y = bottom + 0.24 * row
-        _arrow(canvas, [(0.15, y), (0.6, y)], colour, dashed=dashed)
+        _arrow(canvas, [(0.15, y), (0.6, y)], color, dashed=dashed)
         canvas.text(0.7, y, text, va="center", size=9)
     notes = [f"each box: a map after its 3{TIMES}3 convolutions", "side in pixels · channels"]
     if not stages.skips:

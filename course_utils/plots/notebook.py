@@ -23,9 +23,11 @@ def show(figure: Figure, alt: str) -> None:
     `classic` template reads it there, its `lab` template does not: a page made by `lab` has to
     add it.) Outside IPython, where no output area exists, only the check runs.
 
-    Raises `ValueError` when `alt` is empty.
+    Raises:
+        ValueError: when `alt` is empty.
 
-    >>> show(Figure(), alt="An empty sheet.")
+    Example:
+        >>> show(Figure(), alt="An empty sheet.")
     """
     text = " ".join(alt.split())
     if not text:
@@ -38,26 +40,27 @@ def show(figure: Figure, alt: str) -> None:
 
 
 def as_png(figure: Figure) -> bytes:
-    """Return the figure as a PNG of at most 256 colours, about a third of the usual size.
+    """Return the figure as a PNG of at most 256 colors, about a third of the usual size.
 
     Notebooks are committed with their figures, so each kilobyte is kept for ever.
 
-    >>> as_png(Figure())[1:4]
-    b'PNG'
+    Example:
+        >>> as_png(Figure())[1:4]
+        b'PNG'
     """
     full, small = io.BytesIO(), io.BytesIO()
     with course_style():
         figure.savefig(full, format="png", dpi=DPI)
     pixels = np.asarray(Image.open(full).convert("RGB"))
-    _with_few_colours(pixels).save(small, format="png", optimize=True)
+    _with_few_colors(pixels).save(small, format="png", optimize=True)
     return small.getvalue()
 
 
-def _with_few_colours(pixels: np.ndarray) -> Image.Image:
-    """Return a palette image that is exact for the course's colours and fair to small areas.
+def _with_few_colors(pixels: np.ndarray) -> Image.Image:
+    """Return a palette image that is exact for the course's colors and fair to small areas.
 
     By plain area, a figure full of gray surfaces would lose the orange of its few defect pixels:
-    each colour, at 6 bits a channel, weighs by the root of its area.
+    each color, at 6 bits a channel, weighs by the root of its area.
     """
     red, green, blue = (pixels >> 2).astype(np.int64).transpose(2, 0, 1)
     codes, place, counts = np.unique(
@@ -68,14 +71,14 @@ def _with_few_colours(pixels: np.ndarray) -> Image.Image:
     adapted = Image.fromarray(weighed[None].astype(np.uint8)).quantize(
         256 - len(KEPT_COLOURS), kmeans=2, dither=Image.Dither.NONE
     )
-    kept = np.round([255 * np.array(to_rgb(colour)) for colour in KEPT_COLOURS])
+    kept = np.round([255 * np.array(to_rgb(color)) for color in KEPT_COLOURS])
     palette = np.concatenate([kept, np.reshape(adapted.getpalette() or [], (-1, 3))])[:256]
 
-    # |a - b|^2 without |a|^2, which is the same for every colour b of the palette.
+    # |a - b|^2 without |a|^2, which is the same for every color b of the palette.
     nearest = np.argmin((palette**2).sum(axis=1) - 2 * rough @ palette.T, axis=1)
     index = nearest[place].reshape(pixels.shape[:2]).astype(np.uint8)
-    for number, colour in enumerate(kept):
-        index[(pixels == colour).all(axis=2)] = number
+    for number, color in enumerate(kept):
+        index[(pixels == color).all(axis=2)] = number
     picture = Image.fromarray(index, mode="P")
     picture.putpalette(palette.astype(np.uint8).ravel().tolist())
     return picture

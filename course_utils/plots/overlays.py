@@ -9,7 +9,7 @@ import torch
 from matplotlib.colors import to_rgb
 from torch import Tensor
 
-from course_utils.plots.style import FALSE_ALARM, HIT, MISSED, class_colour
+from course_utils.plots.style import FALSE_ALARM, HIT, MISSED, class_color
 
 Picture: TypeAlias = npt.ArrayLike | Tensor
 
@@ -20,20 +20,22 @@ def overlay(
     """Return the image with the mask laid over it: uint8 (H, W, 3).
 
     `image`: (C, H, W), (H, W) or (H, W, 3), floats in 0 .. 1 or uint8; C is 1 or 3. `mask`:
-    (H, W) class indices, 0 background; each class has its colour, filled with opacity `alpha`.
+    (H, W) class indices, 0 background; each class has its color, filled with opacity `alpha`.
     `contour` draws a thin line **around** each region: a defect of one pixel stays visible, and
     none of its own pixels is hidden.
 
-    Raises `ValueError` for other shapes and values, and when image and mask differ in size.
+    Raises:
+        ValueError: for other shapes and values, and when image and mask differ in size.
 
-    >>> overlay(np.zeros((1, 4, 4)), np.eye(4, dtype=int)).shape
-    (4, 4, 3)
+    Example:
+        >>> overlay(np.zeros((1, 4, 4)), np.eye(4, dtype=int)).shape
+        (4, 4, 3)
     """
     picture, classes = to_picture(image), _to_mask(mask, "mask")
     _require_same_size(picture, classes, "mask")
-    colours = {int(index): class_colour(int(index)) for index in np.unique(classes) if index}
-    regions = {index: classes == index for index in colours}
-    return _paint(picture, [(regions[index], colours[index]) for index in colours], alpha, contour)
+    colors = {int(index): class_color(int(index)) for index in np.unique(classes) if index}
+    regions = {index: classes == index for index in colors}
+    return _paint(picture, [(regions[index], colors[index]) for index in colors], alpha, contour)
 
 
 def error_map(
@@ -41,13 +43,14 @@ def error_map(
 ) -> np.ndarray:
     """Return the image with hits, misses and false alarms painted on it: uint8 (H, W, 3).
 
-    The image turns gray, so that nothing but the result has a colour. `target` and
+    The image turns gray, so that nothing but the result has a color. `target` and
     `prediction`: (H, W) class indices or 0 and 1. A defect pixel with the right
     class is a hit; with another class, or background, it is missed; a background pixel with any
     class is a false alarm. Raises `ValueError` as `overlay` does.
 
-    >>> error_map(np.zeros((2, 2)), np.eye(2), np.ones((2, 2))).shape
-    (2, 2, 3)
+    Example:
+        >>> error_map(np.zeros((2, 2)), np.eye(2), np.ones((2, 2))).shape
+        (2, 2, 3)
     """
     picture = to_gray(image)
     real, found = _to_mask(target, "target"), _to_mask(prediction, "prediction")
@@ -64,8 +67,9 @@ def error_map(
 def to_picture(image: Picture) -> np.ndarray:
     """Return `image` as uint8 (H, W, 3); see `overlay` for what it accepts.
 
-    >>> to_picture(np.full((1, 2, 2), 1.0)).max()
-    np.uint8(255)
+    Example:
+        >>> to_picture(np.full((1, 2, 2), 1.0)).max()
+        np.uint8(255)
     """
     array = _to_array(image)
     if array.ndim == 3 and array.shape[0] in (1, 3):
@@ -83,17 +87,18 @@ def to_picture(image: Picture) -> np.ndarray:
         if not (array.min() >= -1e-3 and array.max() <= 1 + 1e-3):
             raise ValueError(
                 f"image must lie in 0..1 (or be uint8), got {array.min():g}..{array.max():g}: "
-                "undo the normalisation first"
+                "undo the normalization first"
             )
         array = np.round(np.clip(array, 0, 1) * 255).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
 
 
 def to_gray(image: Picture) -> np.ndarray:
-    """Return `image` without its colours, still uint8 (H, W, 3): marks stand out on it.
+    """Return `image` without its colors, still uint8 (H, W, 3): marks stand out on it.
 
-    >>> to_gray(np.zeros((3, 2, 2))).shape
-    (2, 2, 3)
+    Example:
+        >>> to_gray(np.zeros((3, 2, 2))).shape
+        (2, 2, 3)
     """
     gray = cv2.cvtColor(to_picture(image), cv2.COLOR_RGB2GRAY)
     return np.repeat(gray[..., None], 3, axis=2)
@@ -108,8 +113,8 @@ def _paint(
     everything = np.zeros(picture.shape[:2], dtype=bool)
     for region, _ in regions:
         everything |= region
-    for region, colour in regions:
-        paint = np.array(to_rgb(colour), dtype=np.float32) * 255
+    for region, color in regions:
+        paint = np.array(to_rgb(color), dtype=np.float32) * 255
         painted[region] = (1 - alpha) * painted[region] + alpha * paint
         if contour:
             painted[_ring(region) & ~everything] = paint

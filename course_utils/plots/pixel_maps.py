@@ -32,20 +32,22 @@ def pixel_maps(
     columns: int = 4,
     title: str | None = None,
 ) -> Figure:
-    """Return a figure with each (H, W) map in colour, beside the pictures it belongs to.
+    """Return a figure with each (H, W) map in color, beside the pictures it belongs to.
 
-    `pictures` (images, or what `overlay` returns) come first, without a colour scale.
-    `diverging` centres the colours at zero, for values with a sign. `shared` gives all maps one
+    `pictures` (images, or what `overlay` returns) come first, without a color scale.
+    `diverging` centers the colors at zero, for values with a sign. `shared` gives all maps one
     scale, so that they may be compared; otherwise each has its own. `log` is for values that
     span decades. `limit` cuts the scale there (and at minus `limit`, when diverging). `label`
     names the quantity.
 
-    Raises `ValueError` for no map, a map that is not (H, W) or not finite, and for `log` with
-    no positive value.
+    Raises:
+        ValueError: for no map, a map that is not (H, W) or not finite, and for `log` with no
+            positive value.
 
-    >>> figure = pixel_maps({"gradient": np.eye(4)}, diverging=True, label="gradient")
-    >>> figure.axes[0].get_title(loc="center")
-    'gradient'
+    Example:
+        >>> figure = pixel_maps({"gradient": np.eye(4)}, diverging=True, label="gradient")
+        >>> figure.axes[0].get_title(loc="center")
+        'gradient'
     """
     values = {name: _to_map(one, name) for name, one in maps.items()}
     if not values:
@@ -55,7 +57,7 @@ def pixel_maps(
     columns = max(2, min(columns, count))
     rows = -(-count // columns)
     aspect = float(np.median([one.shape[0] / one.shape[1] for one in values.values()]))
-    # A colour bar takes 0.75 inches: one beside all maps, or one beside each.
+    # A color bar takes 0.75 inches: one beside all maps, or one beside each.
     width = (WIDTH - 0.75) / columns if shared else WIDTH / columns - 0.75
     height = rows * (width * aspect + 0.32)
     figure = new_figure(height, title)
@@ -71,16 +73,16 @@ def pixel_maps(
     for axes, (name, one) in zip(drawn, values.items(), strict=True):
         norm = _scale(everything if shared else one, diverging, log, limit)
         cmap = DIVERGING if diverging else SEQUENTIAL
-        coloured = axes.imshow(one, cmap=cmap, norm=norm, interpolation="nearest")
+        colored = axes.imshow(one, cmap=cmap, norm=norm, interpolation="nearest")
         axes.set_title(name, loc="center", size=9.5, pad=4)
         hide_ticks(axes)
         if not shared:
             figure.colorbar(
-                coloured, ax=axes, label=label, fraction=0.05, pad=0.03
+                colored, ax=axes, label=label, fraction=0.05, pad=0.03
             ).outline.set_visible(False)
     if shared:
         bar = figure.colorbar(
-            coloured, ax=grid[:count], label=label, fraction=0.03, pad=0.015, aspect=22
+            colored, ax=grid[:count], label=label, fraction=0.03, pad=0.015, aspect=22
         )
         bar.outline.set_visible(False)
     return figure

@@ -14,7 +14,7 @@ from course_utils.evaluation import (
     roc_curve,
 )
 from course_utils.evaluation.inputs import Values, as_binary
-from course_utils.plots.style import FAINT, in_course_style, method_colours, new_figure
+from course_utils.plots.style import FAINT, in_course_style, method_colors, new_figure
 
 POINTS = 1500  # a curve of millions of pixels looks the same through this many points
 
@@ -26,23 +26,25 @@ def roc_and_pr(results: Mapping[str, tuple[Values, Values]], *, title: str | Non
     `results`: name -> (scores, target 0 or 1), one shape, any. Dashed is what a ranking by pure
     chance reaches: the diagonal, and the share of defects. AUROC and AP (step rule) stand below.
 
-    Raises `ValueError` as `image_auroc` does, and for no result.
+    Raises:
+        ValueError: as `image_auroc` does, and for no result.
 
-    >>> figure = roc_and_pr({"net": ([.1, .4, .35, .8], [0, 0, 1, 1])})
-    >>> [axes.get_ylabel() for axes in figure.axes]
-    ['recall (found defects)', 'precision (right alarms)']
+    Example:
+        >>> figure = roc_and_pr({"net": ([.1, .4, .35, .8], [0, 0, 1, 1])})
+        >>> [axes.get_ylabel() for axes in figure.axes]
+        ['recall (found defects)', 'precision (right alarms)']
     """
     if not results:
         raise ValueError("nothing to draw: results is empty")
     figure = new_figure(4.1 + 0.24 * len(results), title)
     left, right = figure.subplots(1, 2)
     rates = []
-    for (name, (scores, target)), colour in zip(
-        results.items(), method_colours(list(results)).values(), strict=True
+    for (name, (scores, target)), color in zip(
+        results.items(), method_colors(list(results)).values(), strict=True
     ):
         roc = roc_curve(scores, target)
         fpr, tpr = _thin(roc.fpr, roc.tpr)
-        left.plot(fpr, tpr, color=colour, label=f"{name}: AUROC {image_auroc(scores, target):.3f}")
+        left.plot(fpr, tpr, color=color, label=f"{name}: AUROC {image_auroc(scores, target):.3f}")
         curve = precision_recall_curve(scores, target)
         recall, precision = _thin(curve.recall, curve.precision)
         # Between two thresholds no precision is reached: steps, not slopes.
@@ -50,7 +52,7 @@ def roc_and_pr(results: Mapping[str, tuple[Values, Values]], *, title: str | Non
             recall,
             precision,
             where="pre",
-            color=colour,
+            color=color,
             label=f"{name}: AP {average_precision(scores, target):.3f}",
         )
         rates.append(float(np.mean(as_binary(target).astype(float))))

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from course_utils.plots.style import FAINT, INK, in_course_style, method_colours, new_figure
+from course_utils.plots.style import FAINT, INK, in_course_style, method_colors, new_figure
 
 Runs: TypeAlias = Mapping[str, Sequence[float]]
 """Method -> one value for each seed."""
@@ -31,11 +31,13 @@ def seed_dots(
     is better, unless `higher_is_better` is None. The number at
     the right of a row is the median, written as `fmt`.
 
-    Raises `ValueError` for an empty or non-finite row.
+    Raises:
+        ValueError: for an empty or non-finite row.
 
-    >>> figure = seed_dots({"plain": [.1, .2], "focal": [.4, .5]}, xlabel="IoU")
-    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    ['plain', 'focal']
+    Example:
+        >>> figure = seed_dots({"plain": [.1, .2], "focal": [.4, .5]}, xlabel="IoU")
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['plain', 'focal']
     """
     groups: dict[str, Runs] = (
         {group: runs for group, runs in values.items()}  # type: ignore[misc]
@@ -43,7 +45,7 @@ def seed_dots(
         else {"": values}  # type: ignore[dict-item]
     )
     grouped = list(groups) != [""]
-    colours = method_colours(list(dict.fromkeys(name for runs in groups.values() for name in runs)))
+    colors = method_colors(list(dict.fromkeys(name for runs in groups.values() for name in runs)))
     rows = [(group, name) for group, runs in groups.items() for name in runs]
     if not rows:
         raise ValueError("nothing to draw: values is empty")
@@ -62,7 +64,7 @@ def seed_dots(
                 row,
                 [place] * len(row),
                 "o",
-                color=colours[name],
+                color=colors[name],
                 alpha=0.6,
                 markersize=7,
                 markeredgewidth=0,
@@ -111,8 +113,8 @@ def seed_dots(
         axes.set_xlim(*xlim)
     if grouped:
         handles = [
-            Line2D([], [], marker="o", linestyle="", color=colour, label=name, markersize=7)
-            for name, colour in colours.items()
+            Line2D([], [], marker="o", linestyle="", color=color, label=name, markersize=7)
+            for name, color in colors.items()
         ]
         figure.legend(handles=handles, loc="outside lower left", ncols=min(5, len(handles)))
     return figure

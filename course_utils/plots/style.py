@@ -1,4 +1,4 @@
-"""One look for every figure: colours with names, one width, readable letters."""
+"""One look for every figure: colors with names, one width, readable letters."""
 
 import functools
 import itertools
@@ -16,7 +16,7 @@ WIDTH = 9.0
 """Width of every figure in inches; with `DPI`, 900 pixels: a notebook's column."""
 DPI = 100
 
-# Okabe and Ito's palette, made to stay distinct for people with any common colour blindness.
+# Okabe and Ito's palette, made to stay distinct for people with any common color blindness.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 
@@ -27,9 +27,9 @@ DEFECT = VERMILLION
 HIT, MISSED, FALSE_ALARM = SKY, VERMILLION, YELLOW
 """Found, overlooked, wrongly reported: apart in hue and in brightness."""
 CLASSES = (ORANGE, SKY, PURPLE, GREEN, YELLOW, VERMILLION, BLUE)
-"""Colours of the classes 1, 2, 3 ... of a mask; from the eighth class on they repeat."""
+"""Colors of the classes 1, 2, 3 ... of a mask; from the eighth class on they repeat."""
 METHODS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, BLACK)
-"""Colours of methods that are compared, in the order in which they are given."""
+"""Colors of methods that are compared, in the order in which they are given."""
 SEQUENTIAL = "viridis"
 DIVERGING = "RdBu_r"
 
@@ -77,9 +77,10 @@ _STYLE: dict[Any, Any] = {
 def course_style() -> Iterator[None]:
     """Apply the course's look inside a `with` block, and nowhere else.
 
-    >>> with course_style():
-    ...     matplotlib.rcParams["axes.spines.top"]
-    False
+    Example:
+        >>> with course_style():
+        ...     matplotlib.rcParams["axes.spines.top"]
+        False
     """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # a person's own matplotlibrc must not change the figures
@@ -105,8 +106,9 @@ def new_figure(height: float, title: str | None = None) -> Figure:
 
     It is no pyplot figure: no notebook backend draws it a second time, none has to be closed.
 
-    >>> new_figure(3.0).get_size_inches().tolist()
-    [9.0, 3.0]
+    Example:
+        >>> new_figure(3.0).get_size_inches().tolist()
+        [9.0, 3.0]
     """
     lines = _wrap(title) if title else []
     figure = Figure(figsize=(WIDTH, height + 0.24 * len(lines)), layout="constrained")
@@ -123,33 +125,36 @@ def _wrap(title: str, width: int = 86) -> list[str]:
     return textwrap.wrap(title, width) if count > 1 else [title]
 
 
-def class_colour(index: int) -> str:
-    """Return the colour of class `index` of a mask: 1, 2, ...; 0 is the background.
+def class_color(index: int) -> str:
+    """Return the color of class `index` of a mask: 1, 2, ...; 0 is the background.
 
-    >>> class_colour(1) == class_colour(8) == ORANGE
-    True
+    Example:
+        >>> class_color(1) == class_color(8) == ORANGE
+        True
     """
     if index < 1:
-        raise ValueError(f"only the classes 1, 2, ... have a colour, got {index}")
+        raise ValueError(f"only the classes 1, 2, ... have a color, got {index}")
     return CLASSES[(index - 1) % len(CLASSES)]
 
 
-def method_colours(names: Sequence[str]) -> dict[str, str]:
-    """Return one colour for each name, in order; from the eighth on they repeat.
+def method_colors(names: Sequence[str]) -> dict[str, str]:
+    """Return one color for each name, in order; from the eighth on they repeat.
 
-    >>> method_colours(["focal", "plain"])["focal"] == BLUE
-    True
+    Example:
+        >>> method_colors(["focal", "plain"])["focal"] == BLUE
+        True
     """
     return dict(zip(names, itertools.cycle(METHODS), strict=False))
 
 
-def readable(colour: str) -> str:
-    """Return a darker shade of `colour`, for letters on white.
+def readable(color: str) -> str:
+    """Return a darker shade of `color`, for letters on white.
 
-    >>> readable(ORANGE)
-    '#9a6b00'
+    Example:
+        >>> readable(ORANGE)
+        '#9a6b00'
     """
-    red, green, blue = to_rgb(colour)
+    red, green, blue = to_rgb(color)
     luminance = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
     # 0.175 gives a contrast of 4.6 to white: WCAG asks 4.5 of small letters.
     share = min(1.0, (0.175 / max(luminance, 1e-6)) ** (1 / 2.2))

@@ -30,13 +30,14 @@ def training_curves(
         smooth: each loss drawn is the mean of the last `smooth` steps (fewer at the start).
         metrics: which metrics of the evaluations to draw, in this order; None draws all.
 
-    Raises `ValueError` when no run has a step, for `smooth` below 1, and for a metric that no run
-    has.
+    Raises:
+        ValueError: when no run has a step, for `smooth` below 1, and for a metric that no run has.
 
-    >>> history = History([0.9, 0.5, 0.4], [0.01] * 3, [{"step": 3, "IoU": 0.25}])
-    >>> figure = training_curves({"focal": history}, smooth=2)
-    >>> [axes.get_ylabel() for axes in figure.axes]
-    ['loss (mean of 2 steps)', 'IoU']
+    Example:
+        >>> history = History([0.9, 0.5, 0.4], [0.01] * 3, [{"step": 3, "IoU": 0.25}])
+        >>> figure = training_curves({"focal": history}, smooth=2)
+        >>> [axes.get_ylabel() for axes in figure.axes]
+        ['loss (mean of 2 steps)', 'IoU']
     """
     if smooth < 1:
         raise ValueError(f"smooth must be at least 1 step, got {smooth}")

@@ -4,8 +4,9 @@
 def duration(seconds: float) -> str:
     """Say a time span for people.
 
-    >>> duration(8.4), duration(75), duration(3720)
-    ('8.4 s', '1 min 15 s', '1 h 2 min')
+    Example:
+        >>> duration(8.4), duration(75), duration(3720)
+        ('8.4 s', '1 min 15 s', '1 h 2 min')
     """
     if seconds < 10:
         return f"{seconds:.1f} s"

@@ -47,7 +47,8 @@ class Lesson:
 def notebooks_folder() -> Path:
     """Return the folder of the lessons in the checkout that `course_utils` is installed from.
 
-    Raises `FileNotFoundError` when the package was installed without its checkout.
+    Raises:
+        FileNotFoundError: when the package was installed without its checkout.
     """
     folder = Path(__file__).parents[2] / "notebooks"
     if not folder.is_dir():
@@ -63,7 +64,9 @@ def find_lessons(folder: str | Path, selection: Iterable[str] = ()) -> list[Less
 
     A lesson is named by its number (`1`, `01`), its name (`01_class_imbalance`) or its file.
 
-    Raises `FileNotFoundError` when there is no lesson, `ValueError` for an unknown name.
+    Raises:
+        FileNotFoundError: when there is no lesson.
+        ValueError: for an unknown name.
     """
     paths = sorted(Path(folder).glob(LESSON_FILES))
     if not paths:
@@ -75,7 +78,8 @@ def find_lessons(folder: str | Path, selection: Iterable[str] = ()) -> list[Less
 def read_lesson(path: str | Path) -> Lesson:
     """Read one notebook's own description.
 
-    Raises `ValueError` when the file is no notebook or lacks the `course` metadata.
+    Raises:
+        ValueError: when the file is no notebook or lacks the `course` metadata.
     """
     path = Path(path)
     try:
@@ -105,9 +109,10 @@ def check_parameters(lesson: Lesson, given: Mapping[str, Any]) -> dict[str, Any]
 
     The path of a data set `folder:<path>` becomes absolute.
 
-    Raises `ValueError` for a parameter that the lesson does not have, a value of another type,
-    an unknown profile, or a seed out of range; for a lesson of the course also for whatever else
-    its own declaration refuses, such as a data set that it does not know.
+    Raises:
+        ValueError: for a parameter that the lesson does not have, a value of another type, an
+            unknown profile, or a seed out of range; for a lesson of the course also for whatever
+            else its own declaration refuses, such as a data set that it does not know.
     """
     checked = {}
     for name, value in given.items():

@@ -33,9 +33,10 @@ class Batch(Protocol):
 def target_of(batch: Batch) -> Tensors:
     """Return what a network is to find in the images of a batch.
 
-    >>> from types import SimpleNamespace
-    >>> target_of(SimpleNamespace(image=torch.rand(2, 1, 4, 4), mask=torch.ones(2))).sum()
-    tensor(2.)
+    Example:
+        >>> from types import SimpleNamespace
+        >>> target_of(SimpleNamespace(image=torch.rand(2, 1, 4, 4), mask=torch.ones(2))).sum()
+        tensor(2.)
     """
     found: Tensors = batch.target if hasattr(batch, "target") else getattr(batch, "mask")  # noqa: B009
     return found
@@ -65,19 +66,21 @@ class BatchStream:
         device: the device of the training, whose random states belong to a place.
         notes: whether `place` and `go_to` will be used.
 
-    Raises `ValueError` if places are to be noted in something that cannot start again; and when a
-    pass has no batches.
+    Raises:
+        ValueError: if places are to be noted in something that cannot start again; and when a pass
+            has no batches.
 
-    >>> from types import SimpleNamespace
-    >>> zero = torch.tensor(0)
-    >>> batches = [SimpleNamespace(image=zero + i, mask=zero) for i in range(3)]
-    >>> stream = BatchStream(batches, notes=True)
-    >>> [int(next(stream).image) for _ in range(4)]
-    [0, 1, 2, 0]
-    >>> place = stream.place()
-    >>> stream.go_to(place)
-    >>> int(next(stream).image)
-    1
+    Example:
+        >>> from types import SimpleNamespace
+        >>> zero = torch.tensor(0)
+        >>> batches = [SimpleNamespace(image=zero + i, mask=zero) for i in range(3)]
+        >>> stream = BatchStream(batches, notes=True)
+        >>> [int(next(stream).image) for _ in range(4)]
+        [0, 1, 2, 0]
+        >>> place = stream.place()
+        >>> stream.go_to(place)
+        >>> int(next(stream).image)
+        1
     """
 
     def __init__(
@@ -132,7 +135,8 @@ class BatchStream:
     def go_to(self, place: dict[str, Any]) -> None:
         """Go on behind the batch after which `place` was noted.
 
-        Raises `ValueError` when the batches are other ones than then.
+        Raises:
+            ValueError: when the batches are other ones than then.
         """
         self._passes = place["passes"] - 1
         states = place["start"]["parts"]

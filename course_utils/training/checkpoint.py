@@ -39,14 +39,15 @@ class Checkpoint:
     `fit(..., checkpoint=path)` writes and reads these. By hand, one is good for the weights of a
     run: `model.load_state_dict(Checkpoint.load(path).model)`.
 
-    >>> import tempfile
-    >>> model = torch.nn.Conv2d(1, 1, 1)
-    >>> saved = Checkpoint(1, {"steps": 1}, model.state_dict(), {}, {}, {}, {}, History([0.5]), [])
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     saved.save(f"{folder}/run.pt")
-    ...     found = Checkpoint.load(f"{folder}/run.pt")
-    >>> found.history.loss, bool((found.model["weight"] == model.weight).all())
-    ([0.5], True)
+    Example:
+        >>> import tempfile
+        >>> model = torch.nn.Conv2d(1, 1, 1)
+        >>> saved = Checkpoint(1, {"steps": 1}, model.state_dict(), {}, {}, {}, {}, History([0.5]), [])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     saved.save(f"{folder}/run.pt")
+        ...     found = Checkpoint.load(f"{folder}/run.pt")
+        >>> found.history.loss, bool((found.model["weight"] == model.weight).all())
+        ([0.5], True)
     """
 
     step: int
@@ -57,7 +58,7 @@ class Checkpoint:
     """The model's `state_dict`: parameters and buffers."""
     hidden_buffers: dict[str, Tensor]
     """Buffers that a `state_dict` leaves out (`persistent=False`)."""
-    optimiser: dict[str, Any]
+    optimizer: dict[str, Any]
     schedule: dict[str, Any]
     precision: dict[str, Any]
     """The state of the loss scaling, where the precision has one."""
@@ -70,7 +71,8 @@ class Checkpoint:
     def save(self, path: str | Path) -> None:
         """Write the file in one piece: whoever is killed here leaves the old file or the new one.
 
-        Raises `OSError` if the disk is full or the folder is missing; the old file stays.
+        Raises:
+            OSError: if the disk is full or the folder is missing; the old file stays.
         """
         path = Path(path)
         draft = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -93,13 +95,15 @@ class Checkpoint:
     def load(cls, path: str | Path) -> "Checkpoint":
         """Read a file that `save` wrote, onto the CPU, without running code from it.
 
-        Raises `FileNotFoundError` if there is none, another `OSError` if it cannot be read, and
-        `ValueError` if it is damaged or something else.
+        Raises:
+            FileNotFoundError: if there is none, another `OSError` if it cannot be read.
+            ValueError: if it is damaged or something else.
 
-        >>> Checkpoint.load("nowhere.pt")
-        Traceback (most recent call last):
-            ...
-        FileNotFoundError: there is no checkpoint nowhere.pt
+        Example:
+            >>> Checkpoint.load("nowhere.pt")
+            Traceback (most recent call last):
+                ...
+            FileNotFoundError: there is no checkpoint nowhere.pt
         """
         path = Path(path)
         try:

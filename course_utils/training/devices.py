@@ -46,10 +46,11 @@ def launch(
     it, if it cannot be pickled), and `ValueError` for devices that are not there. Ctrl-C ends all
     processes.
 
-    >>> def train(fabric, name):
-    ...     return f"{name} on {fabric.device.type}"
-    >>> launch(train, "UNet", device="cpu")
-    'UNet on cpu'
+    Example:
+        >>> def train(fabric, name):
+        ...     return f"{name} on {fabric.device.type}"
+        >>> launch(train, "UNet", device="cpu")
+        'UNet on cpu'
     """
     fabric = make_fabric(device, precision, devices)
     if fabric.world_size == 1:
@@ -80,8 +81,9 @@ def make_fabric(
 ) -> Fabric:
     """Return the Fabric of one device, or one that `launch` starts on several.
 
-    >>> make_fabric("cpu", "32-true").device
-    device(type='cpu')
+    Example:
+        >>> make_fabric("cpu", "32-true").device
+        device(type='cpu')
     """
     target = pick_device(str(device))
     if target.type == "cpu":

@@ -14,7 +14,7 @@ from course_utils.training.batch_stream import Batch, BatchStream
 from course_utils.training.devices import make_fabric
 from course_utils.training.history import History
 from course_utils.training.interrupts import StepInterrupts
-from course_utils.training.optimisers import Optimiser, make_optimiser
+from course_utils.training.optimizers import OptimizerName, make_optimizer
 from course_utils.training.resume import agreed_settings, count, resume_run, save_run
 from course_utils.training.run import Run
 from course_utils.training.scalars import ScalarLog
@@ -27,7 +27,7 @@ def fit(
     loss_function: Callable[[Any, Any], Tensor],
     *,
     steps: int,
-    optimiser: Optimiser = "adamw",
+    optimizer: OptimizerName = "adamw",
     learning_rate: float = 1e-2,
     weight_decay: float = 1e-4,
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
@@ -62,7 +62,7 @@ def fit(
         loss_function: takes `(logits, target)`, the logits in float32, and returns a scalar. If
             it changes from call to call, it is a module whose buffers hold what changes.
         steps: number of batches to train on.
-        optimiser: `"adamw"`, or `"sgd"`: without momentum, at one learning rate throughout.
+        optimizer: `"adamw"`, or `"sgd"`: without momentum, at one learning rate throughout.
         learning_rate: the highest of the schedule.
         evaluate: called with the model (in eval mode, without gradients) every `evaluate_every`
             steps and after the last; returns metrics by name. Of several processes, the first
@@ -80,16 +80,19 @@ def fit(
         fabric: what `launch` hands to its function, instead of `device` and `precision`.
         progress: whether to show a progress bar.
 
-    Raises `ValueError` for unusable settings, no batches, a loss with axes, and a checkpoint that
-    is damaged or of another run; `FloatingPointError` naming the step if the network's output,
-    the loss or the weights are not finite.
+    Raises:
+        ValueError: for unusable settings, no batches, a loss with axes, and a checkpoint that is
+            damaged or of another run.
+        FloatingPointError: naming the step if the network's output, the loss or the weights are not
+            finite.
 
-    >>> from types import SimpleNamespace
-    >>> batch = SimpleNamespace(image=torch.rand(2, 1, 8, 8), mask=torch.zeros(2, 1, 8, 8))
-    >>> model, loss = nn.Conv2d(1, 1, 1), nn.BCEWithLogitsLoss()
-    >>> history = fit(model, [batch], loss, steps=20, device="cpu")
-    >>> len(history.loss), history.loss[-1] < history.loss[0]
-    (20, True)
+    Example:
+        >>> from types import SimpleNamespace
+        >>> batch = SimpleNamespace(image=torch.rand(2, 1, 8, 8), mask=torch.zeros(2, 1, 8, 8))
+        >>> model, loss = nn.Conv2d(1, 1, 1), nn.BCEWithLogitsLoss()
+        >>> history = fit(model, [batch], loss, steps=20, device="cpu")
+        >>> len(history.loss), history.loss[-1] < history.loss[0]
+        (20, True)
     """
     _require_usable(steps, evaluate, evaluate_every, watch, checkpoint, checkpoint_every)
     if fabric is None:
@@ -97,13 +100,13 @@ def fit(
     elif device != "auto" or precision is not None:
         raise ValueError("fabric brings its device and precision: give these to launch instead")
     path = None if checkpoint is None else Path(checkpoint)
-    stepper, schedule = make_optimiser(
-        optimiser, model, steps=steps, learning_rate=learning_rate, weight_decay=weight_decay
+    stepper, schedule = make_optimizer(
+        optimizer, model, steps=steps, learning_rate=learning_rate, weight_decay=weight_decay
     )
     agreed = agreed_settings(
         settings,
         steps=steps,
-        optimiser=optimiser,
+        optimizer=optimizer,
         learning_rate=float(learning_rate),
         weight_decay=float(weight_decay),
         evaluate=evaluate is not None,

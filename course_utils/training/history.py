@@ -10,9 +10,10 @@ import torch
 class History:
     """What happened while training: one entry per step, and one per evaluation.
 
-    >>> history = History([0.9, 0.5], [0.01, 0.01], [{"step": 2, "IoU": 0.25}])
-    >>> history.metric("IoU")
-    ([2], [0.25])
+    Example:
+        >>> history = History([0.9, 0.5], [0.01, 0.01], [{"step": 2, "IoU": 0.25}])
+        >>> history.metric("IoU")
+        ([2], [0.25])
     """
 
     loss: list[float] = field(default_factory=list)

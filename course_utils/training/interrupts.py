@@ -17,18 +17,19 @@ class StepInterrupts:
     has ended well. Without `finish`, and in other threads than the main one (interrupts reach only
     that), nothing changes.
 
-    >>> before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    >>> try:
-    ...     with StepInterrupts(finish=lambda: print("saved")) as interrupts:
-    ...         with interrupts.step():
-    ...             signal.raise_signal(signal.SIGINT)
-    ...             print("the step goes on")
-    ... except KeyboardInterrupt:
-    ...     print("interrupted")
-    the step goes on
-    saved
-    interrupted
-    >>> _ = signal.signal(signal.SIGINT, before)
+    Example:
+        >>> before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        >>> try:
+        ...     with StepInterrupts(finish=lambda: print("saved")) as interrupts:
+        ...         with interrupts.step():
+        ...             signal.raise_signal(signal.SIGINT)
+        ...             print("the step goes on")
+        ... except KeyboardInterrupt:
+        ...     print("interrupted")
+        the step goes on
+        saved
+        interrupted
+        >>> _ = signal.signal(signal.SIGINT, before)
     """
 
     def __init__(self, finish: Callable[[], None] | None) -> None:

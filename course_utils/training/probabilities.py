@@ -16,12 +16,13 @@ def predict_probabilities(
     CPU, in float32 and in the order of the data set. The network and each of its parts are left in
     the mode they were in.
 
-    >>> from course_utils.data import Sample
-    >>> image, mask = torch.zeros(1, 4, 4), torch.zeros(4, 4, dtype=torch.long)
-    >>> samples = [Sample(image, mask, 0, "a", "a"), Sample(image, mask, 0, "b", "b")]
-    >>> probabilities, masks = predict_probabilities(nn.Conv2d(1, 1, 1), samples)
-    >>> probabilities.shape, masks.shape
-    (torch.Size([2, 4, 4]), torch.Size([2, 4, 4]))
+    Example:
+        >>> from course_utils.data import Sample
+        >>> image, mask = torch.zeros(1, 4, 4), torch.zeros(4, 4, dtype=torch.long)
+        >>> samples = [Sample(image, mask, 0, "a", "a"), Sample(image, mask, 0, "b", "b")]
+        >>> probabilities, masks = predict_probabilities(nn.Conv2d(1, 1, 1), samples)
+        >>> probabilities.shape, masks.shape
+        (torch.Size([2, 4, 4]), torch.Size([2, 4, 4]))
     """
     weights = next(model.parameters())
     modes = [(module, module.training) for module in model.modules()]

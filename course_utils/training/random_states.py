@@ -18,11 +18,12 @@ def random_states(
     Of the global generators of GPUs, that of `device` is looked at. The result is made of tensors
     and plain containers, which `torch.load` reads without running code.
 
-    >>> states = random_states()
-    >>> first = torch.rand(1)
-    >>> set_random_states(states)
-    >>> bool(torch.rand(1) == first)
-    True
+    Example:
+        >>> states = random_states()
+        >>> first = torch.rand(1)
+        >>> set_random_states(states)
+        >>> bool(torch.rand(1) == first)
+        True
     """
     device = torch.device(device)
     states: dict[str, Any] = {
@@ -45,7 +46,8 @@ def set_random_states(
 ) -> None:
     """Put all generators back to where they were at `random_states(device, generators)`.
 
-    Raises `ValueError` when the number or the kinds of `generators` are others than then.
+    Raises:
+        ValueError: when the number or the kinds of `generators` are others than then.
     """
     device = torch.device(device)
     random.setstate(states["python"])
@@ -71,11 +73,12 @@ def generators_of(parts: Iterable[object]) -> list[Generator]:
 
     An attribute may also be a list, tuple or dict of generators.
 
-    >>> from types import SimpleNamespace
-    >>> loader = SimpleNamespace(generator=torch.Generator(), other=random.Random(0))
-    >>> sampler = SimpleNamespace(generator=loader.generator)
-    >>> len(generators_of([loader, sampler]))
-    2
+    Example:
+        >>> from types import SimpleNamespace
+        >>> loader = SimpleNamespace(generator=torch.Generator(), other=random.Random(0))
+        >>> sampler = SimpleNamespace(generator=loader.generator)
+        >>> len(generators_of([loader, sampler]))
+        2
     """
     found: dict[int, Generator] = {}
     for part in parts:
@@ -93,10 +96,11 @@ def generators_of(parts: Iterable[object]) -> list[Generator]:
 def seed_generators(generators: Sequence[Generator], seed: int) -> None:
     """Start each of `generators` anew, from numbers of its own that follow from `seed`.
 
-    >>> one, other = random.Random(0), random.Random(0)
-    >>> seed_generators([one, other], seed=1)
-    >>> one.random() == other.random()
-    False
+    Example:
+        >>> one, other = random.Random(0), random.Random(0)
+        >>> seed_generators([one, other], seed=1)
+        >>> one.random() == other.random()
+        False
     """
     for number, generator in enumerate(generators):
         own = np.random.SeedSequence([seed, number])

@@ -33,7 +33,7 @@ def save_run(run: Run, path: Path) -> None:
             settings=run.settings | _architecture(run),
             model=run.model.state_dict(),
             hidden_buffers=_hidden_buffers(run.model),
-            optimiser=run.optimiser.state_dict(),
+            optimizer=run.optimizer.state_dict(),
             schedule=run.schedule.state_dict(),
             precision=run.fabric.strategy.precision.state_dict(),
             history=run.history,
@@ -65,7 +65,7 @@ def resume_run(run: Run, path: Path) -> None:
     _load(run.model, saved.model, saved.hidden_buffers)
     if saved.loss and isinstance(run.loss_function, nn.Module):
         _load(run.loss_function, saved.loss["shown"], saved.loss["hidden"])
-    run.optimiser.load_state_dict(saved.optimiser)
+    run.optimizer.load_state_dict(saved.optimizer)
     run.schedule.load_state_dict(saved.schedule)
     run.fabric.strategy.precision.load_state_dict(saved.precision)
     run.history, run.saved_step = saved.history, saved.step
@@ -79,11 +79,13 @@ def resume_run(run: Run, path: Path) -> None:
 def agreed_settings(asked: Mapping[str, Any] | None, **known: Any) -> dict[str, Any]:
     """Return all settings that a checkpoint must agree with: `known` and the caller's own.
 
-    Raises `ValueError` if the caller's are not text, numbers, booleans or None, or have names of
-    `known` ones.
+    Raises:
+        ValueError: if the caller's are not text, numbers, booleans or None, or have names of
+            `known` ones.
 
-    >>> agreed_settings({"loss": "focal"}, steps=10)
-    {'steps': 10, 'loss': 'focal'}
+    Example:
+        >>> agreed_settings({"loss": "focal"}, steps=10)
+        {'steps': 10, 'loss': 'focal'}
     """
     for name, value in (asked or {}).items():
         if name in known or name in INNER:
@@ -99,8 +101,9 @@ def agreed_settings(asked: Mapping[str, Any] | None, **known: Any) -> dict[str, 
 def count(sized: object) -> int | None:
     """Return the length of `sized`, or None where it has none.
 
-    >>> count([1, 2]), count(iter([1, 2]))
-    (2, None)
+    Example:
+        >>> count([1, 2]), count(iter([1, 2]))
+        (2, None)
     """
     try:
         return len(sized) if isinstance(sized, Sized) else None

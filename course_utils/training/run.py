@@ -22,7 +22,7 @@ class Run:
     wrapped: nn.Module
     """The model as Fabric runs it: on its device, in its precision, with shared gradients."""
     loss_function: Callable[[Any, Any], Tensor]
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     stream: BatchStream
     fabric: Fabric
@@ -52,11 +52,11 @@ class Run:
                 'use reduction="mean"'
             )
         self._require_finite(loss, "the loss")
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
-        self.optimiser.step()
+        self.optimizer.step()
         average = cast(Tensor, self.fabric.all_reduce(loss.detach().clone(), reduce_op="mean"))
-        self.history.learning_rate.append(self.optimiser.param_groups[0]["lr"])
+        self.history.learning_rate.append(self.optimizer.param_groups[0]["lr"])
         self.history.loss.append(average.item())
         self.schedule.step()
 

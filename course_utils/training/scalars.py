@@ -12,12 +12,13 @@ class ScalarLog:
     A run that goes on after `done` steps hides what was logged of later ones, so that no point
     appears twice. Without a folder, nothing is written and TensorBoard is not imported.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with ScalarLog(folder) as log:
-    ...         log.add(History([0.5], [0.01]))
-    ...     [path.name.split(".")[0] for path in Path(folder).iterdir()]
-    ['events']
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with ScalarLog(folder) as log:
+        ...         log.add(History([0.5], [0.01]))
+        ...     [path.name.split(".")[0] for path in Path(folder).iterdir()]
+        ['events']
     """
 
     def __init__(self, folder: str | Path | None, *, done: int = 0) -> None:

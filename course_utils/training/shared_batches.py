@@ -22,8 +22,9 @@ class SharedBatches:
     process draws the order, for all; so any sampler serves, and a run on several devices sees the
     same batches as one on a single device.
 
-    Raises `ValueError` for anything but a `DataLoader` of a map-style data set, and when a pass
-    starts whose batches cannot be shared evenly.
+    Raises:
+        ValueError: for anything but a `DataLoader` of a map-style data set, and when a pass starts
+            whose batches cannot be shared evenly.
     """
 
     def __init__(self, loader: Iterable[Batch], fabric: Fabric) -> None:

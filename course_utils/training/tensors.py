@@ -11,11 +11,13 @@ Tensors: TypeAlias = Tensor | tuple["Tensors", ...]
 def tensors_in(values: Tensors) -> list[Tensor]:
     """Return all tensors in `values`, in their order.
 
-    Raises `TypeError` for anything but tensors and tuples or lists of them, such as a dict.
+    Raises:
+        TypeError: for anything but tensors and tuples or lists of them, such as a dict.
 
-    >>> import torch
-    >>> len(tensors_in((torch.zeros(1), (torch.zeros(2), torch.zeros(3)))))
-    3
+    Example:
+        >>> import torch
+        >>> len(tensors_in((torch.zeros(1), (torch.zeros(2), torch.zeros(3)))))
+        3
     """
     if isinstance(values, Tensor):
         return [values]
@@ -26,11 +28,13 @@ def tensors_in(values: Tensors) -> list[Tensor]:
 def in_float32(values: Tensors) -> Tensors:
     """Return `values` with every tensor in single precision, named tuples as they were.
 
-    Raises `TypeError` as `tensors_in` does.
+    Raises:
+        TypeError: as `tensors_in` does.
 
-    >>> import torch
-    >>> in_float32((torch.zeros(1, dtype=torch.bfloat16),))
-    (tensor([0.]),)
+    Example:
+        >>> import torch
+        >>> in_float32((torch.zeros(1, dtype=torch.bfloat16),))
+        (tensor([0.]),)
     """
     if isinstance(values, Tensor):
         return values.float()

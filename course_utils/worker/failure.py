@@ -17,7 +17,7 @@ OUT_OF_MEMORY = re.compile(
     r"|\[Errno 12\]"  # the system: no memory for a process or a file mapping
     r"|Insufficient memory"  # OpenCV
 )
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def of_error(error: PapermillExecutionError) -> dict[str, Any]:
@@ -54,5 +54,5 @@ def of_slow_cells(slow: Sequence[SlowCell], cell_seconds: float) -> dict[str, An
 
 
 def _last_lines(traceback: Iterable[str]) -> str:
-    lines = _COLOUR.sub("", "\n".join(traceback)).rstrip().splitlines()
+    lines = _COLOR.sub("", "\n".join(traceback)).rstrip().splitlines()
     return "\n".join(line[:ERROR_LIMIT] for line in lines[-EXCERPT_LINES:])

@@ -76,7 +76,7 @@ defective = [int(i) for i in order[:60] if (surfaces[int(i)].mask > 0).any()][:8
 figure = plots.samples(
     surfaces, defective, title="Some defects leap to the eye, others hide in the pattern"
 )
-plots.show(figure, "Eight surfaces with defects, and below each its mask in colour on gray")
+plots.show(figure, "Eight surfaces with defects, and below each its mask in color on gray")
 
 # %% [markdown]
 # An item of a data set is a `Sample`: an image, its mask, the class of its largest defect, the group

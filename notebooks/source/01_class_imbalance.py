@@ -26,7 +26,7 @@
 #
 # - say how rare defects are on a data set, and what the trivial answer scores on it;
 # - compute IoU and Dice, read average precision and AUROC, and say which scores rare defects mislead;
-# - recognise a network that has learned to say nothing, and find out whether it knows more than
+# - recognize a network that has learned to say nothing, and find out whether it knows more than
 #   it says;
 # - choose a threshold, and split a data set, without fooling yourself.
 #
@@ -43,7 +43,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from course_utils import evaluation, plots
-from course_utils.data import InMemory, count_pixels, find_datasets, group_split, open_dataset
+from course_utils.data import CachedDataset, count_pixels, find_datasets, group_split, open_dataset
 from course_utils.lessons import exercise, predict, quiz, record_metric, start_lesson
 from course_utils.losses import binary_focal_loss
 from course_utils.models import SmallSegmenter
@@ -65,7 +65,7 @@ predict(
 # ## What we look for
 #
 # Each sample is an image and a mask. In the mask, 0 is background and 1, 2, 3 … are classes of
-# defects. *Look at how small the coloured regions are, and which of them you would have missed.*
+# defects. *Look at how small the colored regions are, and which of them you would have missed.*
 
 # %%
 size = lesson.pick(smoke=64, laptop=128, full=256)
@@ -75,7 +75,7 @@ def some_of(split, count):
     """A random choice of images, read once and kept in memory."""
     images = open_dataset(dataset, split, size=size, seed=seed)
     chosen = np.random.default_rng(seed).permutation(len(images))[:count]
-    return InMemory(images, indices=chosen)
+    return CachedDataset(images, indices=chosen)
 
 
 train = some_of("train", lesson.pick(smoke=48, laptop=300, full=600))
@@ -88,7 +88,7 @@ defective = [i for i, sample in enumerate(train.samples) if (sample.mask > 0).an
 figure = plots.samples(
     train, defective[:8], title="Defects: a few pixels on a surface that has its own pattern"
 )
-plots.show(figure, "Eight images with a defect each, and below each its mask in colour")
+plots.show(figure, "Eight images with a defect each, and below each its mask in color")
 
 # %% [markdown]
 # ## How rare is rare?
@@ -418,7 +418,7 @@ plots.show(figure, "Four test images, their true masks, and hits, misses and fal
 # %%
 pool = open_dataset(dataset, "all", size=64, seed=seed)
 limit = lesson.pick(smoke=300, laptop=1500, full=1500)
-pool = InMemory(pool, indices=range(min(len(pool), limit)))
+pool = CachedDataset(pool, indices=range(min(len(pool), limit)))
 groups = np.array([sample.group for sample in pool.samples])
 names, sizes = np.unique(groups, return_counts=True)
 twins = [np.flatnonzero(groups == name)[:2] for name in names[sizes > 1]]
@@ -439,7 +439,7 @@ else:
 
 # %% [markdown]
 # How much does a leak inflate a score? We measure it with the most ignorant method there is: a
-# **memoriser** that finds the most similar training image and copies its mask. It knows nothing
+# **memorizer** that finds the most similar training image and copies its mask. It knows nothing
 # about defects. On new surfaces it should fail; let us see what a random split says about it.
 
 # %%
@@ -450,7 +450,7 @@ pool_masks = np.stack([sample.mask.numpy() > 0 for sample in pool.samples])
 labels = [sample.label for sample in pool.samples]
 
 
-def memoriser_iou(units, split_seed):
+def memorizer_iou(units, split_seed):
     """IoU of copied masks when `units` are dealt out to train and test."""
     train_half, test_half = group_split(units, labels, fractions=(0.8, 0.2), seed=split_seed)
     nearest = (thumbnails[test_half] @ thumbnails[train_half].T).argmax(1)
@@ -458,22 +458,22 @@ def memoriser_iou(units, split_seed):
 
 
 # %%
-leaking = [memoriser_iou(np.arange(len(groups)), s) for s in lesson.seeds(5)]
-honest = [memoriser_iou(groups, s) for s in lesson.seeds(5)]
+leaking = [memorizer_iou(np.arange(len(groups)), s) for s in lesson.seeds(5)]
+honest = [memorizer_iou(groups, s) for s in lesson.seeds(5)]
 figure = plots.seed_dots(
     {"images split at random": leaking, "groups kept together": honest},
     xlabel="IoU of copied masks",
     title="A method that knows nothing about defects, under two splits (5 seeds)",
 )
-plots.show(figure, "IoU of the memoriser under a leaking and under a leakage-safe split, per seed")
-record_metric("memoriser_iou_leaking", np.median(leaking), note="5 splits")
-record_metric("memoriser_iou_honest", np.median(honest), note="5 splits")
+plots.show(figure, "IoU of the memorizer under a leaking and under a leakage-safe split, per seed")
+record_metric("memorizer_iou_leaking", np.median(leaking), note="5 splits")
+record_metric("memorizer_iou_honest", np.median(honest), note="5 splits")
 
 # %% [markdown]
 # The upper row is an illusion: copying earns it. Try `dataset="magnetic_tile"`, where each tile was
 # photographed several times, and see how far copying gets there. In `sd_saliency_900` many images
 # are overlapping crops of one photograph; shifted twins do not help a copier, but a network may
-# recognise them all the same.
+# recognize them all the same.
 #
 # **Every data set that `open_dataset` returns is split by groups**, and its `split_note` says so.
 # `split_by="image"` gives the leaking split, for experiments such as this one.

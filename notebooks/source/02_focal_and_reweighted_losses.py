@@ -27,7 +27,7 @@
 # - see how much of the gradient comes from defects, and change that with class weights or focus;
 # - derive the focal loss, and write it so that it survives extreme logits;
 # - compute class weights that do not explode, and say what they are divided by;
-# - recognise seven mistakes of published losses, and say what they do;
+# - recognize seven mistakes of published losses, and say what they do;
 # - judge whether a new loss finds more, or only moves the threshold.
 #
 # You need lesson 01 and a little PyTorch. About 40 minutes of reading and 35 of exercises.
@@ -44,7 +44,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from course_utils import evaluation, plots
-from course_utils.data import InMemory, class_weights, count_pixels, open_dataset
+from course_utils.data import CachedDataset, class_weights, count_pixels, open_dataset
 from course_utils.lessons import (
     exercise, explore, predict, prove_equal, quiz, record_metric, start_lesson,
 )  # fmt: skip
@@ -84,7 +84,7 @@ def some_of(split, count):
     """A random choice of images, read once and kept in memory."""
     images = open_dataset(dataset, split, size=size, seed=seed)
     chosen = np.random.default_rng(seed).permutation(len(images))[:count]
-    return InMemory(images, indices=chosen)
+    return CachedDataset(images, indices=chosen)
 
 
 train = some_of("train", lesson.pick(smoke=48, laptop=300, full=600))
@@ -199,7 +199,7 @@ record_metric("vote/cross_entropy_untrained", series["cross entropy"][0])
 # from the start. Focus needs a moment: it mutes what is known *already*, and the background is known
 # first. And plain cross entropy? It gets there too, later.
 #
-# Here are the votes on one image, early on. The colours span decades. *Find the defect in each of
+# Here are the votes on one image, early on. The colors span decades. *Find the defect in each of
 # the maps.*
 
 # %%
@@ -294,7 +294,7 @@ figure = plots.heatmap(
     np.stack([np.log10(w.numpy().clip(1e-9)) for w in schemes.values()]),
     xlabels=list(names),
     ylabels=list(schemes),
-    centre=0,
+    center=0,
     limits=(-3.5, 3.5),
     fmt="{:+.1f}",
     title="Weight of each class, as a power of ten",
@@ -425,7 +425,7 @@ explore(
 # ## The mistakes
 #
 # Seven mistakes stand in public code: blog posts, a lab report, an answer on a question-and-answer
-# site, a repository. `course_utils.losses.published` holds them as small functions. We look at what
+# site, a repository. `course_utils.losses.pitfalls` holds them as small functions. We look at what
 # they do.
 #
 # **1. Clipped probabilities.** "To avoid log(0)" the probability is clipped to [.001, .999]. Outside

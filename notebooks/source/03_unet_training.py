@@ -27,7 +27,7 @@
 # - build a U-Net from convolutions, and say what each part is for;
 # - compute what a layer sees, what padding leaves, and where 31 million parameters sit;
 # - train it so that a stopped run goes on, and a comparison of losses means something;
-# - recognise labels that were ruined on their way to the network;
+# - recognize labels that were ruined on their way to the network;
 # - judge a two-network cascade, and cut out what it found for a second classifier.
 #
 # You need lessons 01 and 02. About 45 minutes of reading and 35 of exercises. Running all cells takes
@@ -48,7 +48,7 @@ from torch.utils.data import DataLoader
 
 from course_utils import evaluation, plots
 from course_utils.data import (
-    AnyDefect, DefectCrops, InMemory, crop_upright, find_regions, open_dataset,
+    BinaryMasks, DefectCrops, CachedDataset, crop_upright, find_regions, open_dataset,
 )  # fmt: skip
 from course_utils.lessons import (
     LiveCurves, exercise, predict, prove_equal, quiz, record_metric, start_lesson,
@@ -56,9 +56,9 @@ from course_utils.lessons import (
 from course_utils.losses import weighted_cross_entropy
 from course_utils.models import (
     CascadedAutoencoder, CompactDefectCNN, SegmentationAutoencoder, UNet,
-    double_convolution, influence, measure_stages, receptive_field_side, up_convolution,
+    double_convolution, influence, feature_shapes, receptive_field_side, up_convolution,
 )  # fmt: skip
-from course_utils.recipes import (
+from course_utils.trainers import (
     LOSS_NAMES, Parts, SegmentationRecipe, choose_threshold, decide, train_segmentation,
 )  # fmt: skip
 from course_utils.training import fit, predict_probabilities
@@ -80,7 +80,7 @@ predict(
 #
 # Whether a dark line is a scratch or the edge of a part shows only in what is around it. So a pixel
 # must know its **surroundings**. The cheap way to see far is to shrink: after four halvings, one
-# step to the neighbour is 16 pixels of the image, and a 3x3 convolution spans 48. But a cell of that
+# step to the neighbor is 16 pixels of the image, and a 3x3 convolution spans 48. But a cell of that
 # small map does not know *which* of its 256 pixels is the scratch.
 #
 # Here is what one output pixel hears, measured by the gradient of its logit with respect to the
@@ -114,7 +114,7 @@ plots.show(figure, "Influence of the image on one output pixel for U-Nets of dep
 # %%
 slim = UNet(in_channels=3, num_classes=2)
 figure = plots.unet_diagram(
-    measure_stages(slim, 128, 128), title="Half the side, twice the channels, and back"
+    feature_shapes(slim, 128, 128), title="Half the side, twice the channels, and back"
 )
 plots.show(figure, "The U-Net of the course as boxes with the side and channels of every map")
 
@@ -138,7 +138,7 @@ def grow_and_halve(x, weight, bias):
 
 
 # %% [markdown]
-# The course's blocks, with batch normalisation switched off, are exactly these. `prove_equal`
+# The course's blocks, with batch normalization switched off, are exactly these. `prove_equal`
 # compares the values and the gradients at the input:
 
 # %% tags=["nbval-check-output"]
@@ -180,7 +180,7 @@ def unet_from_scratch(image, weights):
 
 
 # %% tags=["nbval-check-output"]
-tiny = UNet(1, 2, width=4, depth=2, normalise=False, standardise_input=False).double()
+tiny = UNet(1, 2, width=4, depth=2, normalise=False, standardize_input=False).double()
 down = [p for stage in tiny.down for p in stage.parameters()]
 up = [p for g, u in zip(tiny.grow, tiny.up) for p in (*g.parameters(), *u.parameters())]
 in_order = [*down, *up, *tiny.head.parameters()]
@@ -222,7 +222,7 @@ for side in (572, 512, 444, 188):
 
 # %%
 figure = plots.unet_diagram(
-    measure_stages(original, 512, 512), title="Without padding, 512 pixels in are 324 out"
+    feature_shapes(original, 512, 512), title="Without padding, 512 pixels in are 324 out"
 )
 plots.show(figure, "The original U-Net as boxes: maps shrink at each stage, skips are cropped")
 
@@ -244,7 +244,7 @@ options = line if dataset == "synthetic" else {}
 def some_of(split, count):
     images = open_dataset(dataset, split, size=size, seed=seed, **options)
     chosen = np.random.default_rng(seed).permutation(len(images))[:count]
-    return InMemory(AnyDefect(images), indices=chosen)
+    return CachedDataset(BinaryMasks(images), indices=chosen)
 
 
 parts = Parts(
@@ -361,7 +361,7 @@ for name, runs in results.items():
 # ## Pull the plug
 #
 # Training a real network takes hours, and laptops fall asleep. A **checkpoint** that can be trusted
-# holds more than weights: the state of the optimiser, the place in the schedule, the random numbers,
+# holds more than weights: the state of the optimizer, the place in the schedule, the random numbers,
 # and which images come next. Then a stopped run goes on *as if nothing had happened*, and that is
 # something one can test. Here we train once without interruption, and once with an accident in the
 # middle. The second start gets *other* random numbers than the first: only the checkpoint can make the
@@ -513,7 +513,7 @@ plots.show(
 
 
 # %%
-def published_label(mask, side=324):
+def pitfall_label(mask, side=324):
     """What the published reader makes of a mask of 0 and 1, (512, 512)."""
     stored = cv2.imencode(".jpg", (mask * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 75])[1]
     decoded = cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE).astype(np.float32)
@@ -527,7 +527,7 @@ masks_512 = [mask for mask in masks_512 if 300 < mask.sum() < 12_000][:20]
 # %%
 mask = masks_512[0]
 clean = cv2.resize(mask, (324, 324), interpolation=cv2.INTER_NEAREST)
-label = published_label(mask)
+label = pitfall_label(mask)
 top, left = np.argwhere(clean)[len(np.argwhere(clean)) // 2] - 24
 window = np.s_[max(top, 0) : max(top, 0) + 48, max(left, 0) : max(left, 0) + 48]
 figure = plots.pixel_maps(
@@ -538,7 +538,7 @@ figure = plots.pixel_maps(
 plots.show(figure, "A clean mask, and the published one with soft edges and values beyond 0 and 1")
 
 # %% tags=["nbval-check-output"]
-ruined = np.stack([published_label(mask) for mask in masks_512])
+ruined = np.stack([pitfall_label(mask) for mask in masks_512])
 print(f"{len(ruined)} masks; values from {ruined.min():.1f} to {ruined.max():.1f}")
 near = (np.abs(ruined) < 0.004) | (np.abs(ruined - 1) < 0.004)
 print(f"neither 0 nor 1: {(~near).mean():.1%} of all pixels")
@@ -557,12 +557,12 @@ border = (512 - 324) // 2
 overlap = []
 for mask in masks_512:
     cropped = mask[border:-border, border:-border] > 0
-    overlap.append(evaluation.iou(published_label(mask) > 0.5, cropped, empty=0.0))
+    overlap.append(evaluation.iou(pitfall_label(mask) > 0.5, cropped, empty=0.0))
 i = int(np.argsort([m[border:-border, border:-border].sum() for m in masks_512])[-3])
 pictures = {
     "mask, 512 px": masks_512[i].astype(float),
     "right: middle, 324 px": masks_512[i][border:-border, border:-border].astype(float),
-    "published: everything, 324 px": published_label(masks_512[i]),
+    "published: everything, 324 px": pitfall_label(masks_512[i]),
 }
 figure = plots.pixel_maps(pictures, label="value of the label", title="Cropped is not resized")
 plots.show(figure, "A mask, its middle 324 pixels, and the published label with shifted defects")
@@ -591,7 +591,7 @@ def clean_label(mask):
 
 versions = {
     "PNG, nearest": relabelled(clean_label),
-    "JPEG, bicubic": relabelled(lambda mask: published_label(mask, size)),
+    "JPEG, bicubic": relabelled(lambda mask: pitfall_label(mask, size)),
 }
 
 
@@ -775,7 +775,7 @@ K = max(2, len(crops["train"].class_names))
 
 def train_namer(start):
     torch.manual_seed(seed)
-    model = CompactDefectCNN(num_classes=K, initialisation=start)
+    model = CompactDefectCNN(num_classes=K, initialization=start)
     batch_size = lesson.pick(smoke=4, laptop=16, full=32)
     batches = DataLoader(crops["train"], batch_size=batch_size, shuffle=True, drop_last=True)
     steps = lesson.pick(smoke=3, laptop=80, full=2000)

@@ -49,7 +49,7 @@ from torch.utils.data import DataLoader
 
 from course_utils import anomaly, plots
 from course_utils.config import data_root
-from course_utils.data import BalancedBatches, InMemory, SimulatedAnomalies, open_dataset
+from course_utils.data import BalancedBatches, CachedDataset, SimulatedAnomalies, open_dataset
 from course_utils.lessons import (
     exercise, explore, predict, prove_equal, quiz, record_metric, start_lesson,
 )  # fmt: skip
@@ -88,7 +88,7 @@ images = open_dataset(dataset, "train", size=size, seed=seed, **options)
 wanted = lesson.pick(smoke=8, laptop=40, full=200)
 order = np.random.default_rng(seed).permutation(len(images)).tolist()
 good_ones = (index for index in order if images[index].label == 0)
-good = InMemory(images, indices=list(islice(good_ones, wanted)))
+good = CachedDataset(images, indices=list(islice(good_ones, wanted)))
 pictures = [np.ascontiguousarray(plots.to_picture(sample.image)) for sample in good.samples]
 print(f"{len(good)} good images of {size} x {size} pixels")
 
@@ -223,7 +223,7 @@ figure = plots.pixel_maps(
     steps, diverging=True, columns=3, label="noise, or mask", title="Noise, turned, cut off at 1/2"
 )
 plots.show(
-    figure, "Two fields of noise, each turned about its centre, and the masks above one half"
+    figure, "Two fields of noise, each turned about its center, and the masks above one half"
 )
 
 # %% [markdown]
@@ -353,7 +353,7 @@ plots.show(figure, "Masks on the part for both grounds, by the published rule an
 #
 # Two sources, equally likely. **Texture**: a picture of something else. The papers take the
 # Describable Textures (DTD); where they are not at hand, we make textures from noise.
-# **Structure**: the image itself, mirrored, turned, in other colours, then cut into 4 x 8 tiles
+# **Structure**: the image itself, mirrored, turned, in other colors, then cut into 4 x 8 tiles
 # that are shuffled. Everything in it is real, and nothing is where it belongs.
 
 # %%
@@ -362,7 +362,7 @@ picture = pictures[1]
 textures = [anomaly.procedural_texture(shape, rng, pattern=name) for name in anomaly.PATTERNS]
 changed = anomaly.change_appearance(picture, rng)
 disorder = anomaly.shuffle_tiles(changed, rng.permutation(32), rows=4, columns=8)
-published = anomaly.published_structure_source(picture, rng)
+published = anomaly.pitfall_structure_source(picture, rng)
 figure = plots.montage(
     [*textures, picture, changed, disorder, published],
     titles=[*anomaly.PATTERNS, "the image", "changed", "4 x 8 tiles", "published code"],
@@ -420,7 +420,7 @@ print("changed pixels are the mask:", np.array_equal(changed_pixels, hole == 1))
 
 # %% tags=["nbval-check-output"]
 spoiling = SimulatedAnomalies(
-    InMemory(open_dataset("synthetic", size=64, frequency=0.0, length=16))
+    CachedDataset(open_dataset("synthetic", size=64, frequency=0.0, length=16))
 )
 batches = BalancedBatches(spoiling, batch_size=8)
 seen = {}

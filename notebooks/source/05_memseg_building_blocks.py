@@ -63,7 +63,7 @@ lesson = start_lesson("05_memseg_building_blocks", profile=profile, dataset=data
 
 # %%
 predict(
-    "All weights of a ResNet-18 are frozen: `requires_grad` is False, and no optimiser knows them. "
+    "All weights of a ResNet-18 are frozen: `requires_grad` is False, and no optimizer knows them. "
     "You show it batches in training mode, twenty times, and switch back to eval mode. Is its "
     "output for one and the same image the same as before?",
     ["to the last bit", "up to rounding", "no"],
@@ -130,7 +130,7 @@ plots.show(figure, "Four good images, four with defects, and where the defects a
 pixels = MemoryBank(num_levels=1)
 pixels.fill([good_images])
 (pixel_difference,) = pixels.best_differences([bad_images])
-pixel_map = pixel_difference.mean(1)  # (N, H, W), the mean over the colours
+pixel_map = pixel_difference.mean(1)  # (N, H, W), the mean over the colors
 first = shown[0]
 nearest = int(pixels.nearest_indices([bad_images])[first, 0])
 figure = plots.pixel_maps(
@@ -363,7 +363,7 @@ record_metric("clarity/d2", clear["D2"])
 # ## Two ways to read a paper
 #
 # The formula leaves room, and the two best known re-implementations have filled it differently.
-# Does an image have **one** nearest neighbour for all levels, or one **per level**? And is the
+# Does an image have **one** nearest neighbor for all levels, or one **per level**? And is the
 # difference squared, or absolute? `MemoryBank` does it all. *Do the three levels agree?*
 
 # %%
@@ -402,7 +402,7 @@ figure = plots.pixel_maps(
 plots.show(figure, "Level 2 of one image, absolute and squared difference")
 
 # %% [markdown]
-# In the stored run the levels agree for 8 of 24 images. How much hangs on it? One neighbour per level
+# In the stored run the levels agree for 8 of 24 images. How much hangs on it? One neighbor per level
 # changes the clarity by at most .023: D1 and D3 gain, D2 loses. Squaring costs at most .012 and never
 # gains. With 24 images neither is decisive, and both are worth saying aloud when results are compared. What the square does change
 # is the scale: a small difference shrinks beside a large one, and the ground gets calmer.
@@ -444,7 +444,7 @@ explore(
 # gives each channel a weight for each row and a weight for each column. Where do the weights come
 # from? Average the map along each row and along each column. Send both averages through one narrow
 # layer, then through a layer each, and squeeze the results between 0 and 1. (The narrow layer is a 1x1
-# convolution to max(8, channels / 32) channels, batch normalisation, and h-swish, a smooth relative of
+# convolution to max(8, channels / 32) channels, batch normalization, and h-swish, a smooth relative of
 # ReLU.)
 #
 # $$y = x \cdot a^{\text{row}} \cdot a^{\text{column}} .$$
@@ -639,13 +639,13 @@ prove_equal(memseg_from_scratch, model, torch.rand(2, 3, 64, 64, generator=rng),
 # %% [markdown]
 # ## Mistake 1: frozen, and drifting
 #
-# Back to the question at the top. `requires_grad=False` stops the optimiser. It does not stop
-# **batch normalisation**: in training mode it goes on averaging what passes through, and the
+# Back to the question at the top. `requires_grad=False` stops the optimizer. It does not stop
+# **batch normalization**: in training mode it goes on averaging what passes through, and the
 # layer's output in eval mode moves with these averages. The best known re-implementation of MemSeg
 # (`TooTouch/MemSeg` on GitHub, as it was until December 2023) freezes layers 1 to 3 of its encoder like that. Our `freeze` also keeps them in eval mode.
 #
 # We show two encoders eight images in training mode, twenty times. All weights of the first one are
-# frozen, so that only the statistics can move, and no optimiser is there at all.
+# frozen, so that only the statistics can move, and no optimizer is there at all.
 # After each time we look, in eval mode, at an image **that is in the memory itself**.
 
 
@@ -704,7 +704,7 @@ print(f"mean D2 with drift: {share:.2f} times that of images with defects, witho
 #
 # In the public fusion the convolved features are multiplied by the *attended input*,
 # $\mathrm{conv}(x) \cdot x \cdot a$, where $\mathrm{conv}(x) \cdot a$ is meant. So the input is in
-# there twice. And between its convolutions there is nothing: no normalisation, no ReLU. Two linear
+# there twice. And between its convolutions there is nothing: no normalization, no ReLU. Two linear
 # maps in a row are one linear map. We can test both. Double the input: what comes out? And is the
 # sum of two outputs the output of the sum? (The second question is for the last two convolutions,
 # their biases taken into account. The first matters because a strong difference then drowns all

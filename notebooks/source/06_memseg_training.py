@@ -49,7 +49,7 @@ from course_utils.lessons import (
     LiveCurves, exercise, predict, prove_equal, quiz, record_metric, start_lesson,
 )  # fmt: skip
 from course_utils.losses import memseg_loss
-from course_utils.recipes import (
+from course_utils.trainers import (
     VARIANTS, MemSegRecipe, open_normal_parts, score_nearest_patches, simulator, train_memseg,
 )  # fmt: skip
 
@@ -71,7 +71,7 @@ predict(
 #
 # A line makes one product. We have good images of it to train on, other good images to watch the
 # training with, and, only for the last word, test images with defects. Of the synthetic surfaces
-# we take one, painted sheet, in all its colours, and make its defects larger and plainer than in the
+# we take one, painted sheet, in all its colors, and make its defects larger and plainer than in the
 # other lessons, so that a short training can find them.
 
 # %%
@@ -125,7 +125,7 @@ print("from scratch and evaluation.image_score give the same:", same)
 # ## The bar to clear
 #
 # Before a network is trained, the simplest thing that could work: describe each patch of the good
-# images, 8 x 8 pixels, by features of a ResNet-18 (layers 2 and 3, averaged over neighbours, 384
+# images, 8 x 8 pixels, by features of a ResNet-18 (layers 2 and 3, averaged over neighbors, 384
 # numbers), and keep 10 000 of them. A new patch is as suspicious as it is far from the nearest one. That is all;
 # *PatchCore* is the refined form of it. We do it with the trained weights that come with the course,
 # and with random ones, to see what the weights are worth.
@@ -305,7 +305,7 @@ for name in ablations[1:]:
 # In the stored run one gap is wider than the spread in all three scores, and it is a surprise:
 # **without** the memory MemSeg is better. Textures or structure alone lie within the spread,
 # attention is a borderline case. Here is a guess, untested: on a painted sheet nothing has its
-# place. The nearest of 30 sheets shares the colour, but not one grain of the new one, so the
+# place. The nearest of 30 sheets shares the color, but not one grain of the new one, so the
 # differences are mostly noise that the network must first learn to ignore, in 100 steps. A bottle
 # stands in the same place each time; there a memory has something to say. So an ablation is about
 # one product and one budget. The paper measured other products, with 27 times
@@ -332,10 +332,10 @@ for certainty in (2.0, 5.0, 10.0, 15.0):
 # ## Mistake 2: the published network, and its drift
 #
 # Lesson 05 took the network of the public code apart: features multiplied by themselves, no
-# normalisation in the fusion, and a frozen part whose batch normalisation goes on moving, away from
+# normalization in the fusion, and a frozen part whose batch normalization goes on moving, away from
 # the memory. We train it twice: as it is, and with the encoder below layer 4 really frozen, so that
 # its first layer (the *stem*), which the public code goes on training, and the averages of its
-# batch normalisation stay as they were. In the same figure: MemSeg with the loss of mistake 1.
+# batch normalization stay as they were. In the same figure: MemSeg with the loss of mistake 1.
 
 # %%
 mistakes = ("memseg", "double_softmax", "published_code", "published_frozen")

@@ -28,7 +28,7 @@
 # - train both stages at once, with masks, with coarse masks, or with labels alone;
 # - draw good images so that each has its turn;
 # - judge decisions on images without looking at the answers first;
-# - recognise five mistakes of the public code, and say which of them change a score.
+# - recognize five mistakes of the public code, and say which of them change a score.
 #
 # You need lessons 02 and 03. About 40 minutes of reading and 35 of exercises. Running all cells
 # takes about ten minutes on four CPU cores: the stored figures can be read meanwhile.
@@ -49,14 +49,14 @@ from torch.nn import functional as F
 
 from course_utils import data, evaluation, plots
 from course_utils.data import (
-    CoarseMasks, LeastUsedSampler, find_regions, two_stage_target,
+    EllipseMasks, FrequencyOfUseSampler, find_regions, two_stage_target,
 )  # fmt: skip
 from course_utils.lessons import (
     LiveCurves, exercise, predict, prove_equal, quiz, record_metric, start_lesson,
 )  # fmt: skip
 from course_utils.losses import TwoStageTarget, two_stage_loss
 from course_utils.models import FeatureNorm, TwoStageNet
-from course_utils.recipes import (
+from course_utils.trainers import (
     CHANNELS, TWO_STAGE_VARIANTS, TwoStageRecipe, labels_of, open_detection_parts, train_two_stage,
 )  # fmt: skip
 
@@ -87,7 +87,7 @@ predict(
 # So the first stage learns **where**, from masks; the second stage reads what the first one has
 # found and learns **whether**. Božič, Tabernik and Skočaj train both at once, in one network.
 #
-# We take plain painted surfaces in many colours; about a quarter of the images show a defect. (On
+# We take plain painted surfaces in many colors; about a quarter of the images show a defect. (On
 # a real line it is far fewer.) Defective images teach, and so do as many good ones.
 
 # %%
@@ -179,9 +179,9 @@ large = published.volume[-1][0].weight.numel()
 print(f"the 15x15 layer alone: {large:,}, {large / sum(count.values()):.0%}")
 
 # %% [markdown]
-# ## Its normalisation, and one bias that matters
+# ## Its normalization, and one bias that matters
 #
-# Every convolution is followed by a *feature normalisation*: each channel of each image loses its
+# Every convolution is followed by a *feature normalization*: each channel of each image loses its
 # mean and is divided by its spread, then scaled and shifted. It needs one image only, so a batch
 # of one will do. **A mistake of the public code:** it divides by the *square root* of the spread.
 
@@ -204,7 +204,7 @@ for spread in (0.01, 1.0, 100.0):
 # So what the published layer hands on still depends on how strong its input was. (Ours gives .95
 # for the weakest input, since a small constant keeps the division safe.)
 #
-# Now the last normalisation, that of $S$. If it had no bias, $S$ would have mean 0 in every
+# Now the last normalization, that of $S$. If it had no bias, $S$ would have mean 0 in every
 # image. The loss of a clean cell is $\ln(1 + e^s)$, in torch `softplus`. It curves upwards, so
 # the mean of the losses is at least the loss of the mean (Jensen's inequality), and at $s = 0$
 # that is $\ln 2$. No training gets a good image below it:
@@ -334,11 +334,11 @@ for _ in range(50):
 print(f"drawn from scratch: each good image was used {uses.min()} to {uses.max()} times")
 of_rule = {}
 for rule in ("uniform", "least_used"):
-    sampler = LeastUsedSampler([0] * 230 + [1] * 33, seed=0, rule=rule)
+    sampler = FrequencyOfUseSampler([0] * 230 + [1] * 33, seed=0, rule=rule)
     for _ in range(50):
         list(sampler)
     of_rule[rule] = sampler.uses.numpy()
-    print(f"LeastUsedSampler, {rule}: {of_rule[rule].min()} to {of_rule[rule].max()} times")
+    print(f"FrequencyOfUseSampler, {rule}: {of_rule[rule].min()} to {of_rule[rule].max()} times")
 
 # %%
 times = np.arange(18)
@@ -382,7 +382,7 @@ for per in ("image", "component"):
     )
 
 # %%
-coarse = CoarseMasks(parts.train)
+coarse = EllipseMasks(parts.train)
 several = [i for i in defective if len(find_regions(coarse[i].mask)) > 1]
 shown = different(parts.train, several, 2)
 shown += different(parts.train, [i for i in defective if i not in several], 4 - len(shown))
@@ -418,7 +418,7 @@ plots.show(figure, "Distance weights of four images: exact masks, ellipses, elli
 for side in (1, 5, 9, 17, 31):
     mask = torch.zeros(128, 128, dtype=torch.long)
     mask[60 : 60 + side, 60 : 60 + side] = 1
-    taught = two_stage_target(mask, published_label=True).label
+    taught = two_stage_target(mask, pitfall_label=True).label
     right = two_stage_target(mask).label
     print(f"a defect of {side:2} x {side:2} pixels is taught as {taught:.3f}, ours {right:.0f}")
 
@@ -489,7 +489,7 @@ record_metric("ap/map_maximum", np.median(rankings["largest value of the map"]))
 # surfaces as plain as these, after eight passes, the first stage does the work. What the second
 # stage brings is that nobody had to know that the maximum is the right rule.
 #
-# The mean tells nothing, **and it cannot**: the last normalisation gives $S$ the same mean, its
+# The mean tells nothing, **and it cannot**: the last normalization gives $S$ the same mean, its
 # bias, in *every* image. What is ranked are rounding errors, and chance gets .24 (48 of 200). So
 # one of the 66 numbers that the second stage looks at is always the same, in the papers' network
 # as in ours.
@@ -647,10 +647,10 @@ for name, runs in zip(("ellipses", "few_masks", "labels"), list(taught.values())
 #
 # ## What the mistakes cost
 #
-# The label from the shrunk mask, and the square root in the normalisation.
+# The label from the shrunk mask, and the square root in the normalization.
 
 # %%
-mistakes = ("published_label", "published_norm")
+mistakes = ("pitfall_label", "published_norm")
 for variant in mistakes:
     results[variant] = [train(run, variant=variant) for run in seeds[:2]]
 compare(
@@ -691,7 +691,7 @@ for _ in range(10):
     for index in range(4):
         in_the_worker[index]
 print("after ten passes in a worker, the training sees:", counted.uses)
-in_this_process = LeastUsedSampler([0, 0, 0, 0, 1, 1])
+in_this_process = FrequencyOfUseSampler([0, 0, 0, 0, 1, 1])
 for _ in range(10):
     list(in_this_process)
 print("a sampler draws here, and keeps count here:", in_this_process.uses.tolist())

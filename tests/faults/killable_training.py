@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 import torch
-import torch._dynamo  # the first step of an optimiser imports it, which takes seconds
+import torch._dynamo  # the first step of an optimizer imports it, which takes seconds
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 

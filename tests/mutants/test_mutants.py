@@ -26,15 +26,15 @@ MUTANTS = {
     ),
     "a split that leaks": (
         "01_class_imbalance",
-        "honest = [memoriser_iou(groups, s)",
-        "honest = [memoriser_iou(np.arange(len(groups)), s)",
-        "memoriser_iou_honest",
+        "honest = [memorizer_iou(groups, s)",
+        "honest = [memorizer_iou(np.arange(len(groups)), s)",
+        "memorizer_iou_honest",
     ),
     "a split that was meant to leak does not": (
         "01_class_imbalance",
-        "leaking = [memoriser_iou(np.arange(len(groups)), s)",
-        "leaking = [memoriser_iou(groups, s)",
-        "memoriser_iou_leaking",
+        "leaking = [memorizer_iou(np.arange(len(groups)), s)",
+        "leaking = [memorizer_iou(groups, s)",
+        "memorizer_iou_leaking",
     ),
     "an alarm everywhere in place of silence": (
         "01_class_imbalance",

@@ -20,7 +20,7 @@ class Stopped(Exception):
     """The training was stopped from outside."""
 
 
-class Augmented(Dataset):
+class TransformedDataset(Dataset):
     """Images with noise from the three global generators."""
 
     def __len__(self) -> int:
@@ -35,7 +35,7 @@ class Augmented(Dataset):
         return Sample(image, mask, 1, "g", str(index))
 
 
-class OwnNoise(Augmented):
+class OwnNoise(TransformedDataset):
     """Images with noise from a generator of its own."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class OwnNoise(Augmented):
         return sample._replace(image=sample.image + 0.3 * float(self.rng.random()))
 
 
-class Shaken(Augmented):
+class Shaken(TransformedDataset):
     """Images changed by a transform with a generator of its own."""
 
     def __init__(self) -> None:
@@ -101,20 +101,20 @@ def loader(dataset: Dataset, batch_size: int = 4, **settings: Any) -> DataLoader
     return DataLoader(dataset, batch_size=batch_size, **settings)
 
 
-PREPARED = list(loader(Augmented()))
+PREPARED = list(loader(TransformedDataset()))
 
 SOURCES: dict[str, Callable[[], Any]] = {
-    "shuffled": lambda: loader(Augmented(), shuffle=True),
-    "two workers": lambda: loader(Augmented(), shuffle=True, num_workers=2),
+    "shuffled": lambda: loader(TransformedDataset(), shuffle=True),
+    "two workers": lambda: loader(TransformedDataset(), shuffle=True, num_workers=2),
     "own generator": lambda: loader(
-        Augmented(), shuffle=True, generator=torch.Generator().manual_seed(1)
+        TransformedDataset(), shuffle=True, generator=torch.Generator().manual_seed(1)
     ),
     "noise of its own": lambda: loader(OwnNoise(), shuffle=True),
     "transform of its own": lambda: loader(Shaken(), shuffle=True),
     "collate function of its own": lambda: loader(
-        Augmented(), shuffle=True, collate_fn=NoisyCollate()
+        TransformedDataset(), shuffle=True, collate_fn=NoisyCollate()
     ),
-    "sampler with a state": lambda: loader(Augmented(), sampler=LeastSeen(15)),
+    "sampler with a state": lambda: loader(TransformedDataset(), sampler=LeastSeen(15)),
     "list": lambda: PREPARED,
 }
 

@@ -110,7 +110,7 @@ def test_the_threshold_is_one_half_and_what_comes_from_outside_is_zero(monkeypat
     assert not np.any(corners), "turned corners come from outside"
 
 
-def test_rotation_is_about_the_centre_and_keeps_thin_images_whole(monkeypatch, rng):
+def test_rotation_is_about_the_center_and_keeps_thin_images_whole(monkeypatch, rng):
     def noise(shape):
         field = np.zeros(shape, np.float32)
         field[30:35, 30:35] = 1

@@ -13,13 +13,13 @@ from course_utils.anomaly import (
     TextureFolder,
     TextureSource,
     change_appearance,
+    pitfall_structure_source,
     procedural_source,
     procedural_texture,
-    published_structure_source,
     shuffle_tiles,
     structure_source,
 )
-from course_utils.anomaly.structure_source import colour_matrix
+from course_utils.anomaly.structure_source import color_matrix
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def photo():
 SOURCES = [
     procedural_source,
     structure_source,
-    published_structure_source,
+    pitfall_structure_source,
     TextureSource([np.random.default_rng(0).integers(0, 256, (30, 20, 3), dtype=np.uint8)]),
 ]
 
@@ -98,8 +98,8 @@ def test_channels_are_those_of_the_image():
     red[..., 0] = 255
     gray = TextureSource([red])(np.zeros((4, 4), np.uint8), np.random.default_rng(0))
     assert gray[0, 0] == 76, "luma of red"
-    colour = TextureSource([red])(red, np.random.default_rng(0))
-    np.testing.assert_array_equal(colour, red)
+    color = TextureSource([red])(red, np.random.default_rng(0))
+    np.testing.assert_array_equal(color, red)
 
 
 def test_no_textures_and_wrong_textures_are_named(photo, rng):
@@ -115,8 +115,8 @@ def folder(tmp_path):
     for name, value in (("b/b_2.jpg", 200), ("b/b_1.JPG", 100), ("a/a_1.jpg", 30)):
         path = tmp_path / "images" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        colour = np.full((16, 24, 3), (10, 20, value), np.uint8)  # OpenCV: blue, green, red
-        path.write_bytes(cv2.imencode(".jpg", colour, [cv2.IMWRITE_JPEG_QUALITY, 100])[1])
+        color = np.full((16, 24, 3), (10, 20, value), np.uint8)  # OpenCV: blue, green, red
+        path.write_bytes(cv2.imencode(".jpg", color, [cv2.IMWRITE_JPEG_QUALITY, 100])[1])
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "train1.txt").write_text("a/a_1.jpg")
     return tmp_path
@@ -208,17 +208,17 @@ def slowly_shuffled(image, order, rows, columns):
     rows=st.integers(1, 4),
     columns=st.integers(1, 4),
     extra=st.tuples(st.integers(0, 9), st.integers(0, 9)),
-    colour=st.booleans(),
+    color=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_place_k_shows_tile_order_k_and_no_pixel_is_lost(rows, columns, extra, colour, seed):
+def test_place_k_shows_tile_order_k_and_no_pixel_is_lost(rows, columns, extra, color, seed):
     rng = np.random.default_rng(seed)
-    shape = (rows + extra[0], columns + extra[1], *((3,) if colour else ()))
+    shape = (rows + extra[0], columns + extra[1], *((3,) if color else ()))
     image = rng.integers(0, 256, shape, dtype=np.uint8)
     order = rng.permutation(rows * columns)
     result = shuffle_tiles(image, order, rows=rows, columns=columns)
     np.testing.assert_array_equal(result, slowly_shuffled(image, order, rows, columns))
-    pixels = [sorted(map(bytes, each.reshape(-1, 3 if colour else 1))) for each in (result, image)]
+    pixels = [sorted(map(bytes, each.reshape(-1, 3 if color else 1))) for each in (result, image)]
     assert pixels[0] == pixels[1]
 
 
@@ -247,7 +247,7 @@ def test_the_published_form_takes_three_of_ten_and_eight_by_eight(monkeypatch, r
         "shuffle_tiles",
         lambda image, order, **grid: calls.append(grid) or plain(image, order, **grid),
     )
-    published_structure_source(np.zeros((64, 64), np.uint8), rng)
+    pitfall_structure_source(np.zeros((64, 64), np.uint8), rng)
     assert calls == ["three of ten", {"rows": 8, "columns": 8}]
 
 
@@ -295,32 +295,32 @@ def test_a_texture_of_no_size_is_refused(shape, pattern, rng):
 # Structure: the changes
 
 
-def test_hue_and_saturation_move_colours_about_the_axis_of_grays():
+def test_hue_and_saturation_move_colors_about_the_axis_of_grays():
     for saturation, hue in ((0.5, 36.0), (1.5, -20.0), (1.0, 0.0)):
-        matrix = colour_matrix(saturation, hue)
+        matrix = color_matrix(saturation, hue)
         np.testing.assert_allclose(matrix @ [90, 90, 90], [90, 90, 90])
-        colour = np.array([120.0, 60.0, 30.0])
-        moved = matrix @ colour
+        color = np.array([120.0, 60.0, 30.0])
+        moved = matrix @ color
         assert moved.mean() == pytest.approx(70)
-        assert np.linalg.norm(moved - 70) == pytest.approx(saturation * np.linalg.norm(colour - 70))
+        assert np.linalg.norm(moved - 70) == pytest.approx(saturation * np.linalg.norm(color - 70))
         # the angle, seen along the axis of grays
         red, green = np.array([2, -1, -1]) / np.sqrt(6), np.array([0, 1, -1]) / np.sqrt(2)
-        angles = [np.rad2deg(np.arctan2(green @ each, red @ each)) for each in (colour, moved)]
+        angles = [np.rad2deg(np.arctan2(green @ each, red @ each)) for each in (color, moved)]
         assert angles[1] - angles[0] == pytest.approx(hue)
 
 
 def test_brightness_saturation_and_hue_cover_their_ranges(rng):
-    colour = np.array([90.0, 60.0, 45.0])
-    image = np.tile(colour.astype(np.uint8), (9, 9, 1))
+    color = np.array([90.0, 60.0, 45.0])
+    image = np.tile(color.astype(np.uint8), (9, 9, 1))
     found = []
     red, green = np.array([2, -1, -1]) / np.sqrt(6), np.array([0, 1, -1]) / np.sqrt(2)
-    start = np.arctan2(green @ colour, red @ colour)
+    start = np.arctan2(green @ color, red @ color)
     for _ in range(300):
         changed = change_appearance(image, rng)
         assert np.ptp(changed, axis=(0, 1)).max() == 0, "a plain image stays plain"
         pixel = changed[4, 4].astype(float)
-        brightness = pixel.mean() / colour.mean()
-        saturation = np.linalg.norm(pixel - pixel.mean()) / np.linalg.norm(colour - 65) / brightness
+        brightness = pixel.mean() / color.mean()
+        saturation = np.linalg.norm(pixel - pixel.mean()) / np.linalg.norm(color - 65) / brightness
         turn = np.rad2deg(np.arctan2(green @ pixel, red @ pixel) - start)
         found.append((brightness, saturation, turn))
     low, high = np.min(found, axis=0), np.max(found, axis=0)

@@ -38,15 +38,15 @@ def black(image, rng):
 
 
 @settings(max_examples=60, deadline=None)
-@given(opacity=st.floats(0, 1), colour=st.booleans(), seed=st.integers(0, 999))
-def test_blending_is_the_papers_formula_rounded(opacity, colour, seed):
+@given(opacity=st.floats(0, 1), color=st.booleans(), seed=st.integers(0, 999))
+def test_blending_is_the_papers_formula_rounded(opacity, color, seed):
     rng = np.random.default_rng(seed)
-    shape = (13, 17, 3) if colour else (13, 17)
+    shape = (13, 17, 3) if color else (13, 17)
     image, source = rng.integers(0, 256, (2, *shape), dtype=np.uint8)
     mask = rng.integers(0, 2, shape[:2], dtype=np.uint8)
     before = image.copy(), source.copy(), mask.copy()
     result = blend(image, source, mask, opacity)
-    m = mask[..., None].astype(float) if colour else mask.astype(float)
+    m = mask[..., None].astype(float) if color else mask.astype(float)
     exact = (1 - m) * image + opacity * m * source + (1 - opacity) * m * image
     assert result.dtype == np.uint8
     assert np.abs(result - exact).max() <= 0.5 + 1e-3
@@ -84,11 +84,11 @@ def test_what_cannot_be_blended_is_named(arguments, message):
 @settings(max_examples=25, deadline=None)
 @given(
     shape=st.tuples(st.integers(24, 70), st.integers(24, 70)),
-    colour=st.booleans(),
+    color=st.booleans(),
     seed=st.integers(0, 2**32),
 )
-def test_an_anomaly_is_what_it_says_it_is(shape, colour, seed):
-    image = picture(*shape, *((3,) if colour else ()))
+def test_an_anomaly_is_what_it_says_it_is(shape, color, seed):
+    image = picture(*shape, *((3,) if color else ()))
     before = image.copy()
     anomaly = simulate_anomaly(image, np.random.default_rng(seed))
     assert anomaly.image.shape == image.shape

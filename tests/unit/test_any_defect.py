@@ -1,7 +1,7 @@
 import torch
 from torch.utils.data import DataLoader
 
-from course_utils.data import AnyDefect, DefectDataset, Sample, count_pixels, open_dataset
+from course_utils.data import BinaryMasks, DefectDataset, Sample, count_pixels, open_dataset
 
 
 class FourClasses:
@@ -19,7 +19,7 @@ class FourClasses:
 
 
 def test_every_class_of_defect_becomes_1():
-    merged = AnyDefect(FourClasses())
+    merged = BinaryMasks(FourClasses())
     for index, found in enumerate(merged[i] for i in range(4)):
         assert found.mask.dtype == torch.long
         assert found.mask.sum() == index
@@ -29,7 +29,7 @@ def test_every_class_of_defect_becomes_1():
 
 
 def test_image_group_and_name_stay():
-    plain, merged = FourClasses()[3], AnyDefect(FourClasses())[3]
+    plain, merged = FourClasses()[3], BinaryMasks(FourClasses())[3]
     assert torch.equal(merged.image, plain.image)
     assert (merged.group, merged.name) == (plain.group, plain.name)
 
@@ -41,12 +41,12 @@ def test_the_data_set_itself_is_not_changed():
         def __getitem__(self, index):
             return surfaces[index]
 
-    AnyDefect(Held())[3]
+    BinaryMasks(Held())[3]
     assert surfaces[3].mask.max() == 3
 
 
 def test_it_says_of_itself_what_the_data_set_says():
-    merged = AnyDefect(FourClasses())
+    merged = BinaryMasks(FourClasses())
     assert isinstance(merged, DefectDataset)
     assert (len(merged), merged.channels) == (4, 1)
     assert merged.split_note == "Made for this test."
@@ -54,7 +54,7 @@ def test_it_says_of_itself_what_the_data_set_says():
 
 
 def test_its_batches_are_samples_again():
-    batch = next(iter(DataLoader(AnyDefect(FourClasses()), batch_size=4)))
+    batch = next(iter(DataLoader(BinaryMasks(FourClasses()), batch_size=4)))
     assert isinstance(batch, Sample)
     assert batch.label.tolist() == [0, 1, 1, 1]
 
@@ -63,4 +63,4 @@ def test_all_defect_pixels_are_counted_as_one_class():
     surfaces = open_dataset("synthetic", size=32, length=12)
     background, *defects = count_pixels(surfaces, 4)
     assert sum(defects) > 0
-    assert count_pixels(AnyDefect(surfaces), 2).tolist() == [background, sum(defects)]
+    assert count_pixels(BinaryMasks(surfaces), 2).tolist() == [background, sum(defects)]

@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from course_utils.data import Augmented, DefectDataset, InMemory, Sample
+from course_utils.data import CachedDataset, DefectDataset, Sample, TransformedDataset
 
 
 class Marked:
@@ -37,7 +37,7 @@ def _seeded():
 
 
 def test_image_and_mask_are_turned_over_alike():
-    shown = Augmented(Marked())
+    shown = TransformedDataset(Marked())
     for index in list(range(6)) * 8:
         sample = shown[index]
         assert torch.equal(sample.image[0], sample.mask / 2)
@@ -51,7 +51,7 @@ def test_by_default_the_four_ways_to_turn_come_equally_often():
         "upside down": plain.image.flip(-2),
         "both": plain.image.flip(-1, -2),
     }
-    shown = Augmented(Marked())
+    shown = TransformedDataset(Marked())
     seen = Counter(
         next(name for name, image in ways.items() if torch.equal(image, found))
         for found in (shown[2].image for _ in range(400))
@@ -63,7 +63,7 @@ def test_by_default_the_four_ways_to_turn_come_equally_often():
 
 def test_a_transform_that_interpolates_leaves_classes_whole():
     turn = v2.RandomAffine(30, (0.2, 0.2), (0.8, 1.3), interpolation=v2.InterpolationMode.BILINEAR)
-    shown = Augmented(Marked(24), turn)
+    shown = TransformedDataset(Marked(24), turn)
     before = set(Marked(24)[0].image.flatten().tolist())
     blended = False
     for _ in range(10):
@@ -75,14 +75,14 @@ def test_a_transform_that_interpolates_leaves_classes_whole():
 
 
 def test_a_change_of_light_leaves_the_mask_alone():
-    shown = Augmented(Marked(), v2.ColorJitter(brightness=(0.5, 0.5)))
+    shown = TransformedDataset(Marked(), v2.ColorJitter(brightness=(0.5, 0.5)))
     plain = Marked()[1]
     assert torch.equal(shown[1].mask, plain.mask)
     torch.testing.assert_close(shown[1].image, plain.image / 2)
 
 
 def test_plain_tensors_come_out_and_the_rest_stays():
-    found, plain = Augmented(Marked())[3], Marked()[3]
+    found, plain = TransformedDataset(Marked())[3], Marked()[3]
     assert type(found.image) is torch.Tensor
     assert type(found.mask) is torch.Tensor
     assert found.mask.shape == plain.mask.shape
@@ -90,9 +90,9 @@ def test_plain_tensors_come_out_and_the_rest_stays():
 
 
 def test_what_is_held_in_memory_is_not_changed():
-    held = InMemory(Marked())
+    held = CachedDataset(Marked())
     before = [(sample.image.clone(), sample.mask.clone()) for sample in held.samples]
-    shown = Augmented(held, v2.Compose([v2.RandomHorizontalFlip(), v2.ColorJitter(0.5)]))
+    shown = TransformedDataset(held, v2.Compose([v2.RandomHorizontalFlip(), v2.ColorJitter(0.5)]))
     for _ in range(4):
         list(DataLoader(shown, batch_size=3))
     for sample, (image, mask) in zip(held.samples, before, strict=True):
@@ -101,7 +101,7 @@ def test_what_is_held_in_memory_is_not_changed():
 
 
 def test_the_same_random_state_gives_the_same_images():
-    shown = Augmented(Marked())
+    shown = TransformedDataset(Marked())
     state = torch.get_rng_state()
     first = [shown[i].image for i in range(6)]
     other = [shown[i].image for i in range(6)]
@@ -118,17 +118,17 @@ def test_a_border_filled_with_defects_is_refused_with_the_remedy():
             return sample._replace(mask=torch.zeros_like(sample.mask), label=0)
 
     with pytest.raises(ValueError, match=r"class 1 into the mask of 'n2': .*fill=\{tv_tensors.Im"):
-        Augmented(Good(), v2.RandomRotation((45, 45), fill=1.0))[2]
+        TransformedDataset(Good(), v2.RandomRotation((45, 45), fill=1.0))[2]
     each = {tv_tensors.Image: 1.0, tv_tensors.Mask: 0}
-    found = Augmented(Good(), v2.RandomRotation((45, 45), fill=each))[2]
+    found = TransformedDataset(Good(), v2.RandomRotation((45, 45), fill=each))[2]
     assert not found.mask.any()
     assert bool((found.image[:, 0, 0] == 1).all())
 
 
 def test_a_crop_without_defects_is_a_good_image():
-    plain = Augmented(Marked(16), v2.CenterCrop(16))[2]
+    plain = TransformedDataset(Marked(16), v2.CenterCrop(16))[2]
     assert (plain.label, bool(plain.mask.any())) == (1, True)
-    cropped = Augmented(Marked(16), v2.CenterCrop(6))[0]
+    cropped = TransformedDataset(Marked(16), v2.CenterCrop(6))[0]
     assert (cropped.label, bool(cropped.mask.any())) == (0, False)
 
 
@@ -138,11 +138,11 @@ def test_a_label_without_a_mask_stays():
             sample = super().__getitem__(index)
             return sample._replace(mask=torch.zeros_like(sample.mask))
 
-    assert Augmented(Unmarked())[0].label == 1
+    assert TransformedDataset(Unmarked())[0].label == 1
 
 
 def test_it_says_of_itself_what_the_data_set_says():
-    shown = Augmented(Marked())
+    shown = TransformedDataset(Marked())
     assert isinstance(shown, DefectDataset)
     assert (len(shown), shown.channels, shown.class_names) == (6, 3, Marked.class_names)
     assert shown.split_note == "Made for this test."

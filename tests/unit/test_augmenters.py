@@ -68,12 +68,12 @@ def test_the_published_three_of_ten_pipeline_works_300_of_300_times(photo, rng):
 @given(
     name=st.sampled_from(AUGMENTERS),
     shape=st.tuples(st.integers(1, 20), st.integers(1, 20)),
-    colour=st.booleans(),
+    color=st.booleans(),
     seed=st.integers(0, 2**32),
 )
-def test_any_size_works_and_the_input_stays_as_it_is(name, shape, colour, seed):
+def test_any_size_works_and_the_input_stays_as_it_is(name, shape, color, seed):
     rng = np.random.default_rng(seed)
-    image = rng.integers(0, 256, (*shape, 3) if colour else shape, dtype=np.uint8)
+    image = rng.integers(0, 256, (*shape, 3) if color else shape, dtype=np.uint8)
     before = image.copy()
     result = augment(image, name, rng)
     assert result.shape == image.shape
@@ -206,7 +206,7 @@ def test_brightness_of_gray_is_multiplied_and_shifted_and_stays_gray(ramp, rng):
     assert 20 < max(shifts) < 33
 
 
-def test_affine_rotates_about_the_centre_by_up_to_45_degrees(rng):
+def test_affine_rotates_about_the_center_by_up_to_45_degrees(rng):
     bar = np.zeros((65, 65), np.uint8)
     bar[30:35, 5:60] = 200
     rows, columns = np.mgrid[-32:33, -32:33]
@@ -235,11 +235,11 @@ def test_affine_fills_the_corners_with_zero(rng):
 
 
 @pytest.mark.parametrize("name", AUGMENTERS)
-def test_a_gray_image_is_treated_as_colour_with_equal_channels(name, photo):
+def test_a_gray_image_is_treated_as_color_with_equal_channels(name, photo):
     gray = photo[..., 1]
     for seed in range(5):
-        colour = augment(np.dstack([gray] * 3), name, np.random.default_rng(seed))
-        luma = colour @ np.array([0.299, 0.587, 0.114])
+        color = augment(np.dstack([gray] * 3), name, np.random.default_rng(seed))
+        luma = color @ np.array([0.299, 0.587, 0.114])
         result = augment(gray, name, np.random.default_rng(seed))
         assert np.abs(result - luma).max() < 0.6
 

@@ -80,15 +80,15 @@ def make_row(
     return replace(row, **changes)
 
 
-def png(colour: str, size: tuple[int, int] = (900, 400)) -> str:
+def png(color: str, size: tuple[int, int] = (900, 400)) -> str:
     out = io.BytesIO()
-    Image.new("RGB", size, colour).save(out, "PNG")
+    Image.new("RGB", size, color).save(out, "PNG")
     return base64.b64encode(out.getvalue()).decode()
 
 
-def figure_of(colour: str, alt: str = "A plot.") -> Any:
+def figure_of(color: str, alt: str = "A plot.") -> Any:
     return new_output(
-        "display_data", {"image/png": png(colour)}, metadata={"image/png": {"alt": alt}}
+        "display_data", {"image/png": png(color)}, metadata={"image/png": {"alt": alt}}
     )
 
 
@@ -467,7 +467,7 @@ def test_a_report_that_cannot_be_made_leaves_the_older_one_as_it_is(tmp_path, mo
     )
 
 
-def colour_of(address: str) -> tuple[int, ...]:
+def color_of(address: str) -> tuple[int, ...]:
     content = base64.b64decode(address.partition(",")[2])
     with Image.open(io.BytesIO(content)) as picture:
         pixel = picture.convert("RGB").getpixel((3, 3))
@@ -485,16 +485,16 @@ def test_the_figure_is_the_one_that_stands_with_most_metrics(tmp_path):
         [metric_of("d"), figure_of("blue")],
     )
     figure = run_figure(row, tmp_path)
-    assert colour_of(figure.picture) == (0, 1, 0)
+    assert color_of(figure.picture) == (0, 1, 0)
     assert figure.alt == "The result."
     assert (figure.width, figure.height) == (600, 267)
 
 
 def test_without_metrics_it_is_the_first_and_without_a_later_one_the_last(tmp_path):
     row = with_notebook(make_row(0), tmp_path, [figure_of("red")], [figure_of("blue")])
-    assert colour_of(run_figure(row, tmp_path).picture) == (1, 0, 0)
+    assert color_of(run_figure(row, tmp_path).picture) == (1, 0, 0)
     row = with_notebook(row, tmp_path, [figure_of("red")], [figure_of("blue")], [metric_of("a")])
-    assert colour_of(run_figure(row, tmp_path).picture) == (0, 0, 1)
+    assert color_of(run_figure(row, tmp_path).picture) == (0, 0, 1)
 
 
 def test_figures_inside_html_are_found_with_their_words(tmp_path):

@@ -200,16 +200,16 @@ def test_stage_1_leaves_the_second_autoencoder_bit_for_bit_as_it_was():
     assert same(second, state(casae.second))
 
 
-def test_an_optimiser_that_keeps_old_gradients_cannot_move_the_frozen_autoencoder():
+def test_an_optimizer_that_keeps_old_gradients_cannot_move_the_frozen_autoencoder():
     torch.manual_seed(0)
     casae = CascadedAutoencoder(width=2)
     image, mask = torch.rand(1, 1, 16, 16), torch.zeros(1, 16, 16, dtype=torch.long)
-    optimiser = torch.optim.AdamW(casae.parameters(), lr=0.1, weight_decay=0.1)
+    optimizer = torch.optim.AdamW(casae.parameters(), lr=0.1, weight_decay=0.1)
     loss(casae.stage(1)(image), mask).backward()
     casae.stage(2)
     frozen = state(casae.first)
     loss(casae(image), mask).backward()
-    optimiser.step()
+    optimizer.step()
     assert same(frozen, state(casae.first))
 
 
@@ -236,7 +236,7 @@ def test_a_cascade_never_asked_for_a_stage_trains_as_one():
     assert bool(casae.first.head.weight.grad.abs().sum() > 0)
 
 
-def test_a_cascade_without_batch_normalisation_learns_to_find_bright_squares():
+def test_a_cascade_without_batch_normalization_learns_to_find_bright_squares():
     torch.manual_seed(0)
     casae, samples = CascadedAutoencoder(width=4), squares(8)
     batches = DataLoader(samples, batch_size=8)
@@ -258,7 +258,7 @@ def test_the_start_values_keep_the_size_of_the_signal():
     assert 0.1 < x.square().mean().sqrt() < 10
 
 
-def test_normalise_puts_one_batch_normalisation_after_each_convolution_but_the_last():
+def test_normalise_puts_one_batch_normalization_after_each_convolution_but_the_last():
     with_it, without = (SegmentationAutoencoder(width=2, normalise=n) for n in (True, False))
     norms = [m for m in with_it.modules() if isinstance(m, nn.BatchNorm2d)]
     assert len(norms) == len(convolutions(with_it)) - 1

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from course_utils.cli import app, train, trainings
-from course_utils.recipes import MemSegRecipe
+from course_utils.trainers import MemSegRecipe
 
 SCORES = {"image_auroc": 0.5, "pixel_auroc": 0.25, "aupro": 0.125, "ap": 0.0625}
 

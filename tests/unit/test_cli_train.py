@@ -12,7 +12,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from course_utils.cli import app, trainings
-from course_utils.recipes import segmentation, segmentation_procedure
+from course_utils.trainers import segmentation, segmentation_procedure
 from course_utils.training import Checkpoint
 
 TINY = [

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from course_utils.cli import app, trainings
-from course_utils.recipes import TWO_STAGE_VARIANTS, TwoStageRecipe
+from course_utils.trainers import TWO_STAGE_VARIANTS, TwoStageRecipe
 
 SCORES = {
     "ap": 0.25, "ap_trapezoid": 0.5, "fp": 3.0, "fn": 1.0, "fp_oracle": 7.0, "fn_oracle": 9.0,
@@ -37,7 +37,7 @@ def trained(monkeypatch):
 def test_every_option_reaches_the_recipe(trained, tmp_path):
     given = {
         "data": "kolektor_sdd", "fold": 2, "height": 704, "width": 256, "channels": "slim",
-        "epochs": 7, "batch_size": 4, "optimiser": "adamw", "learning_rate": 0.001,
+        "epochs": 7, "batch_size": 4, "optimizer": "adamw", "learning_rate": 0.001,
         "weight_decay": 0.25, "delta": 0.5, "power": 1.5, "positive_weight": 3.0, "dilate": 7,
         "masks": "ellipse", "segmented": 5,
     }  # fmt: skip
@@ -104,7 +104,7 @@ def test_every_variant_is_named_in_the_help():
     ("arguments", "message"),
     [
         (["--variant", "no_stop"], "variant 'no_stop' is unknown: choose one of two_stage"),
-        (["--optimiser", "adam"], "optimiser 'adam' is unknown: choose one of sgd, adamw"),
+        (["--optimizer", "adam"], "optimizer 'adam' is unknown: choose one of sgd, adamw"),
         (["--channels", "wide"], "channels 'wide' is unknown: choose one of published, slim"),
         (["--height", "100"], "height and width must be multiples of 8"),
         (["--fold", "4"], "fold must be 1, 2 or 3, or 0 for no folds, got 4"),

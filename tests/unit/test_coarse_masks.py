@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from course_utils.data import CoarseMasks, DefectDataset, Sample
+from course_utils.data import DefectDataset, EllipseMasks, Sample
 
 
 class One:
@@ -32,7 +32,7 @@ class One:
 
 
 def coarse(mask):
-    return CoarseMasks(One(mask))[0].mask
+    return EllipseMasks(One(mask))[0].mask
 
 
 @settings(max_examples=60, deadline=None)
@@ -51,7 +51,7 @@ def test_a_good_image_stays_empty():
 def test_all_but_the_mask_is_as_it_was():
     data = One(np.eye(9))
     kept = data.sample.mask.clone()
-    grown = CoarseMasks(data)
+    grown = EllipseMasks(data)
     assert isinstance(grown, DefectDataset)
     assert (grown.class_names, grown.channels, grown.split_note, len(grown)) == (
         One.class_names, 1, One.split_note, 1,

@@ -71,7 +71,7 @@ def test_nothing_is_dropped_out():
 
 def test_the_published_start_has_spread_one_thousandth_in_every_layer():
     torch.manual_seed(0)
-    for module in CompactDefectCNN(initialisation="published").modules():
+    for module in CompactDefectCNN(initialization="published").modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             assert module.weight.std().item() == pytest.approx(0.001, rel=0.15)
             assert module.weight.mean().item() == pytest.approx(0, abs=2e-4)
@@ -79,9 +79,9 @@ def test_the_published_start_has_spread_one_thousandth_in_every_layer():
 
 
 def test_the_published_start_tells_no_image_from_another_and_he_does():
-    def spread(initialisation):
+    def spread(initialization):
         torch.manual_seed(0)
-        network = CompactDefectCNN(initialisation=initialisation)
+        network = CompactDefectCNN(initialization=initialization)
         with torch.no_grad():
             return network(torch.rand(4, 1, 227, 227)).std(dim=0).max().item()
 
@@ -99,4 +99,4 @@ def test_unusable_settings_are_refused():
     with pytest.raises(ValueError, match="got 1, 1"):
         CompactDefectCNN(num_classes=1)
     with pytest.raises(ValueError, match=r"\('he', 'published'\), got 'xavier'"):
-        CompactDefectCNN(initialisation="xavier")
+        CompactDefectCNN(initialization="xavier")

@@ -93,7 +93,7 @@ def test_the_index_links_every_page_with_its_outcome_and_metrics(
     assert cards[1].select_one(".summary").text == "Breaks & <b>stops</b>."
 
 
-def test_a_page_has_its_neighbours_and_says_what_failed(finished: tuple[Path, str]) -> None:
+def test_a_page_has_its_neighbors_and_says_what_failed(finished: tuple[Path, str]) -> None:
     page = BeautifulSoup((finished[0] / "91_broken.html").read_text(), "html.parser")
     assert page.select_one("a[rel=prev]")["href"] == "90_good.html"
     assert page.select_one("a[rel=next]")["href"] == "92_after.html"

@@ -138,10 +138,10 @@ def test_each_defect_is_marked_by_its_own_ellipse(development):
 @given(
     semi_axes=st.tuples(st.floats(0.5, 30), st.floats(0.5, 30)),
     angle=st.floats(-7, 7),
-    centre=st.tuples(st.floats(-10, 60), st.floats(-10, 50)),
+    center=st.tuples(st.floats(-10, 60), st.floats(-10, 50)),
 )
-def test_an_ellipse_holds_the_points_near_enough_to_its_foci(semi_axes, angle, centre):
-    ellipse = Ellipse(*semi_axes, angle, *centre)
+def test_an_ellipse_holds_the_points_near_enough_to_its_foci(semi_axes, angle, center):
+    ellipse = Ellipse(*semi_axes, angle, *center)
     distance, major_axis = slow_ellipse(ellipse, (12, 14))
     clear = abs(distance - major_axis) > 1e-6  # neither side is wrong on the very edge
     assert np.array_equal(ellipse_mask(ellipse, (12, 14))[clear], (distance <= major_axis)[clear])
@@ -359,7 +359,7 @@ def test_a_fault_in_the_development_layout_is_named(development, change, kind, m
             lambda p: write(
                 p / "Train" / "Label" / "0003_label.PNG", RNG.integers(0, 9, (*SIZE, 3), np.uint8)
             ),
-            r"0003_label\.PNG is a colour picture",
+            r"0003_label\.PNG is a color picture",
         ),
     ],
 )
@@ -369,10 +369,10 @@ def test_a_fault_in_a_competition_image_is_named_when_it_is_read(competition, ch
         opened(competition, "7").validate()
 
 
-@pytest.mark.parametrize("centre", ["500\t20", "25\t-9", "25.5\t20.5"])
-def test_an_ellipse_that_holds_no_pixel_is_named_when_it_is_read(development, centre):
+@pytest.mark.parametrize("center", ["500\t20", "25\t-9", "25.5\t20.5"])
+def test_an_ellipse_that_holds_no_pixel_is_named_when_it_is_read(development, center):
     path = development / "Class1_def" / "labels.txt"
-    path.write_text(path.read_text().replace("12\t5\t0.6\t25\t20", f"0.4\t0.3\t0\t{centre}"))
+    path.write_text(path.read_text().replace("12\t5\t0.6\t25\t20", f"0.4\t0.3\t0\t{center}"))
     with pytest.raises(ValueError, match=r"labels\.txt marks no pixel of .*Class1_def.1\.png"):
         opened(development, "1").validate()
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from course_utils.data import DefectDataset, InMemory, Sample, group_split, open_dataset
+from course_utils.data import CachedDataset, DefectDataset, Sample, group_split, open_dataset
 from course_utils.data.defect_crops import Crop, DefectCrops, crop_upright
 from course_utils.data.defect_regions import Region, find_regions
 from course_utils.models.compact_cnn import CompactDefectCNN
@@ -16,11 +16,11 @@ from course_utils.training import fit, predict_probabilities
 
 
 def turned_rectangle(
-    centre: tuple[float, float], size: tuple[float, float], angle: float, side: int = 200
+    center: tuple[float, float], size: tuple[float, float], angle: float, side: int = 200
 ) -> np.ndarray:
     """Return whether the middle of each pixel lies in the rectangle, (side, side)."""
     y, x = np.mgrid[:side, :side].astype(float)
-    x, y = x - centre[0], y - centre[1]
+    x, y = x - center[0], y - center[1]
     turn = math.radians(angle)
     along = math.cos(turn) * x + math.sin(turn) * y
     across = math.cos(turn) * y - math.sin(turn) * x
@@ -58,10 +58,10 @@ class Surfaces:
 
 
 @pytest.mark.parametrize("angle", [-80, -45, -30, 0, 15, 45, 60, 90])
-def test_a_drawn_rectangle_is_found_with_its_centre_size_and_angle(angle):
+def test_a_drawn_rectangle_is_found_with_its_center_size_and_angle(angle):
     mask = turned_rectangle((90.3, 110.6), (80, 30), angle)
     (region,) = find_regions(mask)
-    assert region.centre == pytest.approx((90.3, 110.6), abs=1)
+    assert region.center == pytest.approx((90.3, 110.6), abs=1)
     assert region.size == pytest.approx((80, 30), abs=2)
     assert abs((region.angle - angle + 90) % 180 - 90) < 1.5
     assert -90 < region.angle <= 90
@@ -108,7 +108,7 @@ def test_each_rectangle_holds_all_pixels_and_none_is_smaller(boxes):
         along, across = region.axes()
         inside = np.zeros_like(mask, dtype=bool)
         for row, column in np.argwhere(mask):
-            offset = np.subtract((column, row), region.centre)
+            offset = np.subtract((column, row), region.center)
             inside[row, column] = (
                 abs(offset @ along) <= long / 2 and abs(offset @ across) <= short / 2
             )
@@ -129,7 +129,7 @@ def test_classes_that_touch_are_regions_of_their_own_and_holes_do_not_count():
     assert sorted(found) == [(1, 1), (1, 75), (3, 80)]
 
 
-def test_a_neighbour_in_the_bounding_box_does_not_widen_the_rectangle():
+def test_a_neighbor_in_the_bounding_box_does_not_widen_the_rectangle():
     mask = np.zeros((40, 40), int)
     mask[np.arange(30), np.arange(30)] = 1
     mask[2:8, 20:26] = 1
@@ -154,7 +154,7 @@ def test_a_probability_map_is_cut_at_100_of_255():
     probabilities = torch.zeros(20, 20, dtype=torch.bfloat16)
     probabilities[2:8, 2:8] = 0.4
     probabilities[12:18, 12:18] = 0.39
-    assert [r.centre for r in find_regions(probabilities)] == [(4.5, 4.5)]
+    assert [r.center for r in find_regions(probabilities)] == [(4.5, 4.5)]
     assert len(find_regions(probabilities, threshold=0.3)) == 2
 
 
@@ -207,18 +207,18 @@ def test_a_quarter_turn_is_a_quarter_turn_and_no_mirror():
 @pytest.mark.parametrize("keep_aspect", [False, True])
 def test_a_turned_picture_crops_to_its_own_upright_content(angle, keep_aspect):
     """A smooth pattern is laid on a turned rectangle; its crop is the pattern, level."""
-    long, short, centre = 90.0, 36.0, (100.0, 96.0)
+    long, short, center = 90.0, 36.0, (100.0, 96.0)
 
     def pattern(u: np.ndarray, v: np.ndarray) -> np.ndarray:  # no symmetry: mirrors would show
         return 0.5 + 0.2 * np.sin(u / 7) + 0.15 * np.cos(v / 5 + 1) + 0.002 * u + 0.003 * v
 
     y, x = np.mgrid[:200, :200].astype(float)
     turn = math.radians(angle)
-    x, y = x - centre[0], y - centre[1]
+    x, y = x - center[0], y - center[1]
     u, v = x * math.cos(turn) + y * math.sin(turn), y * math.cos(turn) - x * math.sin(turn)
     image = torch.from_numpy(pattern(u, v)).float().clip(0, 1)[None]
-    (region,) = find_regions(turned_rectangle(centre, (long, short), angle))
-    region = Region(centre, (long, short), angle, region.area, 1)
+    (region,) = find_regions(turned_rectangle(center, (long, short), angle))
+    region = Region(center, (long, short), angle, region.area, 1)
     crop = crop_upright(image, region, size=96, margin=2, keep_aspect=keep_aspect)[0]
     width, height = (94, 94) if keep_aspect else (94, 40)
     v, u = np.mgrid[:96, :96]
@@ -262,7 +262,7 @@ def test_a_region_larger_than_the_crop_is_averaged():
     torch.testing.assert_close(crop, expected, atol=1e-4, rtol=0)
 
 
-def test_colours_become_gray_by_their_brightness():
+def test_colors_become_gray_by_their_brightness():
     image = torch.zeros(3, 20, 20)
     image[1] = 1
     crop = crop_upright(image, Region((10.0, 10.0), (5.0, 5.0), 0.0, 25, 1), size=8)
@@ -337,7 +337,7 @@ def test_a_batch_of_crops_is_a_crop_with_targets():
 
 def test_the_compact_network_learns_crops_through_fit():
     torch.manual_seed(0)
-    crops = InMemory(DefectCrops(Surfaces()))
+    crops = CachedDataset(DefectCrops(Surfaces()))
     model = CompactDefectCNN(1, 2)
     loss = torch.nn.functional.cross_entropy
     history = fit(model, DataLoader(crops, 3), loss, steps=8, learning_rate=1e-3, device="cpu")

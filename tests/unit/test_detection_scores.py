@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import auc, average_precision_score, confusion_matrix, precision_recall_curve
 
-from course_utils.recipes import score_detection
+from course_utils.trainers import score_detection
 
 # Few values, so that many tie; eighths are exact in every precision.
 DECISIONS = st.lists(

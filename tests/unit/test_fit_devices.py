@@ -6,10 +6,10 @@ import pytest
 import torch
 from few_images import write_images
 from stoppable_training import (
-    Augmented,
     LeastSeen,
     Shaken,
     Stopped,
+    TransformedDataset,
     cross_entropy,
     loader,
     network,
@@ -21,14 +21,14 @@ from two_stage_training import train as train_on_targets
 
 from course_utils.config import seed_everything
 from course_utils.data import Sample
-from course_utils.recipes import SegmentationRecipe, run_in_folder
+from course_utils.trainers import SegmentationRecipe, run_in_folder
 from course_utils.training import Checkpoint, fit, launch
 
 LARGE = 1_000_000  # more than a pipe between processes holds
 CPU = {"device": "cpu", "precision": "32-true"}
 
 
-class Fixed(Augmented):
+class Fixed(TransformedDataset):
     """Images without noise, so that every process can be compared with one alone."""
 
     def __len__(self):
@@ -44,7 +44,7 @@ def plain_network():
 
 
 def train_plainly(fabric):
-    """Without batch normalisation and dropout: the number of devices makes no difference."""
+    """Without batch normalization and dropout: the number of devices makes no difference."""
     seed_everything(0)
     model = plain_network()
     batches = loader(Fixed(), sampler=LeastSeen(16), num_workers=0)
@@ -72,7 +72,7 @@ def train_resumed(fabric, path, stop_after, seed=0):
         steps_here += 1
         return cross_entropy(logits, mask)
 
-    class Even(Augmented):
+    class Even(TransformedDataset):
         def __len__(self):
             return 16
 
@@ -129,7 +129,7 @@ def everything_on_two(fabric, folder):
     fabric.barrier()
     results["resumed"] = train_resumed(fabric, folder / "stopped.pt", None, seed=5)
     with pytest.raises(ValueError, match="batch of 3 cannot be shared evenly by 2"):
-        fit(plain_network(), loader(Augmented()), cross_entropy, steps=4, fabric=fabric)
+        fit(plain_network(), loader(TransformedDataset()), cross_entropy, steps=4, fabric=fabric)
     with pytest.raises(ValueError, match="DataLoader of a map-style data set, got list"):
         fit(plain_network(), [1], cross_entropy, steps=4, fabric=fabric)
     results["noise"] = [noise_seen(fabric), noise_seen(fabric)]
@@ -167,7 +167,7 @@ def test_both_have_the_same_weights_and_the_history_of_the_first(on_two):
     first, second = on_two[1]
     for run in ("plain", "undisturbed", "resumed"):
         assert first[run][1] == second[run][1]
-        parameters = slice(0, -20)  # statistics of batch normalisation are each device's own
+        parameters = slice(0, -20)  # statistics of batch normalization are each device's own
         assert torch.equal(first[run][0][parameters], second[run][0][parameters])
     assert second["plain"][1].evaluations[0]["rank"] == 0
 

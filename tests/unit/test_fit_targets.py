@@ -15,7 +15,7 @@ from course_utils.data import TwoStageTargets
 from course_utils.losses import TwoStageTarget
 from course_utils.models import TwoStageNet
 from course_utils.training import Checkpoint, fit
-from course_utils.training.optimisers import make_optimiser
+from course_utils.training.optimizers import make_optimizer
 from course_utils.training.tensors import in_float32, tensors_in
 
 CPU = {"device": "cpu", "precision": "32-true"}
@@ -83,7 +83,7 @@ def test_sgd_is_a_loop_written_by_hand_bit_for_bit(rate, decay):
     ours, wanted = two_heads(), two_heads()
     history = fit(
         ours, items(), both_losses,
-        steps=7, optimiser="sgd", learning_rate=rate, weight_decay=decay, **CPU,
+        steps=7, optimizer="sgd", learning_rate=rate, weight_decay=decay, **CPU,
     )  # fmt: skip
     assert history.loss == by_hand(wanted, items(), 7, rate, decay)
     assert torch.equal(weights(ours), weights(wanted))
@@ -93,19 +93,19 @@ def test_sgd_is_a_loop_written_by_hand_bit_for_bit(rate, decay):
 def test_adamw_is_still_what_is_taken_if_nothing_is_said():
     plain, named = two_heads(), two_heads()
     fit(plain, items(), both_losses, steps=5, **CPU)
-    fit(named, items(), both_losses, steps=5, optimiser="adamw", **CPU)
+    fit(named, items(), both_losses, steps=5, optimizer="adamw", **CPU)
     assert torch.equal(weights(plain), weights(named))
     other = two_heads()
-    fit(other, items(), both_losses, steps=5, optimiser="sgd", weight_decay=1e-4, **CPU)
+    fit(other, items(), both_losses, steps=5, optimizer="sgd", weight_decay=1e-4, **CPU)
     assert not torch.equal(weights(plain), weights(other))
 
 
-def test_an_unknown_optimiser_is_refused_before_any_step():
+def test_an_unknown_optimizer_is_refused_before_any_step():
     model = two_heads()
-    with pytest.raises(ValueError, match='optimiser must be "adamw" or "sgd", got \'adam\''):
-        fit(model, items(), both_losses, steps=1, optimiser="adam", **CPU)
+    with pytest.raises(ValueError, match='optimizer must be "adamw" or "sgd", got \'adam\''):
+        fit(model, items(), both_losses, steps=1, optimizer="adam", **CPU)
     with pytest.raises(ValueError, match="got None"):
-        make_optimiser(None, model, steps=1, learning_rate=1.0, weight_decay=0.0)
+        make_optimizer(None, model, steps=1, learning_rate=1.0, weight_decay=0.0)
     assert torch.equal(weights(model), weights(two_heads()))
 
 
@@ -204,11 +204,11 @@ def test_a_change_of_any_part_of_a_target_is_noticed_when_a_run_goes_on(change, 
         run(target_batches(change), cells)
 
 
-def test_a_run_of_another_optimiser_is_refused(tmp_path):
+def test_a_run_of_another_optimizer_is_refused(tmp_path):
     path = tmp_path / "run.pt"
     fit(two_heads(), items(), both_losses, steps=1, checkpoint=path, **CPU)
-    with pytest.raises(ValueError, match="optimiser is 'adamw' in the file and 'sgd' in this"):
-        fit(two_heads(), items(), both_losses, steps=1, checkpoint=path, optimiser="sgd", **CPU)
+    with pytest.raises(ValueError, match="optimizer is 'adamw' in the file and 'sgd' in this"):
+        fit(two_heads(), items(), both_losses, steps=1, checkpoint=path, optimizer="sgd", **CPU)
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import torch
 from stoppable_training import (
     SOURCES,
     STEPS,
-    Augmented,
     Stopped,
+    TransformedDataset,
     cross_entropy,
     loader,
     network,
@@ -92,7 +92,7 @@ def test_what_a_checkpoint_has_passed_is_in_the_log_even_if_the_run_is_killed(tm
 def interrupting(at):
     """A source whose data set sends Ctrl-C while it is read for the batch `at`."""
 
-    class Sends(Augmented):
+    class Sends(TransformedDataset):
         read = 0
 
         def __getitem__(self, index):

@@ -55,7 +55,7 @@ def test_a_declared_threshold_is_the_highest_dark_gray():
     np.testing.assert_array_equal(mask[0], np.arange(256) <= 100)
 
 
-def test_colours_count_by_luma():
+def test_colors_count_by_luma():
     image = np.zeros((20, 20, 3), np.uint8)
     image[5:15, 5:15, 1] = 200  # green: luma 117
     image[..., 2] = 200  # blue everywhere: luma 23

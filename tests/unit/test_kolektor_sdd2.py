@@ -153,7 +153,7 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:-20])
 
 
-def colour(path):
+def color(path):
     write(path, RNG.integers(0, 256, (30, 12, 3), np.uint8))
 
 
@@ -168,7 +168,7 @@ def colour(path):
         (lambda p: (p / "10301.png").unlink(), ValueError, r"10301_GT\.png is a mask without an"),
         (lambda p: truncate(p / "10301.png"), ValueError, r"10301\.png cannot be read as an image"),
         (lambda p: truncate(p / "10301_GT.png"), ValueError, r"10301_GT\.png cannot be read"),
-        (lambda p: colour(p / "10301_GT.png"), ValueError, r"10301_GT\.png is a colour picture"),
+        (lambda p: color(p / "10301_GT.png"), ValueError, r"10301_GT\.png is a color picture"),
         (
             lambda p: write(p / "10301_GT.png", np.zeros((30, 12), np.uint16)),
             ValueError,

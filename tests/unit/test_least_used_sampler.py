@@ -8,10 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stoppable_training import Augmented, Stopped, loader, train
+from stoppable_training import Stopped, TransformedDataset, loader, train
 from torch.utils.data import DataLoader
 
-from course_utils.data import LeastUsedSampler
+from course_utils.data import FrequencyOfUseSampler
 from course_utils.training.batch_stream import BatchStream
 from course_utils.training.shared_batches import SharedBatches
 
@@ -24,7 +24,7 @@ MIXED = st.lists(st.integers(0, 2), min_size=2, max_size=30).filter(
 @settings(deadline=None)
 @given(labels=MIXED, seed=st.integers(0, 99), rule=st.sampled_from(["least_used", "uniform"]))
 def test_a_pass_is_all_defective_images_and_as_many_good_ones_by_turns(labels, seed, rule):
-    sampler = LeastUsedSampler(labels, seed=seed, rule=rule)
+    sampler = FrequencyOfUseSampler(labels, seed=seed, rule=rule)
     for _ in range(3):
         order = list(sampler)
         assert len(order) == len(sampler) == 2 * sum(label > 0 for label in labels)
@@ -38,7 +38,7 @@ def test_a_pass_is_all_defective_images_and_as_many_good_ones_by_turns(labels, s
 @settings(deadline=None)
 @given(labels=MIXED, seed=st.integers(0, 99), passes=st.integers(1, 12))
 def test_uses_of_the_least_used_rule_never_differ_by_more_than_1(labels, seed, passes):
-    sampler = LeastUsedSampler(labels, seed=seed)
+    sampler = FrequencyOfUseSampler(labels, seed=seed)
     counted = Counter()
     for _ in range(passes):
         before = sampler.uses
@@ -56,7 +56,7 @@ def test_at_the_papers_numbers_uses_are_7_or_8_and_uniformly_about_2_to_16():
     for seed in range(5):
         uses = {}
         for rule in ("least_used", "uniform"):
-            sampler = LeastUsedSampler(labels, seed=seed, rule=rule)
+            sampler = FrequencyOfUseSampler(labels, seed=seed, rule=rule)
             for _ in range(50):
                 assert len(set(list(sampler)[0::2])) == 33
             uses[rule] = sampler.uses
@@ -72,13 +72,13 @@ def test_at_the_papers_numbers_uses_are_7_or_8_and_uniformly_about_2_to_16():
 
 
 def test_orders_differ_from_pass_to_pass_and_ties_are_drawn_at_random():
-    sampler = LeastUsedSampler([0] * 40 + [1] * 8)
+    sampler = FrequencyOfUseSampler([0] * 40 + [1] * 8)
     passes = [list(sampler) for _ in range(5)]
     assert len({tuple(order[1::2]) for order in passes}) == 5
     assert sorted(index for order in passes for index in order[0::2]) == list(range(40))
     firsts = Counter()
     for seed in range(400):
-        firsts.update(list(LeastUsedSampler([0] * 4 + [1] * 2, seed=seed))[0::2])
+        firsts.update(list(FrequencyOfUseSampler([0] * 4 + [1] * 2, seed=seed))[0::2])
     assert min(firsts.values()) > 150  # 200 +- 10 expected
 
 
@@ -86,20 +86,20 @@ def test_what_was_used_least_does_not_always_stand_first():
     """Of 3 good images and 2 used in each pass, the second pass has one that is certain."""
     places = Counter()
     for seed in range(200):
-        sampler = LeastUsedSampler([0, 0, 0, 1, 1], seed=seed)
+        sampler = FrequencyOfUseSampler([0, 0, 0, 1, 1], seed=seed)
         unused = ({0, 1, 2} - set(list(sampler)[0::2])).pop()
         places[list(sampler)[0::2].index(unused)] += 1
     assert min(places[0], places[1]) > 60
 
 
 def test_an_order_depends_on_seed_pass_and_uses_alone():
-    one, other = LeastUsedSampler(LABELS, seed=4), LeastUsedSampler(LABELS, seed=4)
+    one, other = FrequencyOfUseSampler(LABELS, seed=4), FrequencyOfUseSampler(LABELS, seed=4)
     torch.manual_seed(1)
     wanted = [list(one) for _ in range(6)]
     torch.manual_seed(2)
     assert [list(other) for _ in range(6)] == wanted
-    assert list(LeastUsedSampler(LABELS, seed=5)) != wanted[0]
-    later = LeastUsedSampler(LABELS, seed=4)
+    assert list(FrequencyOfUseSampler(LABELS, seed=5)) != wanted[0]
+    later = FrequencyOfUseSampler(LABELS, seed=4)
     later.set_epoch(3)
     first = list(later)
     assert first != wanted[0], "another pass"
@@ -108,12 +108,12 @@ def test_an_order_depends_on_seed_pass_and_uses_alone():
 
 
 def test_a_state_is_a_copy_and_brings_back_all_that_follows():
-    sampler = LeastUsedSampler(LABELS, seed=1)
+    sampler = FrequencyOfUseSampler(LABELS, seed=1)
     for _ in range(3):
         list(sampler)
     state = sampler.state_dict()
     wanted = [list(sampler) for _ in range(4)]
-    other = LeastUsedSampler(LABELS, seed=1)
+    other = FrequencyOfUseSampler(LABELS, seed=1)
     other.load_state_dict(state)
     assert [list(other) for _ in range(4)] == wanted
     assert state["uses"].sum() == 3 * 3, "neither sampler has changed the state"
@@ -124,7 +124,7 @@ def test_a_state_is_a_copy_and_brings_back_all_that_follows():
 
 
 def test_a_pass_that_was_started_counts_whole_and_one_that_was_not_counts_nothing():
-    sampler = LeastUsedSampler(LABELS)
+    sampler = FrequencyOfUseSampler(LABELS)
     iter(sampler)
     assert sampler.uses.sum() == 0
     next(iter(sampler))
@@ -144,20 +144,22 @@ def test_a_pass_that_was_started_counts_whole_and_one_that_was_not_counts_nothin
 )
 def test_what_cannot_be_is_refused(settings, problem):
     with pytest.raises(ValueError, match=problem):
-        LeastUsedSampler(**settings)
+        FrequencyOfUseSampler(**settings)
 
 
 def test_the_state_of_other_data_is_refused():
     with pytest.raises(ValueError, match="of 1 good images, and there are 12: build the sampler"):
-        LeastUsedSampler(LABELS).load_state_dict(LeastUsedSampler([0, 1]).state_dict())
+        FrequencyOfUseSampler(LABELS).load_state_dict(FrequencyOfUseSampler([0, 1]).state_dict())
 
 
 # In a loader
 
 
 def batches(*, rule="least_used", workers=0, batch_size=2, **settings):
-    sampler = LeastUsedSampler(LABELS, seed=2, rule=rule)
-    return loader(Augmented(), batch_size, sampler=sampler, num_workers=workers, **settings)
+    sampler = FrequencyOfUseSampler(LABELS, seed=2, rule=rule)
+    return loader(
+        TransformedDataset(), batch_size, sampler=sampler, num_workers=workers, **settings
+    )
 
 
 def names(source, passes: int) -> list[tuple[str, ...]]:
@@ -228,8 +230,8 @@ def test_of_several_processes_the_first_draws_for_all():
 
 
 def test_a_loader_without_batches_of_its_own_sees_the_order_itself():
-    sampler = LeastUsedSampler(LABELS, seed=2)
-    single = DataLoader(Augmented(), batch_size=None, sampler=sampler)
+    sampler = FrequencyOfUseSampler(LABELS, seed=2)
+    single = DataLoader(TransformedDataset(), batch_size=None, sampler=sampler)
     assert [sample.name for sample in single] == [
-        str(index) for index in LeastUsedSampler(LABELS, seed=2)
+        str(index) for index in FrequencyOfUseSampler(LABELS, seed=2)
     ]

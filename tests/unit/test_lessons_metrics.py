@@ -65,7 +65,7 @@ def test_names_that_are_no_slugs_are_refused(name):
 def test_only_a_person_who_runs_a_cell_again_may_reuse_a_name(
     monkeypatch, present, executions, allowed
 ):
-    monkeypatch.setattr(metrics, "person_is_present", lambda: present)
+    monkeypatch.setattr(metrics, "is_interactive", lambda: present)
     for number, execution in enumerate(executions):
         monkeypatch.setattr(metrics, "execution_id", lambda execution=execution: execution)
         if number == 1 and not allowed:

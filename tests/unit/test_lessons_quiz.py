@@ -105,7 +105,7 @@ def test_code_and_formulas_are_kept_as_they_are():
 
 
 @pytest.mark.parametrize("tone", Tone)
-def test_a_card_says_without_colour_what_it_is(tone):
+def test_a_card_says_without_color_what_it_is(tone):
     assert Structure(card_html(tone, "Title")).text == f"{tone.symbol} Title"
     assert len({t.symbol for t in Tone}) == len(Tone)
 

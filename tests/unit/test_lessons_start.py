@@ -55,7 +55,7 @@ def test_a_wrong_parameter_is_named_with_what_is_wanted(given, wanted):
 
 
 def test_all_wrong_parameters_are_named_at_once_one_line_each():
-    assert len(complaint(seed="x", epochs="y", colour="z")) == 3
+    assert len(complaint(seed="x", epochs="y", color="z")) == 3
 
 
 @pytest.mark.parametrize("dataset", ["folder:", "mvtec_ad/", "mvtec_ad", "Synthetic", ""])

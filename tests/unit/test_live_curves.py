@@ -57,7 +57,7 @@ def clock(monkeypatch):
 @pytest.fixture
 def person(monkeypatch):
     cell = ["first cell"]
-    monkeypatch.setattr(live, "person_is_present", lambda: True)
+    monkeypatch.setattr(live, "is_interactive", lambda: True)
     monkeypatch.setattr(live, "execution_id", lambda: cell[0])
     return cell
 

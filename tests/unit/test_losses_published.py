@@ -11,7 +11,7 @@ from course_utils.losses import (
     softmax_focal_loss,
     weighted_cross_entropy,
 )
-from course_utils.losses.published import (
+from course_utils.losses.pitfalls import (
     clipped_focal_loss,
     cross_entropy_weighted_by_prediction,
     double_softmax_focal_loss,

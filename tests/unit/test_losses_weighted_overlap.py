@@ -23,7 +23,7 @@ def pair():
     return logits, torch.randint(4, (3, 6, 5), generator=rng)
 
 
-def test_normalised_by_weights_it_equals_torch(pair):
+def test_normalized_by_weights_it_equals_torch(pair):
     logits, target = pair
     torch.testing.assert_close(
         weighted_cross_entropy(logits, target, WEIGHTS, normalise="weights"),
@@ -31,14 +31,14 @@ def test_normalised_by_weights_it_equals_torch(pair):
     )
 
 
-def test_normalised_by_pixels_it_equals_the_mean_over_pixels(pair):
+def test_normalized_by_pixels_it_equals_the_mean_over_pixels(pair):
     logits, target = pair
     each = WEIGHTS[target] * F.cross_entropy(logits, target, reduction="none")
     torch.testing.assert_close(weighted_cross_entropy(logits, target, WEIGHTS), each.mean())
 
 
 @given(factor=st.floats(0.1, 100))
-def test_scaling_all_weights_scales_one_normalisation_and_not_the_other(factor):
+def test_scaling_all_weights_scales_one_normalization_and_not_the_other(factor):
     rng = torch.Generator().manual_seed(1)
     logits = torch.randn(2, 4, 3, 3, generator=rng, dtype=torch.float64)
     target = torch.randint(4, (2, 3, 3), generator=rng)
@@ -68,7 +68,7 @@ def test_a_batch_whose_pixels_all_weigh_nothing_is_an_error_only_where_it_is_und
         weighted_cross_entropy(logits, target, no_background, normalise="weights")
 
 
-def test_unknown_normalisation_is_refused(pair):
+def test_unknown_normalization_is_refused(pair):
     with pytest.raises(ValueError, match="normalise must be one of"):
         weighted_cross_entropy(*pair, WEIGHTS, normalise="mean")
 

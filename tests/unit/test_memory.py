@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from course_utils.data import DefectDataset, InMemory, Sample, open_dataset
+from course_utils.data import CachedDataset, DefectDataset, Sample, open_dataset
 
 
 @pytest.fixture(scope="module")
@@ -11,7 +11,7 @@ def surfaces():
 
 
 def test_it_holds_the_chosen_samples_in_the_given_order(surfaces):
-    held = InMemory(surfaces, indices=[5, 2])
+    held = CachedDataset(surfaces, indices=[5, 2])
     assert [sample.name for sample in held.samples] == [surfaces[5].name, surfaces[2].name]
     assert torch.equal(held[1].image, surfaces[2].image)
 
@@ -29,7 +29,7 @@ def test_it_reads_each_sample_once(surfaces):
             reads.append(index)
             return surfaces[index]
 
-    held = InMemory(Counting())
+    held = CachedDataset(Counting())
     reads.clear()
     for _ in range(3):
         assert len(list(DataLoader(held, batch_size=2))) == 2
@@ -37,7 +37,7 @@ def test_it_reads_each_sample_once(surfaces):
 
 
 def test_it_says_of_itself_what_the_data_set_says(surfaces):
-    held = InMemory(surfaces, indices=[0])
+    held = CachedDataset(surfaces, indices=[0])
     assert isinstance(held, DefectDataset)
     assert held.class_names == surfaces.class_names
     assert held.split_note == surfaces.split_note
@@ -45,7 +45,7 @@ def test_it_says_of_itself_what_the_data_set_says(surfaces):
 
 
 def test_its_batches_are_samples_again(surfaces):
-    batch = next(iter(DataLoader(InMemory(surfaces, indices=range(3)), batch_size=3)))
+    batch = next(iter(DataLoader(CachedDataset(surfaces, indices=range(3)), batch_size=3)))
     assert isinstance(batch, Sample)
     assert batch.image.shape == (3, 3, 32, 32)
     assert len(batch.name) == 3
@@ -53,9 +53,9 @@ def test_its_batches_are_samples_again(surfaces):
 
 def test_indices_outside_the_data_set_are_refused(surfaces):
     with pytest.raises(IndexError, match=r"0\.\.199, got \[200\]"):
-        InMemory(surfaces, indices=[0, 200])
+        CachedDataset(surfaces, indices=[0, 200])
 
 
 def test_more_than_the_limit_is_refused_before_reading(surfaces):
     with pytest.raises(MemoryError, match="more than the limit"):
-        InMemory(surfaces, limit=1e6)
+        CachedDataset(surfaces, limit=1e6)

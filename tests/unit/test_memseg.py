@@ -102,7 +102,7 @@ def test_the_published_network_has_19_05_million_parameters():
 
 
 @pytest.mark.parametrize(("side", "channels"), [(128, 1), (160, 3), (224, 1), (512, 3)])
-def test_any_multiple_of_32_goes_in_gray_or_in_colour(side, channels):
+def test_any_multiple_of_32_goes_in_gray_or_in_color(side, channels):
     """On paper: shapes without numbers, so that 512 pixels cost nothing."""
     with torch.device("meta"):
         model = MemSeg(weights=None, memory_size=2)
@@ -114,7 +114,7 @@ def test_any_multiple_of_32_goes_in_gray_or_in_colour(side, channels):
 
 
 @torch.no_grad()
-def test_a_memory_in_colour_serves_gray_images_of_unequal_sides():
+def test_a_memory_in_color_serves_gray_images_of_unequal_sides():
     model = pristine().eval()
     model.fill_memory(images(3, side=64)[:, :, :32])
     assert model(images(2, side=64, channels=1)[:, :, :32]).shape == (2, 2, 32, 64)
@@ -222,10 +222,10 @@ def test_the_weights_are_read_once_and_not_at_each_step(model, monkeypatch):
     counted = []
     real = network.fingerprint
     monkeypatch.setattr(network, "fingerprint", lambda t: counted.append(1) or real(t))
-    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     for _ in range(3):
         memseg_loss(model.train()(batch().image), batch().mask).backward()
-        optimiser.step()
+        optimizer.step()
     model.eval()(images(1))
     assert len(counted) == 1
 
@@ -443,12 +443,12 @@ def test_the_published_code_drifts_away_from_its_memory():
     model.fill_memory(images(3))
     image = images(2, seed=4)
     before = model.encoder.eval().up_to_layer3(image)[3].detach()
-    optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     for seed in range(4):
         model.train()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         memseg_loss(model(batch(seed=seed).image), batch().mask, double_softmax=True).backward()
-        optimiser.step()
+        optimizer.step()
     assert model.encoder.conv1.weight.grad is not None
     assert model.encoder.layer1[0].conv1.weight.grad is None
     after = model.encoder.eval().up_to_layer3(image)[3].detach()

@@ -34,7 +34,7 @@ def parameters(module: nn.Module) -> int:
 
 
 def convolved(x: Tensor, block: nn.Module, *, linear: bool = False) -> Tensor:
-    """Every 3x3 convolution of `block` in turn, with normalisation and ReLU unless linear."""
+    """Every 3x3 convolution of `block` in turn, with normalization and ReLU unless linear."""
     convolutions = [m for m in block.modules() if isinstance(m, nn.Conv2d)]
     norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d)]
     assert len(norms) == (0 if linear else len(convolutions))

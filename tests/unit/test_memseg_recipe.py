@@ -16,7 +16,7 @@ from few_images import write_images
 from course_utils.anomaly import TextureSource, procedural_source, structure_source
 from course_utils.data import SimulatedAnomalies
 from course_utils.models import MemSeg
-from course_utils.recipes import (
+from course_utils.trainers import (
     VARIANTS,
     MemSegRecipe,
     memseg,
@@ -289,7 +289,7 @@ def test_test_images_are_not_looked_at_before_the_end(looked_at, parts):
 
 def test_the_drift_of_the_published_network_is_stopped_in_one_variant(one_step):
     assert one_step["published_code"].drift > 0
-    assert one_step["published_frozen"].drift == 0  # as it was initialised
+    assert one_step["published_frozen"].drift == 0  # as it was initialized
 
 
 def train(folder: Path) -> dict[str, float]:

@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation
 
 from course_utils.models.unet import UNet
-from course_utils.models.unet_stages import measure_stages
+from course_utils.models.unet_stages import feature_shapes
 from course_utils.plots.network_diagram import unet_diagram
 from course_utils.plots.style import GREEN, WIDTH
 
@@ -27,7 +27,7 @@ FORMS = {
 @pytest.fixture(scope="module", params=FORMS)
 def drawn(request):
     model, height, width = FORMS[request.param]
-    stages = measure_stages(model, height, width)
+    stages = feature_shapes(model, height, width)
     return stages, unet_diagram(stages, title="A finding")
 
 
@@ -94,12 +94,12 @@ def test_all_words_lie_inside_the_page_and_apart_from_each_other(drawn):
 
 
 def test_the_sizes_of_the_paper_show_its_crops():
-    figure = unet_diagram(measure_stages(UNet(1, 2, width=8, padding="valid"), 572))
+    figure = unet_diagram(feature_shapes(UNet(1, 2, width=8, padding="valid"), 572))
     crops = [text for text in words(figure) if text.startswith("crop")]
     assert crops == ["crop 64 → 56", "crop 136 → 104", "crop 280 → 200", "crop 568 → 392"]
 
 
 def test_a_way_up_that_does_not_fit_is_refused():
-    stages = measure_stages(UNet(width=2, depth=2), 16)
+    stages = feature_shapes(UNet(width=2, depth=2), 16)
     with pytest.raises(ValueError, match="3 down, 2 grown, 1 up"):
         unet_diagram(dataclasses.replace(stages, up=stages.up[:1]))

@@ -212,17 +212,17 @@ def test_show_insists_on_an_alt_text():
         plots.show(Figure(), alt="  \n")
 
 
-def test_the_png_keeps_the_colours_of_the_course():
+def test_the_png_keeps_the_colors_of_the_course():
     images = [RNG.random((3, 60, 60)) for _ in range(3)]
     figure = plots.montage(images, masks=[np.eye(60)] * 3, class_names=["background", "scratch"])
     with Image.open(io.BytesIO(plots.as_png(figure))) as picture:
-        colours = {colour for _, colour in picture.convert("RGB").getcolors(1000)}
+        colors = {color for _, color in picture.convert("RGB").getcolors(1000)}
     for wanted in ("white", style.ORANGE):
-        assert tuple(round(255 * part) for part in to_rgb(wanted)) in colours
+        assert tuple(round(255 * part) for part in to_rgb(wanted)) in colors
 
 
-def rgb(colour: str) -> np.ndarray:
-    return np.round(255 * np.array(to_rgb(colour))).astype(int)
+def rgb(color: str) -> np.ndarray:
+    return np.round(255 * np.array(to_rgb(color))).astype(int)
 
 
 def test_a_defect_of_one_pixel_gets_a_ring_and_keeps_its_own_pixel():
@@ -230,16 +230,16 @@ def test_a_defect_of_one_pixel_gets_a_ring_and_keeps_its_own_pixel():
     mask[4, 4] = 1
     picture = plots.overlay(np.zeros((9, 9)), mask, alpha=0.0)
     assert not picture[4, 4].any()
-    np.testing.assert_array_equal(picture[4, 5], rgb(plots.class_colour(1)))
-    np.testing.assert_array_equal(picture[3, 4], rgb(plots.class_colour(1)))
+    np.testing.assert_array_equal(picture[4, 5], rgb(plots.class_color(1)))
+    np.testing.assert_array_equal(picture[3, 4], rgb(plots.class_color(1)))
     assert not picture[4, 7].any()
     assert not plots.overlay(np.zeros((9, 9)), mask, alpha=0.0, contour=False).any()
 
 
-def test_each_class_has_its_colour_and_alpha_mixes_it_in():
+def test_each_class_has_its_color_and_alpha_mixes_it_in():
     picture = plots.overlay(np.zeros((24, 30)), MASK, alpha=0.5)
-    np.testing.assert_allclose(picture[6, 8], rgb(plots.class_colour(1)) / 2, atol=1)
-    np.testing.assert_allclose(picture[15, 20], rgb(plots.class_colour(2)) / 2, atol=1)
+    np.testing.assert_allclose(picture[6, 8], rgb(plots.class_color(1)) / 2, atol=1)
+    np.testing.assert_allclose(picture[15, 20], rgb(plots.class_color(2)) / 2, atol=1)
     assert not picture[0, 0].any()
 
 
@@ -260,27 +260,27 @@ def test_images_of_every_common_form_are_taken(image):
     assert (picture == 128).all()
 
 
-def test_hits_misses_and_false_alarms_have_three_colours():
+def test_hits_misses_and_false_alarms_have_three_colors():
     target = np.array([[1, 2, 0, 0, 2]])
     found = np.array([[1, 0, 1, 0, 1]])
     picture = plots.error_map(np.zeros((1, 5)), target, found, alpha=1.0)
     expected = [style.HIT, style.MISSED, style.FALSE_ALARM, "black", style.MISSED]
-    np.testing.assert_array_equal(picture[0], [rgb(colour) for colour in expected])
+    np.testing.assert_array_equal(picture[0], [rgb(color) for color in expected])
 
 
-def brightness(colour: str) -> float:
-    linear = [((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
+def brightness(color: str) -> float:
+    linear = [((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(color)]
     return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
 
-def test_results_differ_in_brightness_so_that_colour_is_not_needed():
+def test_results_differ_in_brightness_so_that_color_is_not_needed():
     levels = sorted(brightness(c) for c in (style.HIT, style.MISSED, style.FALSE_ALARM))
     assert all(right / left > 1.5 for left, right in itertools.pairwise(levels))
 
 
-@pytest.mark.parametrize("colour", style.METHODS)
-def test_names_beside_lines_are_readable_on_white(colour):
-    contrast = 1.05 / (brightness(style.readable(colour)) + 0.05)
+@pytest.mark.parametrize("color", style.METHODS)
+def test_names_beside_lines_are_readable_on_white(color):
+    contrast = 1.05 / (brightness(style.readable(color)) + 0.05)
     assert contrast > 4.4
 
 
@@ -292,7 +292,7 @@ def test_seeds_become_the_median_and_a_band_from_worst_to_best():
     assert {band.min(), band.max()} == {1.0, 9.0}
 
 
-def test_a_name_keeps_its_colour_in_every_panel():
+def test_a_name_keeps_its_color_in_every_panel():
     panels = [
         {"x": [0, 1], "series": {name: [0, 1] for name in names}, "xlabel": "x", "ylabel": "y"}
         for names in (["a", "b"], ["b"])
@@ -351,7 +351,7 @@ BROKEN = {
     "they must be equal": lambda: plots.overlay(IMAGE, MASK[:-1]),
     r"mask must be \(H, W\) class indices": lambda: plots.overlay(IMAGE, MASK + 0.5),
     "alpha is an opacity": lambda: plots.overlay(IMAGE, MASK, alpha=2),
-    "only the classes 1": lambda: plots.class_colour(0),
+    "only the classes 1": lambda: plots.class_color(0),
     "at least one image": lambda: plots.montage([]),
     "masks must have one entry for each of 2": lambda: plots.montage([IMAGE] * 2, masks=[MASK]),
     "titles must have one entry": lambda: plots.montage([IMAGE], titles=["a", "b"]),
@@ -367,7 +367,7 @@ BROKEN = {
     "series 'b' has no x: x holds only 'a'": lambda: plots.lines(
         {"a": [1, 2]}, {"a": [1, 2], "b": [1, 2]}, xlabel="x", ylabel="y"
     ),
-    "a panel takes": lambda: plots.lines_panels([{"series": {"a": [1]}, "colour": "red"}]),
+    "a panel takes": lambda: plots.lines_panels([{"series": {"a": [1]}, "color": "red"}]),
     "at least one panel": lambda: plots.lines_panels([]),
     "results is empty": lambda: plots.roc_and_pr({}),
     "values is empty": lambda: plots.seed_dots({}, xlabel="x"),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from course_utils.data import DATASETS, DefectDataset, Selection, find_datasets, open_dataset
+from course_utils.data import DATASETS, DefectDataset, Subset, find_datasets, open_dataset
 from course_utils.data.image_files import read_image
 
 RNG = np.random.default_rng(2)
@@ -68,7 +68,7 @@ def test_tiles_take_their_class_from_the_folder_and_their_edge_above_half(tiles)
         assert sample.image.shape == (1, 40, 50)
 
 
-def test_shots_with_neighbouring_numbers_are_one_tile_even_if_they_look_different(tiles):
+def test_shots_with_neighboring_numbers_are_one_tile_even_if_they_look_different(tiles):
     dataset = open_dataset("magnetic_tile", "all", size=16, root=tiles)
     group_of = {sample.name: sample.group for sample in map(dataset.__getitem__, range(36))}
     assert len(set(group_of.values())) == 18
@@ -85,7 +85,7 @@ def test_every_part_holds_every_class_of_tile_and_no_tile_is_in_two(tiles):
     assert len({s.group for samples in seen for s in samples}) == sum(
         len({s.group for s in samples}) for samples in seen
     )
-    assert "(shots recognised as one tile by file number or looks)" in parts[0].split_note
+    assert "(shots recognized as one tile by file number or looks)" in parts[0].split_note
 
 
 def rename(place, old, new):
@@ -285,16 +285,16 @@ def test_dealing_out_the_synthetic_set_image_by_image_leaks_and_says_so():
 
 def test_a_selection_shows_the_chosen_items_in_order():
     whole = open_dataset("synthetic", size=32, length=6)
-    few = Selection([whole], [4, 1])
+    few = Subset([whole], [4, 1])
     assert names(few) == [whole[4].name, whole[1].name]
     assert few.split_note == whole.split_note
     with pytest.raises(ValueError, match=r"must lie in 0\.\.5, got 2\.\.6"):
-        Selection([whole], [2, 6])
+        Subset([whole], [2, 6])
 
 
 def test_sets_of_other_classes_cannot_be_joined(steel):
     with pytest.raises(ValueError, match="cannot be joined"):
-        Selection([open_dataset("synthetic"), open_dataset("sd_saliency_900", root=steel)])
+        Subset([open_dataset("synthetic"), open_dataset("sd_saliency_900", root=steel)])
 
 
 def test_a_header_that_promises_an_impossible_picture_is_a_damaged_file(tmp_path):

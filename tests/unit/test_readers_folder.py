@@ -71,7 +71,7 @@ def test_pixels_at_their_own_size_are_those_of_the_file(folder):
     assert np.array_equal(sample.mask.numpy(), mask_with(1))
 
 
-def test_colour_comes_as_rgb_and_gray_files_join_it(folder):
+def test_color_comes_as_rgb_and_gray_files_join_it(folder):
     red = np.zeros((24, 30, 3), np.uint8)
     red[..., 2] = 255  # OpenCV writes BGR
     write(folder / "images" / "teil_ß0.png", red)
@@ -266,11 +266,11 @@ FAULTS = {
         ValueError,
         r"values 0, 1, 2, 3, 4, 5, 6, 7 and 248 more",
     ),
-    "colours in a mask": (
+    "colors in a mask": (
         "masks/teil_ß4.png",
         lambda path: write(path, picture(channels=3)),
         ValueError,
-        r"teil_ß4\.png is a colour picture",
+        r"teil_ß4\.png is a color picture",
     ),
     "16 bits": (
         "images/teil_ß5.png",
@@ -345,11 +345,11 @@ def test_a_cut_jpeg_is_seen_even_if_the_thumbnail_in_it_is_whole():
 
 
 def test_a_fully_opaque_alpha_channel_is_dropped(folder):
-    colours = picture(channels=3)
-    write(folder / "images" / "teil_ß0.png", np.dstack([colours, np.full((24, 30), 255, np.uint8)]))
+    colors = picture(channels=3)
+    write(folder / "images" / "teil_ß0.png", np.dstack([colors, np.full((24, 30), 255, np.uint8)]))
     image = opened(folder)[0].image
     assert np.array_equal(
-        (image * 255).round().byte().numpy(), colours[..., ::-1].transpose(2, 0, 1)
+        (image * 255).round().byte().numpy(), colors[..., ::-1].transpose(2, 0, 1)
     )
 
 

@@ -13,7 +13,7 @@ from course_utils.models.unet import UNet
 def unet_side(depth):
     """The largest box of a U-Net, backwards from the output, worked out on paper.
 
-    Two 3x3 convolutions read 4 pixels more, the 2x2 convolution 1 more. n neighbouring pixels of
+    Two 3x3 convolutions read 4 pixels more, the 2x2 convolution 1 more. n neighboring pixels of
     an enlarged map come from n // 2 + 1 of the small one, if they lie badly; pooled ones from 2 n.
     """
     side = 1
@@ -85,7 +85,7 @@ def test_influence_is_the_size_of_the_weights_of_a_single_convolution():
 
 def test_influence_agrees_with_moving_each_pixel():
     torch.manual_seed(0)
-    model = UNet(1, 1, width=2, depth=1, standardise_input=False).double().eval()
+    model = UNet(1, 1, width=2, depth=1, standardize_input=False).double().eval()
     image = torch.rand(1, 8, 8, dtype=torch.float64)
     found = influence(model, image, (3, 4))
     slow = torch.zeros(8, 8, dtype=torch.float64)
@@ -99,7 +99,7 @@ def test_influence_agrees_with_moving_each_pixel():
     torch.testing.assert_close(found, slow, rtol=1e-5, atol=1e-8)
 
 
-def test_influence_stays_inside_the_field_in_spite_of_standardised_images():
+def test_influence_stays_inside_the_field_in_spite_of_standardized_images():
     torch.manual_seed(0)
     found = influence(UNet(1, 1, width=4, depth=1), torch.rand(1, 64, 64), (32, 32))
     rows = found.any(dim=1).nonzero()

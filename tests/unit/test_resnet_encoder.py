@@ -104,15 +104,15 @@ def test_a_hundred_training_steps_change_nothing_that_is_frozen():
     before = {name: t.clone() for name, t in encoder.state_dict().items()}
     with torch.no_grad():
         features = encoder.eval().up_to_layer3(image)
-    for layer in encoder.layer4.modules():  # the smallest step: only its normalisation learns
+    for layer in encoder.layer4.modules():  # the smallest step: only its normalization learns
         if isinstance(layer, torch.nn.Conv2d):
             layer.requires_grad_(False)
-    optimiser = torch.optim.SGD(encoder.parameters(), lr=0.01, weight_decay=0.1)
+    optimizer = torch.optim.SGD(encoder.parameters(), lr=0.01, weight_decay=0.1)
     for _ in range(100):
         encoder.train()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         encoder(torch.rand(2, 3, 32, 32))[4].square().mean().backward()
-        optimiser.step()
+        optimizer.step()
     changed = {name for name, t in encoder.state_dict().items() if not torch.equal(t, before[name])}
     assert changed == {n for n in before if n.startswith("layer4.") and before[n].ndim < 4}
     frozen = [p for n, p in encoder.named_parameters() if not n.startswith("layer4.")]

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from stoppable_training import (
     SOURCES,
     STEPS,
-    Augmented,
     HiddenBuffer,
     LeastSeen,
     Shaken,
     Stopped,
+    TransformedDataset,
     cross_entropy,
     loader,
     network,
@@ -74,7 +74,7 @@ def test_a_finished_run_returns_its_weights_without_training_or_reading_data(tmp
     wanted = train(checkpoint=path)
 
     def broken():
-        class Unread(Augmented):
+        class Unread(TransformedDataset):
             def __getitem__(self, index):
                 raise AssertionError("no image is needed")
 
@@ -116,7 +116,7 @@ def test_the_folder_of_the_checkpoint_is_made(tmp_path):
             "workers is 0 in the file and 2 in this call",
         ),
         (
-            {"make_batches": lambda: loader(Augmented(), batch_size=5)},
+            {"make_batches": lambda: loader(TransformedDataset(), batch_size=5)},
             "samples_per_batch is 4 in the file and 5",
         ),
     ],
@@ -207,7 +207,7 @@ def test_a_loss_with_a_state_goes_on_with_it(tmp_path):
     def run(loss, seed=0, **settings):
         torch.manual_seed(seed)
         model = network()
-        batches = loader(Augmented(), shuffle=True, generator=torch.Generator())
+        batches = loader(TransformedDataset(), shuffle=True, generator=torch.Generator())
         fit(model, batches, loss, steps=STEPS, device="cpu", **settings)
         return weights(model), weights(loss)
 
@@ -230,7 +230,7 @@ def test_a_loss_with_a_state_goes_on_with_it(tmp_path):
     [
         (lambda: iter([1]), "list_iterator, which runs only once"),
         (
-            lambda: loader(Augmented(), num_workers=1, persistent_workers=True),
+            lambda: loader(TransformedDataset(), num_workers=1, persistent_workers=True),
             "persistent_workers=False",
         ),
     ],
@@ -247,11 +247,13 @@ def test_a_sampler_state_that_cannot_be_stored_is_refused_by_name(tmp_path):
             return {"drawn": [np.zeros(3)]}
 
     with pytest.raises(ValueError, match=r"Keeps.state_dict\(\)\['drawn'\].* got ndarray"):
-        train(lambda: loader(Augmented(), sampler=Keeps(15)), checkpoint=tmp_path / "run.pt")
+        train(
+            lambda: loader(TransformedDataset(), sampler=Keeps(15)), checkpoint=tmp_path / "run.pt"
+        )
 
 
 def test_a_data_set_that_became_smaller_is_refused():
-    batches = list(loader(Augmented()))
+    batches = list(loader(TransformedDataset()))
     place = BatchStream(batches, notes=True)
     for _ in range(4):
         next(place)
@@ -259,13 +261,13 @@ def test_a_data_set_that_became_smaller_is_refused():
         BatchStream(batches[:3], notes=True).go_to(place.place())
 
 
-class Inverted(Augmented):
+class Inverted(TransformedDataset):
     def __getitem__(self, index):
         sample = super().__getitem__(index)
         return sample._replace(image=1 - sample.image)
 
 
-class OtherMasks(Augmented):
+class OtherMasks(TransformedDataset):
     def __getitem__(self, index):
         sample = super().__getitem__(index)
         return sample._replace(mask=1 - sample.mask) if index == 0 else sample
@@ -276,7 +278,7 @@ class OtherMasks(Augmented):
     [
         lambda: loader(Inverted(), shuffle=True),
         lambda: loader(OtherMasks(), shuffle=True),
-        lambda: loader(Augmented()),
+        lambda: loader(TransformedDataset()),
     ],
 )
 def test_other_batches_than_before_are_refused(tmp_path, make_batches):
@@ -297,7 +299,7 @@ def test_noise_whose_generator_cannot_be_found_is_refused(tmp_path):
             self.transform.rngs = [self.transform.rngs]
 
         def __getitem__(self, index):
-            sample = Augmented.__getitem__(self, index)
+            sample = TransformedDataset.__getitem__(self, index)
             return sample._replace(image=sample.image + self.transform.rngs[0][0].random())
 
     with pytest.raises(Stopped):
@@ -322,7 +324,9 @@ def test_a_sampler_that_an_evaluation_changes_goes_on_changed(tmp_path):
             sampler.drawn = sampler.drawn.roll(4)
             return {}
 
-        return train(lambda: loader(Augmented(), sampler=sampler), evaluate=evaluate, **settings)
+        return train(
+            lambda: loader(TransformedDataset(), sampler=sampler), evaluate=evaluate, **settings
+        )
 
     wanted = run()
     with pytest.raises(Stopped):
@@ -331,10 +335,10 @@ def test_a_sampler_that_an_evaluation_changes_goes_on_changed(tmp_path):
 
 
 def test_other_generators_than_before_are_refused():
-    place = BatchStream(loader(Augmented(), generator=torch.Generator()), notes=True)
+    place = BatchStream(loader(TransformedDataset(), generator=torch.Generator()), notes=True)
     next(place)
     with pytest.raises(ValueError, match=r"generators \['torch'\] and now have \[\]"):
-        BatchStream(loader(Augmented()), notes=True).go_to(place.place())
+        BatchStream(loader(TransformedDataset()), notes=True).go_to(place.place())
 
 
 @settings(max_examples=30)
@@ -342,7 +346,7 @@ def test_other_generators_than_before_are_refused():
 def test_a_stream_goes_on_from_any_place(used, seed):
     def stream():
         rng = torch.Generator().manual_seed(seed)
-        both = ConcatDataset([Augmented(), Subset(Augmented(), [2, 1])])
+        both = ConcatDataset([TransformedDataset(), Subset(TransformedDataset(), [2, 1])])
         sampler = LeastSeen(17)
         sampler.rng = np.random.default_rng(seed)
         batches = BatchSampler(sampler, 5, drop_last=False)
@@ -384,7 +388,7 @@ def test_samplers_are_told_the_number_of_each_pass(tmp_path):
     class Told(list):
         set_epoch = staticmethod(batches.set_epoch)
 
-    make = lambda: Told(loader(Augmented()))  # noqa: E731
+    make = lambda: Told(loader(TransformedDataset()))  # noqa: E731
     train(make)
     assert told == [0, 1, 2]
     told.clear()

@@ -12,8 +12,8 @@ import torch
 from few_images import write_images
 from filelock import FileLock
 
-from course_utils.data import AnyDefect, InMemory, open_dataset
-from course_utils.recipes import (
+from course_utils.data import BinaryMasks, CachedDataset, open_dataset
+from course_utils.trainers import (
     SegmentationRecipe,
     collect_scores,
     iou_by_kind,
@@ -22,7 +22,7 @@ from course_utils.recipes import (
     run_folder,
     run_in_folder,
 )
-from course_utils.recipes import segmentation_procedure as procedure
+from course_utils.trainers import segmentation_procedure as procedure
 from course_utils.training import Checkpoint, launch
 
 FILES = [
@@ -348,8 +348,8 @@ def test_scores_that_are_missing_are_said_to_be(tmp_path):
 
 
 def test_the_picture_shows_images_with_defects_evenly_spaced():
-    surfaces = AnyDefect(open_dataset("synthetic", "test", size=32))
-    images = InMemory(surfaces, indices=range(60))
+    surfaces = BinaryMasks(open_dataset("synthetic", "test", size=32))
+    images = CachedDataset(surfaces, indices=range(60))
     chosen = procedure.with_defects(images)
     defects = [i for i in range(60) if images[i].mask.any()]
     assert len(chosen) == 8
@@ -361,7 +361,9 @@ def test_the_picture_shows_images_with_defects_evenly_spaced():
 
 
 def test_few_defects_are_all_shown():
-    images = InMemory(AnyDefect(open_dataset("synthetic", "test", size=32)), indices=range(12))
+    images = CachedDataset(
+        BinaryMasks(open_dataset("synthetic", "test", size=32)), indices=range(12)
+    )
     defects = [i for i in range(12) if images[i].mask.any()]
     assert 0 < len(defects) < 8
     assert procedure.with_defects(images) == defects

@@ -1,4 +1,4 @@
-"""Losses, scores and whole trainings of `course_utils.recipes`."""
+"""Losses, scores and whole trainings of `course_utils.trainers`."""
 
 from dataclasses import replace
 
@@ -9,8 +9,8 @@ from sklearn.metrics import average_precision_score, f1_score, jaccard_score
 from torch import nn
 
 from course_utils.config import MAX_SEED
-from course_utils.data import AnyDefect, InMemory, open_dataset
-from course_utils.recipes import (
+from course_utils.data import BinaryMasks, CachedDataset, open_dataset
+from course_utils.trainers import (
     LOSS_NAMES,
     Parts,
     SegmentationRecipe,
@@ -21,7 +21,7 @@ from course_utils.recipes import (
     segmentation_loss,
     train_segmentation,
 )
-from course_utils.recipes import segmentation as module
+from course_utils.trainers import segmentation as module
 
 TINY = SegmentationRecipe(size=32, width=2, steps=6, batch_size=4, seed=3)
 
@@ -35,9 +35,9 @@ def _on_the_cpu(monkeypatch):
     monkeypatch.setenv("COURSE_DEVICE", "cpu")
 
 
-def held(split: str, count: int, *, merged: bool = True) -> InMemory:
+def held(split: str, count: int, *, merged: bool = True) -> CachedDataset:
     surfaces = open_dataset("synthetic", split, size=32)
-    return InMemory(AnyDefect(surfaces) if merged else surfaces, indices=range(count))
+    return CachedDataset(BinaryMasks(surfaces) if merged else surfaces, indices=range(count))
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +50,9 @@ def parts_of_four() -> Parts:
     return Parts(*(held(split, 16, merged=False) for split in ("train", "val", "test")))
 
 
-def with_masks(images: InMemory, change) -> InMemory:
+def with_masks(images: CachedDataset, change) -> CachedDataset:
     """A copy whose masks are `change(mask)`."""
-    copy = InMemory(images, indices=[])
+    copy = CachedDataset(images, indices=[])
     copy.samples = [sample._replace(mask=change(sample.mask)) for sample in images.samples]
     return copy
 
@@ -290,7 +290,7 @@ def test_a_recipe_takes_the_ends_of_each_range_and_whole_numbers_for_floats():
 @pytest.mark.parametrize("settings", [{}, {"classes": "all"}, {"split_by": "image"}])
 def test_parts_are_opened_as_the_recipe_says(settings, monkeypatch):
     monkeypatch.setattr(
-        module, "InMemory", lambda images, progress: InMemory(images, indices=range(2))
+        module, "CachedDataset", lambda images, progress: CachedDataset(images, indices=range(2))
     )
     found = open_parts(replace(TINY, split_seed=5, **settings))
     for name in ("train", "val", "test"):

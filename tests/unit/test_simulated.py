@@ -109,7 +109,7 @@ def test_images_that_are_not_good_wrong_indices_and_seeds_are_refused(data):
 # Balanced batches
 
 
-def test_images_that_were_normalised_before_are_refused():
+def test_images_that_were_normalized_before_are_refused():
     class Normalised(GoodImages):
         def __getitem__(self, index):
             sample = super().__getitem__(index)

@@ -68,7 +68,7 @@ def layers(block: nn.Module, kind: type = nn.Conv2d) -> list:
     return [module for module in block.modules() if isinstance(module, kind)]
 
 
-def normalised(x: Tensor, kind: str) -> Tensor:
+def normalized(x: Tensor, kind: str) -> Tensor:
     """A slow loop from the formula, one channel of one image at a time."""
     out = torch.empty_like(x)
     for n in range(x.shape[0]):
@@ -92,7 +92,7 @@ def written_out(net: TwoStageNet, x: Tensor, kind: str) -> tuple[Tensor, Tensor]
     def convolve(x, times, relu=True):
         for _ in range(times):
             weight, norm = next(weights), next(norms)
-            x = normalised(F.conv2d(x, weight, padding=weight.shape[-1] // 2), kind)
+            x = normalized(F.conv2d(x, weight, padding=weight.shape[-1] // 2), kind)
             x = x * norm.weight.view(1, -1, 1, 1) + norm.bias.view(1, -1, 1, 1)
             x = F.relu(x) if relu else x
         return x
@@ -163,7 +163,7 @@ def test_the_parameters_are_those_of_the_table():
 
 
 class MapAlone(nn.Module):
-    """The segmentation network without normalisation, through which all cells see each other."""
+    """The segmentation network without normalization, through which all cells see each other."""
 
     def __init__(self, net: TwoStageNet) -> None:
         super().__init__()
@@ -253,7 +253,7 @@ def test_other_channels_and_axes_are_refused(shape):
         ({"in_channels": 0}, "at least 1, got 0"),
         ({"channels": (32, 64, 64)}, "four entries of channels"),
         ({"channels": (32, 64, 0, 1024)}, "must be at least 1"),
-        ({"normalisation": "batch"}, "kind must be one of .*, got 'batch'"),
+        ({"normalization": "batch"}, "kind must be one of .*, got 'batch'"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(options, message):
@@ -266,7 +266,7 @@ def test_settings_that_cannot_work_are_refused(options, message):
 
 @BOTH_KINDS
 def test_it_equals_plain_functional_code(kind):
-    net = small(in_channels=2, normalisation=kind).double()
+    net = small(in_channels=2, normalization=kind).double()
     image = torch.rand(2, 2, 72, 136, dtype=torch.float64)
     segmentation, decision = written_out(net, image, kind)
     assert segmentation.std() > 0.1
@@ -277,7 +277,7 @@ def test_it_equals_plain_functional_code(kind):
 
 @BOTH_KINDS
 def test_the_batch_that_an_image_is_in_does_not_matter(kind):
-    net = small(normalisation=kind)
+    net = small(normalization=kind)
     images = torch.rand(5, 1, 64, 128) * torch.tensor([0.1, 1, 3, 0.5, 1]).view(5, 1, 1, 1)
     apart = [net(images[:1]), net(images[1:3]), net(images[3:])]
     together = net(images)
@@ -289,7 +289,7 @@ def test_the_batch_that_an_image_is_in_does_not_matter(kind):
 @BOTH_KINDS
 @pytest.mark.parametrize("count", [1, 3])
 def test_memory_layout_makes_no_difference(kind, count):
-    net, images = small(normalisation=kind), torch.rand(count, 1, 64, 128)
+    net, images = small(normalization=kind), torch.rand(count, 1, 64, 128)
     wanted = net(images)
     net.to(memory_format=torch.channels_last)
     found = net(images.contiguous(memory_format=torch.channels_last))
@@ -307,7 +307,7 @@ def test_training_and_use_give_the_same_output():
 @BOTH_KINDS
 @pytest.mark.parametrize("count", [1, 2])
 def test_bf16_autocast_stays_close_and_trains(kind, count):
-    net, images = small(normalisation=kind), torch.rand(count, 1, 64, 128)
+    net, images = small(normalization=kind), torch.rand(count, 1, 64, 128)
     wanted = net(images)
     with torch.autocast("cpu", torch.bfloat16):
         found = net(images)
@@ -424,7 +424,7 @@ def test_stops_are_set_by_default_and_change_no_output():
     [
         {"stop_shortcut": False},
         {"stop_extractor": False},
-        {"normalisation": "published"},
+        {"normalization": "published"},
         {"segmentation_bias": False},
     ],
 )
@@ -471,18 +471,18 @@ def test_without_a_shift_there_is_nothing_to_learn_it():
     assert "segmentation_head.1.bias" in dict(on_paper().named_parameters())
 
 
-# Feature normalisation
+# Feature normalization
 
 
 @BOTH_KINDS
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_normalisation_equals_a_loop_over_channels(kind, count, layout):
+def test_normalization_equals_a_loop_over_channels(kind, count, layout):
     torch.manual_seed(0)
     norm = FeatureNorm(5, kind=kind)
     x = torch.randn(count, 5, 6, 7) * torch.tensor([100, 10, 1, 0.1, 0.01]).view(1, 5, 1, 1) + 2
     found = norm(x.contiguous(memory_format=layout))
-    torch.testing.assert_close(found, normalised(x.double(), kind).float(), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found, normalized(x.double(), kind).float(), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -505,7 +505,7 @@ def test_the_published_division_is_by_the_root_of_the_spread(kind, given_spread,
 @BOTH_KINDS
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("bias", [True, False])
-def test_gradients_of_the_normalisation_are_right(kind, count, bias):
+def test_gradients_of_the_normalization_are_right(kind, count, bias):
     torch.manual_seed(0)
     norm = FeatureNorm(2, kind=kind, bias=bias).double()
     x = torch.randn(count, 2, 3, 4, dtype=torch.float64, requires_grad=True)
@@ -528,7 +528,7 @@ def test_a_constant_map_becomes_zero_with_finite_gradients(kind, count):
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 1, 1), (2, 4, 5, 5), (3, 5, 5), (2, 3, 0, 4)])
-def test_maps_that_cannot_be_normalised_are_refused(shape):
+def test_maps_that_cannot_be_normalized_are_refused(shape):
     with pytest.raises(ValueError, match=r"x must be \(N, 3, H, W\) with at least 2 cells"):
         FeatureNorm(3)(torch.rand(shape))
 
@@ -537,6 +537,6 @@ def test_maps_that_cannot_be_normalised_are_refused(shape):
     ("options", "message"),
     [({"channels": 0}, "channels must be at least 1, got 0"), ({"kind": "batch"}, "kind must be")],
 )
-def test_a_normalisation_that_cannot_work_is_refused(options, message):
+def test_a_normalization_that_cannot_work_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         FeatureNorm(**{"channels": 2, **options})

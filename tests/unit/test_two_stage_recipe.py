@@ -12,11 +12,11 @@ from stoppable_training import Stopped, weights
 from tiny_defects import CHANNELS as TINY_CHANNELS
 from tiny_defects import HEIGHT, WIDTH, Squares
 
-from course_utils.data import CoarseMasks, InMemory, distance_weights, two_stage_target
+from course_utils.data import CachedDataset, EllipseMasks, distance_weights, two_stage_target
 from course_utils.evaluation import best_threshold
 from course_utils.losses import TwoStageLoss
 from course_utils.models import TwoStageNet
-from course_utils.recipes import (
+from course_utils.trainers import (
     CHANNELS,
     TWO_STAGE_VARIANTS,
     TwoStageRecipe,
@@ -31,8 +31,8 @@ from course_utils.recipes import (
     two_stage_batches,
     two_stage_procedure,
 )
-from course_utils.recipes import two_stage as module
-from course_utils.recipes.segmentation import Parts
+from course_utils.trainers import two_stage as module
+from course_utils.trainers.segmentation import Parts
 from course_utils.training import Checkpoint, launch
 
 TINY = TwoStageRecipe(
@@ -51,7 +51,7 @@ def _tiny_networks():
 
 @pytest.fixture(scope="module")
 def parts():
-    return Parts(*(InMemory(Squares(count, seed)) for seed, count in enumerate((12, 9, 9))))
+    return Parts(*(CachedDataset(Squares(count, seed)) for seed, count in enumerate((12, 9, 9))))
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,9 @@ def trained(parts):
     return train_two_stage(TINY, parts, **CPU)
 
 
-def changed(part: InMemory, change) -> InMemory:
+def changed(part: CachedDataset, change) -> CachedDataset:
     """A copy of a part whose samples went through `change`."""
-    copy = InMemory(part)
+    copy = CachedDataset(part)
     copy.samples = [change(sample) for sample in part.samples]
     return copy
 
@@ -79,7 +79,7 @@ def swapped(sample):
     [
         ({"variant": "two_stages"}, "variant 'two_stages' is unknown: choose one of two_stage, no"),
         ({"channels": "wide"}, "channels 'wide' is unknown: choose one of published, slim"),
-        ({"optimiser": "adam"}, "optimiser 'adam' is unknown: choose one of sgd, adamw"),
+        ({"optimizer": "adam"}, "optimizer 'adam' is unknown: choose one of sgd, adamw"),
         ({"masks": "boxes"}, "masks 'boxes' is unknown: choose one of exact, ellipse"),
         ({"fold": 4}, "fold must be 1, 2 or 3, or 0 for no folds, got 4"),
         ({"fold": -1}, "fold must be 1, 2 or 3"),
@@ -122,7 +122,7 @@ def test_the_ends_of_the_ranges_are_taken():
 def test_the_default_is_the_papers_training():
     """KolektorSDD: SGD without weight decay, batches of 1, p = 2, the decision counts .01."""
     recipe = TwoStageRecipe()
-    assert (recipe.optimiser, recipe.weight_decay, recipe.batch_size) == ("sgd", 0, 1)
+    assert (recipe.optimizer, recipe.weight_decay, recipe.batch_size) == ("sgd", 0, 1)
     assert (recipe.delta, recipe.power, recipe.positive_weight) == (0.01, 2, 1)
     assert (recipe.masks, recipe.segmented, recipe.dilate) == ("exact", -1, 1)
 
@@ -189,12 +189,12 @@ def facts(begun) -> dict:
     return {
         "stop_shortcut": model.stop_shortcut,
         "stop_extractor": model.stop_extractor,
-        "normalisation": {norm.kind for norm in model.modules() if hasattr(norm, "kind")},
+        "normalization": {norm.kind for norm in model.modules() if hasattr(norm, "kind")},
         "bias": model.segmentation_head[1].bias is not None,
         "dynamic": begun.loss.dynamic,
         "rule": begun.batches.sampler.rule,
         "weights": targets.weights,
-        "published_label": targets.published_label,
+        "pitfall_label": targets.pitfall_label,
     }
 
 
@@ -209,8 +209,8 @@ CHANGES = {
     "no_shortcut_stop": {"stop_shortcut": False},
     "no_extractor_stop": {"stop_extractor": False},
     "component_weights": {"weights": "component"},
-    "published_label": {"published_label": True},
-    "published_norm": {"normalisation": {"published"}},
+    "pitfall_label": {"pitfall_label": True},
+    "published_norm": {"normalization": {"published"}},
     "no_bias": {"bias": False},
 }
 
@@ -223,8 +223,8 @@ def test_all_variants_are_tested():
 @pytest.mark.parametrize("variant", CHANGES)
 def test_a_variant_changes_what_it_says_and_nothing_else(variant, begun):
     method = {
-        "stop_shortcut": True, "stop_extractor": True, "normalisation": {"std"}, "bias": True,
-        "dynamic": True, "rule": "least_used", "weights": "image", "published_label": False,
+        "stop_shortcut": True, "stop_extractor": True, "normalization": {"std"}, "bias": True,
+        "dynamic": True, "rule": "least_used", "weights": "image", "pitfall_label": False,
     }  # fmt: skip
     other = begun(replace(TINY, variant=variant))
     assert facts(other) == method | CHANGES[variant]
@@ -234,15 +234,15 @@ def test_a_variant_changes_what_it_says_and_nothing_else(variant, begun):
         assert found is None or torch.equal(found, value), "the same first weights"
 
 
-def test_loss_and_optimiser_are_those_of_the_recipe(begun):
-    recipe = replace(TINY, delta=0.5, optimiser="adamw", weight_decay=0.25, epochs=3)
+def test_loss_and_optimizer_are_those_of_the_recipe(begun):
+    recipe = replace(TINY, delta=0.5, optimizer="adamw", weight_decay=0.25, epochs=3)
     found = begun(recipe)
     assert isinstance(found.loss, TwoStageLoss)
     assert (found.loss.delta, found.loss.epochs, found.loss.steps_per_epoch) == (0.5, 3, 4)
     assert found.settings["steps"] == 3 * 4 == two_stage_procedure.steps(recipe, found_parts(found))
-    for name in ("optimiser", "learning_rate", "weight_decay"):
+    for name in ("optimizer", "learning_rate", "weight_decay"):
         assert found.settings[name] == getattr(recipe, name)
-    named = set(found.settings["settings"]) | {"optimiser", "learning_rate", "weight_decay"}
+    named = set(found.settings["settings"]) | {"optimizer", "learning_rate", "weight_decay"}
     assert named == set(recipe.__dict__), "a checkpoint is told everything"
 
 
@@ -270,7 +270,7 @@ def test_ellipses_are_what_is_learnt_from(parts):
         two_stage_batches(replace(TINY, masks=masks), parts.train).dataset
         for masks in ("exact", "ellipse")
     )
-    wanted = CoarseMasks(parts.train)
+    wanted = EllipseMasks(parts.train)
     for i, label in enumerate(exact.labels):
         assert torch.equal(exact[i].image, coarse[i].image)
         target = coarse[i].target
@@ -346,7 +346,7 @@ def test_a_recipe_gives_the_same_bits_twice(trained, parts, monkeypatch):
 @pytest.mark.parametrize(
     "change",
     [
-        {"seed": 4}, {"learning_rate": 0.125}, {"weight_decay": 0.5}, {"optimiser": "adamw"},
+        {"seed": 4}, {"learning_rate": 0.125}, {"weight_decay": 0.5}, {"optimizer": "adamw"},
         {"batch_size": 4}, {"epochs": 3}, {"delta": 0.5}, {"power": 1.0}, {"dilate": 3},
         {"positive_weight": 2.0}, {"masks": "ellipse"}, {"segmented": 2},
     ],
@@ -399,7 +399,7 @@ def test_both_kinds_of_images_must_be_there_before_the_training(
     kind, part, name, parts, monkeypatch
 ):
     monkeypatch.setattr(module, "fit", lambda *_, **__: pytest.fail("trained"))
-    one = InMemory(getattr(parts, part))
+    one = CachedDataset(getattr(parts, part))
     one.samples = [sample for sample in one.samples if sample.label == kind]
     count = len(one) if kind else 0
     with pytest.raises(ValueError, match=f"^{count} of the {len(one)} {name} images of synthetic"):

@@ -11,13 +11,13 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from course_utils.data import (
-    Augmented,
     DefectDataset,
     Sample,
+    TransformedDataset,
     TwoStageSample,
     TwoStageTargets,
     distance_weights,
-    shrink_by_eight,
+    downsample_mask,
     two_stage_target,
 )
 from course_utils.losses import TwoStageTarget, two_stage_loss
@@ -89,7 +89,7 @@ def shrunk_by_loop(image: np.ndarray) -> np.ndarray:
 @given(seed=st.integers(0, 100), rows=st.integers(2, 4), columns=st.integers(2, 4))
 def test_a_cell_is_the_mean_of_17_x_17_pixels_around_every_eighth(seed, rows, columns):
     image = np.random.default_rng(seed).random((8 * rows, 8 * columns), np.float32)
-    found = shrink_by_eight(torch.from_numpy(image))
+    found = downsample_mask(torch.from_numpy(image))
     assert (found.shape, found.dtype) == ((1, rows, columns), torch.float32)
     np.testing.assert_allclose(found[0], shrunk_by_loop(image), rtol=1e-5)
 
@@ -97,14 +97,14 @@ def test_a_cell_is_the_mean_of_17_x_17_pixels_around_every_eighth(seed, rows, co
 def test_what_is_alike_everywhere_stays_exactly():
     for value in (0.0, 1.0):
         assert torch.equal(
-            shrink_by_eight(torch.full((32, 48), value)), torch.full((1, 4, 6), value)
+            downsample_mask(torch.full((32, 48), value)), torch.full((1, 4, 6), value)
         )
 
 
 @pytest.mark.parametrize("shape", [(36, 48), (48, 36), (8, 48), (1, 32, 48)])
 def test_sizes_that_have_no_eighth_are_refused(shape):
     with pytest.raises(ValueError, match="divisible by 8 and at least 16"):
-        shrink_by_eight(torch.zeros(shape))
+        downsample_mask(torch.zeros(shape))
 
 
 # One target
@@ -130,19 +130,19 @@ def test_any_defect_pixel_makes_the_label_1(side, top, left, dilate):
     ("side", "least", "most"),
     [(1, 0.0035, 0.0035), (5, 0.087, 0.087), (9, 0.28, 0.28), (11, 0.35, 0.42), (17, 0.58, 1.0)],
 )
-def test_the_published_label_falls_with_the_size_of_the_defect(side, least, most):
+def test_the_pitfall_label_falls_with_the_size_of_the_defect(side, least, most):
     labels = [
-        float(two_stage_target(square(side, offset), published_label=True).label)
+        float(two_stage_target(square(side, offset), pitfall_label=True).label)
         for offset in range(8)
     ]
     assert min(labels) == pytest.approx(least, rel=0.02)
     assert max(labels) == pytest.approx(most, rel=0.02)
 
 
-def test_the_published_label_is_1_wherever_it_lies_from_24_pixels_on():
+def test_the_pitfall_label_is_1_wherever_it_lies_from_24_pixels_on():
     for side, sure in ((23, False), (24, True)):
         found = [
-            float(two_stage_target(square(side, offset), published_label=True).label) == 1
+            float(two_stage_target(square(side, offset), pitfall_label=True).label) == 1
             for offset in range(8)
         ]
         assert all(found) is sure
@@ -151,9 +151,9 @@ def test_the_published_label_is_1_wherever_it_lies_from_24_pixels_on():
 def test_masks_are_soft_and_weights_are_made_smaller_alike():
     mask = square(30)
     target = two_stage_target(mask, weights="component", power=1.0, positive_weight=5.0)
-    assert torch.equal(target.mask, shrink_by_eight(mask))
+    assert torch.equal(target.mask, downsample_mask(mask))
     weights = distance_weights(mask, power=1.0, positive_weight=5.0, per="component")
-    assert torch.equal(target.weight, shrink_by_eight(weights))
+    assert torch.equal(target.weight, downsample_mask(weights))
     assert target.weight.max() > 1
     assert bool(target.segmented)
     plain = two_stage_target(mask, weights=None)
@@ -166,7 +166,7 @@ def test_each_defect_pixel_grows_to_a_square_before_all_else():
     wanted = torch.zeros(128, 128, dtype=torch.long)
     wanted[53:70, 53:70] = 1
     assert same(grown, two_stage_target(wanted))
-    published = two_stage_target(square(11), dilate=7, published_label=True)
+    published = two_stage_target(square(11), dilate=7, pitfall_label=True)
     assert float(published.label) == float(grown.mask.max()) != 1
 
 
@@ -251,14 +251,14 @@ def test_a_defect_that_no_pixel_shows_teaches_only_the_decision():
     assert bool(data[1].target.segmented)
 
 
-def test_the_published_label_teaches_a_defect_that_no_pixel_shows_as_good():
-    data = TwoStageTargets(Surfaces(lost=(3,)), published_label=True)
+def test_the_pitfall_label_teaches_a_defect_that_no_pixel_shows_as_good():
+    data = TwoStageTargets(Surfaces(lost=(3,)), pitfall_label=True)
     assert same(data[3].target, data[0].target)
     assert data.labels[3] == 1
 
 
 def test_the_published_labels_are_soft_and_the_sampler_still_knows_the_true_ones():
-    data = TwoStageTargets(Surfaces(), published_label=True, segmented=["n3"])
+    data = TwoStageTargets(Surfaces(), pitfall_label=True, segmented=["n3"])
     true = TwoStageTargets(Surfaces())
     for index in (1, 3):
         assert float(data[index].target.label) == float(true[index].target.mask.max()) < 1
@@ -287,7 +287,7 @@ def test_targets_are_made_once_and_again_for_another_view_of_the_image(monkeypat
         def transform(self, inpt, params):
             return inpt.flip(-1) if Turned.turned else inpt
 
-    data = TwoStageTargets(Augmented(surfaces, Turned()))
+    data = TwoStageTargets(TransformedDataset(surfaces, Turned()))
     Turned.turned = True
     for index in range(8):
         assert same(data[index].target, two_stage_target(surfaces[index].mask.flip(-1)))

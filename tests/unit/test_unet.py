@@ -60,7 +60,7 @@ def layers(block: nn.Module, kind: type = nn.Conv2d) -> list:
     return [module for module in block.modules() if isinstance(module, kind)]
 
 
-def written_out(net: UNet, x: Tensor, *, same: bool = True, standardised: bool) -> Tensor:
+def written_out(net: UNet, x: Tensor, *, same: bool = True, standardized: bool) -> Tensor:
     """The forward pass in plain functions, from the description of the paper."""
 
     def convolve(x, block):
@@ -77,7 +77,7 @@ def written_out(net: UNet, x: Tensor, *, same: bool = True, standardised: bool) 
             x = F.relu(x)
         return x
 
-    if standardised:
+    if standardized:
         pixels = x.flatten(1)
         x = (x - pixels.mean(1).view(-1, 1, 1, 1)) / (pixels.std(1).view(-1, 1, 1, 1) + 0.01)
     seen = []
@@ -121,7 +121,7 @@ def test_the_published_network_has_the_layers_of_the_table_and_no_others():
     assert all(module.bias is not None for module in layers(net))
     assert not layers(net, nn.BatchNorm2d)
     assert len(layers(net, nn.ReLU)) == 23  # after each convolution but the head
-    assert not net.standardise_input
+    assert not net.standardize_input
 
 
 def test_the_published_network_ends_in_two_channels_with_relu_and_a_bare_logit():
@@ -170,7 +170,7 @@ def test_dropout_ends_with_training():
 # Start values
 
 
-def test_weights_start_from_a_normal_cut_at_two_spreads():
+def test_weights_init_prior_bias_a_normal_cut_at_two_spreads():
     torch.manual_seed(0)
     layer = nn.Conv2d(64, 200, 3)
     he_normal(layer)
@@ -243,14 +243,14 @@ def test_a_double_convolution_keeps_the_size_or_takes_four(padding, side):
         {},
         {"depth": 1},
         {"depth": 3, "skips": False},
-        {"normalise": False, "standardise_input": False, "dropout": 0.5, "bottleneck": 2},
+        {"normalise": False, "standardize_input": False, "dropout": 0.5, "bottleneck": 2},
         {"bottleneck": 3},
     ],
 )
 def test_it_equals_plain_functional_code(settings):
     net = small(**settings)
     image = torch.rand(2, 1, 24, 40) * torch.tensor([0.1, 1]).view(2, 1, 1, 1)
-    wanted = written_out(net, image, standardised=net.standardise_input)
+    wanted = written_out(net, image, standardized=net.standardize_input)
     assert wanted.std() > 0
     torch.testing.assert_close(net(image), wanted, rtol=1e-4, atol=1e-5)
 
@@ -259,7 +259,7 @@ def test_it_equals_plain_functional_code(settings):
 def test_without_padding_it_equals_plain_functional_code(side):
     net = small(padding="valid", normalise=False, bottleneck=3)
     image = torch.rand(1, 1, side, side + 6)
-    wanted = written_out(net, image, same=False, standardised=True)
+    wanted = written_out(net, image, same=False, standardized=True)
     torch.testing.assert_close(net(image), wanted, rtol=1e-4, atol=1e-5)
 
 
@@ -271,7 +271,7 @@ def test_the_published_network_equals_plain_functional_code():
             bound = math.sqrt(6 / values[0].numel())
             values.uniform_(-bound, bound) if values.ndim > 1 else values.uniform_(-0.3, 0.3)
     image = torch.rand(1, 1, 32, 32)
-    wanted = written_out(net, image, standardised=False)
+    wanted = written_out(net, image, standardized=False)
     assert wanted.std() > 0
     torch.testing.assert_close(net(image), wanted, rtol=1e-4, atol=1e-5)
 
@@ -286,10 +286,10 @@ def test_the_original_network_leaves_what_its_paper_says(given, left):
     assert net.output_size(given, given) == (left, left)
 
 
-def test_crops_are_centred():
+def test_crops_are_centered():
     # One channel whose convolutions pass the middle pixel on: the output is the image's middle.
     net = UNet(
-        1, 1, width=1, depth=1, padding="valid", normalise=False, standardise_input=False
+        1, 1, width=1, depth=1, padding="valid", normalise=False, standardize_input=False
     ).eval()
     with torch.no_grad():
         for convolution in layers(net):
@@ -419,7 +419,7 @@ def test_memory_layout_makes_no_difference():
 
 def test_brightness_and_contrast_hardly_matter_unless_told():
     image = torch.rand(1, 1, 16, 16)
-    plain, blind = small(standardise_input=False), small()
+    plain, blind = small(standardize_input=False), small()
     assert (blind(image) - blind(2 * image + 0.3)).abs().max() < 0.3
     assert (plain(image) - plain(2 * image + 0.3)).abs().max() > 0.3
 
@@ -430,7 +430,7 @@ def test_every_weight_learns():
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-@pytest.mark.parametrize("change", [{"standardise_input": False}, {"skips": False}])
+@pytest.mark.parametrize("change", [{"standardize_input": False}, {"skips": False}])
 def test_what_changes_the_output_changes_the_printed_network(change):
     assert repr(UNet(width=2)) == repr(UNet(width=2))
     assert UNet(width=2).extra_repr() != UNet(width=2, **change).extra_repr()

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from course_utils.config import seed_everything
-from course_utils.data import LeastUsedSampler, Sample, TwoStageTargets
+from course_utils.data import FrequencyOfUseSampler, Sample, TwoStageTargets
 from course_utils.data.two_stage_targets import TwoStageSample
 from course_utils.losses import TwoStageLoss, TwoStageTarget
 from course_utils.models import TwoStageNet
@@ -57,14 +57,14 @@ def train(
     """
     seed_everything(seed)
     targets = Noted(Squares(9))
-    sampler = LeastUsedSampler(targets.labels, seed=3)
+    sampler = FrequencyOfUseSampler(targets.labels, seed=3)
     batches = DataLoader(targets, batch_size=2, sampler=sampler, num_workers=workers)
     model = TwoStageNet(channels=CHANNELS, stop_extractor=False)
     loss = StoppedLoss(3, len(batches), delta=1.0)
     loss.stop = stop
     history = fit(
         model, batches, loss,
-        steps=STEPS, optimiser="sgd", learning_rate=0.25, weight_decay=0.0,
+        steps=STEPS, optimizer="sgd", learning_rate=0.25, weight_decay=0.0,
         checkpoint=path, checkpoint_every=1 if path else None,
         **(where or {"device": "cpu", "precision": "32-true"}),
     )  # fmt: skip

@@ -52,8 +52,10 @@ class DaskCluster(AbstractContextManager["DaskCluster"]):
 
     Leaving it ends the runs that are still executed, and so does the death of this process.
 
-    Raises `ModuleNotFoundError` if Dask is not installed, `OSError` if nothing answers at
-    `scheduler`, when it is lost, and when a worker has not the same package.
+    Raises:
+        ModuleNotFoundError: if Dask is not installed.
+        OSError: if nothing answers at `scheduler`, when it is lost, and when a worker has not the
+            same package.
     """
 
     def __init__(self, scheduler: str | None = None, *, workers: int = 2) -> None:

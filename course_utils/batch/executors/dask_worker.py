@@ -71,8 +71,9 @@ class _Unwanted(threading.Event):
 def host_of(address: str) -> str:
     """Return the host in an address of Dask.
 
-    >>> host_of("tcp://10.0.0.1:8786"), host_of("inproc://10.0.0.1/77/4")
-    ('10.0.0.1', '10.0.0.1')
+    Example:
+        >>> host_of("tcp://10.0.0.1:8786"), host_of("inproc://10.0.0.1/77/4")
+        ('10.0.0.1', '10.0.0.1')
     """
     rest = address.partition("://")[2].partition("/")[0]
     host, colon, _ = rest.rpartition(":")

@@ -63,7 +63,8 @@ class Processes(AbstractContextManager["Processes"]):
     Cores are shared out evenly, so that runs do not fight for them; GPUs, where there are some, in
     turn. With one worker it is one run after the other.
 
-    Raises `ValueError` unless `workers` is at least 1.
+    Raises:
+        ValueError: unless `workers` is at least 1.
     """
 
     def __init__(self, workers: int = 1) -> None:

@@ -23,13 +23,15 @@ OWNER = ".owner"
 def run_folder() -> Iterator[Path]:
     """Make a folder in the system's temporary folder; it is gone afterwards.
 
-    Raises `OSError` where there is no place for it.
+    Raises:
+        OSError: where there is no place for it.
 
-    >>> with run_folder() as folder:
-    ...     folder.is_dir()
-    True
-    >>> folder.exists()
-    False
+    Example:
+        >>> with run_folder() as folder:
+        ...     folder.is_dir()
+        True
+        >>> folder.exists()
+        False
     """
     folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
     lock = _own(folder)

@@ -28,7 +28,8 @@ OTHERS = 0.1  # seconds in which others who look are through
 def hold(folder: Path) -> Iterator[None]:
     """Be the only conductor in `folder`, which exists.
 
-    Raises `FileExistsError` when there is one already.
+    Raises:
+        FileExistsError: when there is one already.
     """
     lock, working = FileLock(folder / LOCK), FileLock(folder / WORKING)
     try:
@@ -57,8 +58,9 @@ def working_since(folder: Path) -> datetime | None:
 
     Whole seconds, UTC. Raises `OSError` when it cannot be told, as where nothing can be written.
 
-    >>> working_since(Path("nowhere")) is None
-    True
+    Example:
+        >>> working_since(Path("nowhere")) is None
+        True
     """
     path = folder / WORKING
     if not path.exists():

@@ -24,7 +24,8 @@ COMMIT;
 def require_place(folder: Path) -> None:
     """Raise `FileExistsError` unless `folder` is new, empty, or of a batch; write nothing.
 
-    >>> require_place(Path("nowhere"))
+    Example:
+        >>> require_place(Path("nowhere"))
     """
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file: name a folder with --out")
@@ -51,7 +52,8 @@ def create(folder: Path) -> None:
 def connect(folder: Path) -> sqlite3.Connection:
     """Open the journal in `folder`; each statement is a transaction unless one is begun.
 
-    Raises `ValueError` when it is damaged, not ours, or of a later version.
+    Raises:
+        ValueError: when it is damaged, not ours, or of a later version.
     """
     with told(folder):
         connection = sqlite3.connect(folder / JOURNAL, timeout=BUSY_SECONDS, isolation_level=None)

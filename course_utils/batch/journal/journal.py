@@ -32,17 +32,21 @@ ON CONFLICT (id) DO UPDATE SET
 def open_journal(folder: str | Path) -> "Iterator[Journal]":
     """Hold the batch folder `folder` as its only conductor; a new one is made.
 
-    Raises `FileExistsError` when the folder is a file, holds files that are not of a batch, or
-    another batch works in it; `ValueError` when its journal is damaged, not ours, or of a later
-    version, and leaves it as it is; `OSError` when it cannot be written.
+    Raises:
+        FileExistsError: when the folder is a file, holds files that are not of a batch, or another
+            batch works in it.
+        ValueError: when its journal is damaged, not ours, or of a later version, and leaves it as
+            it is.
+        OSError: when it cannot be written.
 
-    >>> from tempfile import TemporaryDirectory
-    >>> task = Task("75f1", "01_class_imbalance", "{}", {"dataset": "synthetic", "seed": 0})
-    >>> with TemporaryDirectory() as folder, open_journal(folder) as journal:
-    ...     journal.plan([task])
-    ...     journal.start(task, host="here")
-    ...     [(row.id, row.attempt, row.outcome) for row in journal.latest()]
-    [('75f1', 1, 'running')]
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> task = Task("75f1", "01_class_imbalance", "{}", {"dataset": "synthetic", "seed": 0})
+        >>> with TemporaryDirectory() as folder, open_journal(folder) as journal:
+        ...     journal.plan([task])
+        ...     journal.start(task, host="here")
+        ...     [(row.id, row.attempt, row.outcome) for row in journal.latest()]
+        [('75f1', 1, 'running')]
     """
     folder = Path(folder)
     require_place(folder)
@@ -67,7 +71,8 @@ class Journal(JournalReader):
     def plan(self, tasks: Sequence[Task]) -> None:
         """Make `tasks` the latest plan; those of earlier plans stay, as not current.
 
-        Raises `ValueError` if a task is in it twice.
+        Raises:
+            ValueError: if a task is in it twice.
         """
         seen: dict[str, Task] = {}
         for task in tasks:
@@ -89,7 +94,8 @@ class Journal(JournalReader):
     def start(self, task: Task, host: str) -> None:
         """Record that this attempt at `task` starts now, on the machine `host`.
 
-        Raises `ValueError` if no plan had the task, or the attempt has been started before.
+        Raises:
+            ValueError: if no plan had the task, or the attempt has been started before.
         """
         if self._attempt(task.id, task.attempt):
             raise ValueError(

@@ -26,13 +26,15 @@ _NEWEST = """attempts.attempt IS
 def read_journal(folder: str | Path) -> "Iterator[JournalReader]":
     """Look into the journal of `folder`, also while a batch works there.
 
-    Raises `FileNotFoundError` when there is none, and else as `open_journal`.
+    Raises:
+        FileNotFoundError: when there is none, and else as `open_journal`.
 
-    >>> with read_journal("nowhere") as journal:
-    ...     journal.latest()
-    Traceback (most recent call last):
-        ...
-    FileNotFoundError: no batch in nowhere: ...
+    Example:
+        >>> with read_journal("nowhere") as journal:
+        ...     journal.latest()
+        Traceback (most recent call last):
+            ...
+        FileNotFoundError: no batch in nowhere: ...
     """
     folder = Path(folder)
     if not (folder / JOURNAL).is_file():
@@ -58,7 +60,8 @@ class JournalReader:
     def attempts(self, task: str) -> list[Row]:
         """Return all attempts at the task of that id, oldest first.
 
-        Raises `ValueError` for an id that no plan had.
+        Raises:
+            ValueError: for an id that no plan had.
         """
         rows = self._rows(f"{_ROWS} WHERE tasks.id = ? ORDER BY attempt", task)
         if not rows:

@@ -85,7 +85,8 @@ class Row:
 def read_row(found: StoredRow) -> Row:
     """Return a row of both tables joined as plain data.
 
-    Raises `ValueError` or `TypeError` when its content is none of ours.
+    Raises:
+        ValueError: or `TypeError` when its content is none of ours.
     """
     outcome: Outcome | Literal["running"] | None = None
     if found["attempt"]:
@@ -154,7 +155,8 @@ def record_columns(record: Record, notebook_digest: str) -> dict[str, Any]:
 def storable(value: Any) -> Any:
     """Replace what is no UTF-8: the names of old files, and what damaged programs print.
 
-    >>> storable("Zo\\udceb"), storable(None)
-    ('Zo?', None)
+    Example:
+        >>> storable("Zo\\udceb"), storable(None)
+        ('Zo?', None)
     """
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

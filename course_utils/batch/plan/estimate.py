@@ -32,11 +32,13 @@ def estimate(
     with the mean over the lesson's other data sets; else as unknown. A task whose notebook has no
     data set counts as (lesson, "").
 
-    Raises `ValueError` for fewer than one worker.
+    Raises:
+        ValueError: for fewer than one worker.
 
-    >>> three = [Task(str(i), "01_a", "", {"dataset": "synthetic"}) for i in range(3)]
-    >>> estimate(three, {("01_a", "synthetic"): 10.0}, workers=2)
-    Estimate(work=30.0, wall_clock=20.0, known=3, unknown=0)
+    Example:
+        >>> three = [Task(str(i), "01_a", "", {"dataset": "synthetic"}) for i in range(3)]
+        >>> estimate(three, {("01_a", "synthetic"): 10.0}, workers=2)
+        Estimate(work=30.0, wall_clock=20.0, known=3, unknown=0)
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")

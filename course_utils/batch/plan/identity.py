@@ -61,11 +61,14 @@ def data_fingerprint(dataset: str, root: str | Path | None = None) -> str:
     be moved. Files are not opened, hidden ones not looked at. The synthetic set has no files: its
     code is part of the package.
 
-    Raises `ValueError` for an unknown name, `FileNotFoundError` with the command that fetches it
-    for a set that is not here, and whatever its reader finds wrong.
+    Raises:
+        ValueError: for an unknown name.
+        FileNotFoundError: with the command that fetches it for a set that is not here, and whatever
+            its reader finds wrong.
 
-    >>> data_fingerprint("synthetic")
-    'synthetic'
+    Example:
+        >>> data_fingerprint("synthetic")
+        'synthetic'
     """
     if dataset == SYNTHETIC.name:
         return dataset
@@ -89,8 +92,9 @@ def data_fingerprint(dataset: str, root: str | Path | None = None) -> str:
 def folder_name(dataset: str) -> str:
     """Return the name of the data set, without the place of a person's own.
 
-    >>> folder_name("folder:/srv/images"), folder_name("mvtec_ad/bottle")
-    ('folder', 'mvtec_ad/bottle')
+    Example:
+        >>> folder_name("folder:/srv/images"), folder_name("mvtec_ad/bottle")
+        ('folder', 'mvtec_ad/bottle')
     """
     return dataset.partition(":")[0]
 

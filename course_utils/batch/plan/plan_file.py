@@ -59,8 +59,9 @@ def read_plan(path: str | Path, *, notebooks: str | Path | None = None) -> Plan:
     the plan one by one. A notebook that has no `seed` is run once, and no parameter is passed that
     it does not have. A task that two entries give is made once.
 
-    Raises `FileNotFoundError` if there is no such file, and one `ValueError` that names file, line
-    and field of all that is wrong in it, data sets that are not on disk among them.
+    Raises:
+        FileNotFoundError: if there is no such file, and one `ValueError` that names file, line and
+            field of all that is wrong in it, data sets that are not on disk among them.
     """
     file = YamlFile(path)
     given = file.values

@@ -35,8 +35,10 @@ def read_students(
     long, does not keep later cells from running, so that each exercise is judged; the run counts
     as failed nevertheless. `parameters` are given to all, as far as a lesson has them.
 
-    Raises `FileNotFoundError` if there is no notebook at all, `ValueError` for two notebooks of
-    one lesson by one student, and parameters that a lesson refuses.
+    Raises:
+        FileNotFoundError: if there is no notebook at all.
+        ValueError: for two notebooks of one lesson by one student, and parameters that a lesson
+            refuses.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}: give the one with their notebooks")
@@ -101,8 +103,9 @@ def _student(path: Path, folder: Path, lesson: Lesson) -> str:
 def _told(text: str) -> str:
     r"""Return a text with file names in it such that it can be written in UTF-8.
 
-    >>> _told("Zo\udceb"), _told("Zoë")
-    ('Zo\\udceb', 'Zoë')
+    Example:
+        >>> _told("Zo\udceb"), _told("Zoë")
+        ('Zo\\udceb', 'Zoë')
     """
     return text.encode("utf-8", "backslashreplace").decode()
 

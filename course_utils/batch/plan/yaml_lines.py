@@ -163,8 +163,9 @@ class YamlFile:
 def field(place: Place) -> str:
     """Return a place as people write it.
 
-    >>> field(("runs", 1, "parameters", "dataset"))
-    'runs[1].parameters.dataset'
+    Example:
+        >>> field(("runs", 1, "parameters", "dataset"))
+        'runs[1].parameters.dataset'
     """
     steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in place]
     return "".join(steps).removeprefix(".")
@@ -173,8 +174,9 @@ def field(place: Place) -> str:
 def shown(value: Any) -> str:
     """Return a value of the file in few words.
 
-    >>> shown("0"), shown(0), shown(None), shown({"a": 1})
-    ('"0"', '0', 'nothing', 'a mapping')
+    Example:
+        >>> shown("0"), shown(0), shown(None), shown({"a": 1})
+        ('"0"', '0', 'nothing', 'a mapping')
     """
     if value is None:
         return "nothing"

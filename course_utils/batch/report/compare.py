@@ -93,8 +93,9 @@ class Comparison:
 def compare(rows: Sequence[Row], earlier: Sequence[Row]) -> Comparison:
     """Match two batches by lesson, parameters (seed included) and student.
 
-    >>> compare([], []).matched
-    0
+    Example:
+        >>> compare([], []).matched
+        0
     """
     now, before = _by_key(rows), _by_key(earlier)
     pairs = [(before[key], row) for key, row in now.items() if key in before]

@@ -74,10 +74,11 @@ def write_report(
     Nothing is replaced before all three are ready, and each is replaced whole, the page last.
     Raises `OSError` where `out` cannot be written.
 
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     write_report([], Path(folder, "notebooks"), Path(folder, "report")).name
-    'index.html'
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     write_report([], Path(folder, "notebooks"), Path(folder, "report")).name
+        'index.html'
     """
     out.mkdir(parents=True, exist_ok=True)
     with FileLock(out / ".report.lock"):  # two at once would write into each other's drafts
@@ -169,8 +170,9 @@ def _word(outcome: str | None) -> str:
 def _cut(text: Any, length: int = 200) -> str:
     """Shorten what a student's program may have made as long as it likes.
 
-    >>> _cut("abcdef", 4), _cut("abc", 4)
-    ('abcd … (2 characters more)', 'abc')
+    Example:
+        >>> _cut("abcdef", 4), _cut("abc", 4)
+        ('abcd … (2 characters more)', 'abc')
     """
     text = _CONTROLS.sub("", str(text))
     more = len(text) - length

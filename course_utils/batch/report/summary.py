@@ -32,8 +32,9 @@ class Spread:
     def __str__(self) -> str:
         """Return mean ± standard deviation, this with 2 digits.
 
-        >>> print(Spread((0.91, 0.93)), "|", Spread((0.5,)), "|", Spread((17, 11, 15)))
-        0.920 ± 0.014 | 0.5 | 14.3 ± 3.1
+        Example:
+            >>> print(Spread((0.91, 0.93)), "|", Spread((0.5,)), "|", Spread((17, 11, 15)))
+            0.920 ± 0.014 | 0.5 | 14.3 ± 3.1
         """
         if self.deviation is None:
             return f"{self.mean:.4g}"
@@ -47,8 +48,9 @@ class Spread:
     def details(self) -> str:
         """Say how many values there are, and their range.
 
-        >>> Spread((0.91, 0.93)).details()
-        '2 runs, 0.91 to 0.93'
+        Example:
+            >>> Spread((0.91, 0.93)).details()
+            '2 runs, 0.91 to 0.93'
         """
         if len(self.values) == 1:
             return "1 run: no spread"
@@ -140,8 +142,9 @@ def without_seed(row: Row) -> dict[str, Any]:
 def key_of(parameters: Mapping[str, Any]) -> str:
     """Return a text that is equal for equal parameters, whatever their order.
 
-    >>> key_of({"a": 1, "b": [2]}) == key_of({"b": [2], "a": 1})
-    True
+    Example:
+        >>> key_of({"a": 1, "b": [2]}) == key_of({"b": [2], "a": 1})
+        True
     """
     return json.dumps(parameters, sort_keys=True)
 

@@ -27,8 +27,9 @@ def runs_table(rows: Sequence[Row]) -> pa.Table:
 
     A parameter whose values are of several types is given as JSON.
 
-    >>> runs_table([]).column_names[:3]
-    ['id', 'lesson', 'student']
+    Example:
+        >>> runs_table([]).column_names[:3]
+        ['id', 'lesson', 'student']
     """
     columns = {
         "id": pa.array([row.id for row in rows], pa.string()),
@@ -81,8 +82,9 @@ def as_parquet(table: pa.Table) -> bytes:
 def _harmless(text: str | None) -> str | None:
     """Return the text with a ' in front where a spreadsheet would take it for a formula.
 
-    >>> _harmless("=1+1"), _harmless("1+1"), _harmless("'tis")
-    ("'=1+1", '1+1', "''tis")
+    Example:
+        >>> _harmless("=1+1"), _harmless("1+1"), _harmless("'tis")
+        ("'=1+1", '1+1', "''tis")
     """
     return f"'{text}" if text and text.startswith((*FORMULA_STARTS, "'")) else text
 

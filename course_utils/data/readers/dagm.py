@@ -59,9 +59,11 @@ def read_dagm(folder: Path, number: str) -> ImageSet:
 def list_dagm(folder: Path, number: str) -> list[Entry]:
     """Return the images of class `number` below `folder` with their masks, opening none.
 
-    Raises `FileNotFoundError` for a class that is not there or not complete and a defective image
-    without an ellipse; `ValueError` if both layouts are there at once, for a mask or an ellipse
-    without an image, a line of labels.txt that is no ellipse, and a file that is no image.
+    Raises:
+        FileNotFoundError: for a class that is not there or not complete and a defective image
+            without an ellipse.
+        ValueError: if both layouts are there at once, for a mask or an ellipse without an image, a
+            line of labels.txt that is no ellipse, and a file that is no image.
     """
     if number not in dagm_classes(folder):
         raise FileNotFoundError(f"{folder} holds no Class{number}: {_choice(folder)}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from course_utils.data.image_survey import FileStamp, file_stamps
 
-_COLUMNS = "file number, semi-major axis, semi-minor axis, angle, x and y of the centre"
+_COLUMNS = "file number, semi-major axis, semi-minor axis, angle, x and y of the center"
 
 
 class Ellipse(NamedTuple):
@@ -28,10 +28,12 @@ def read_ellipses(labels_file: Path) -> Mapping[int, Ellipse]:
     """Return the ellipse of each image by file number.
 
     Each line has six numbers, with tabs or blanks between them: file number, semi-major axis,
-    semi-minor axis, angle in radians, x and y of the centre. Remembered until the file changes.
+    semi-minor axis, angle in radians, x and y of the center. Remembered until the file changes.
 
-    Raises `FileNotFoundError` without the file, and `ValueError`, naming file and line, for a line
-    that has anything else, an axis that is not above 0, and a file number that comes twice.
+    Raises:
+        FileNotFoundError: without the file.
+        ValueError: naming file and line, for a line that has anything else, an axis that is not
+            above 0, and a file number that comes twice.
     """
     if not labels_file.is_file():
         raise FileNotFoundError(f"{labels_file} is missing: it holds the ellipse of each defect")
@@ -39,15 +41,16 @@ def read_ellipses(labels_file: Path) -> Mapping[int, Ellipse]:
 
 
 def ellipse_mask(ellipse: Ellipse, size: tuple[int, int]) -> np.ndarray:
-    """Return bool, `size` (height, width): whether a pixel's centre lies in `ellipse`.
+    """Return bool, `size` (height, width): whether a pixel's center lies in `ellipse`.
 
     Centres of pixels are whole numbers, x counts columns and y rows, both from 0, and a positive
     angle turns from x towards y, as in `cv2.ellipse`. This is how public code for these files
     draws them. One description of the files says that angles turn counter-clockwise; the files
     were not at hand to see which holds, so look at a few masks before you build on them.
 
-    >>> ellipse_mask(Ellipse(2, 1, 0, x=2, y=1), (3, 5)).astype(int).tolist()
-    [[0, 0, 1, 0, 0], [1, 1, 1, 1, 1], [0, 0, 1, 0, 0]]
+    Example:
+        >>> ellipse_mask(Ellipse(2, 1, 0, x=2, y=1), (3, 5)).astype(int).tolist()
+        [[0, 0, 1, 0, 0], [1, 1, 1, 1, 1], [0, 0, 1, 0, 0]]
     """
     y, x = np.ogrid[: size[0], : size[1]]
     right, down = x - ellipse.x, y - ellipse.y

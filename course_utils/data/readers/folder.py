@@ -30,9 +30,10 @@ def read_folder(folder: Path) -> ImageSet:
     with several classes counts as the one with the most pixels. The set is gray if all its images
     are, else RGB.
 
-    Raises `FileNotFoundError` for a missing folder or mask; `ValueError` for a damaged image, a
-    mask without an image, of another size or with an unknown value, and a faulty classes.txt. All
-    name the file.
+    Raises:
+        FileNotFoundError: for a missing folder or mask.
+        ValueError: for a damaged image, a mask without an image, of another size or with an unknown
+            value, and a faulty classes.txt. All name the file.
     """
     entries = list_folder(folder)
     names = _read_class_names(folder / "classes.txt")

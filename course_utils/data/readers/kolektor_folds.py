@@ -18,8 +18,9 @@ def read_folds(split_file: Path, items: set[str]) -> dict[str, int]:
     one list of names for each fold. Opening a pickle can run any code in it, so this one is opened
     by a reader that knows lists, tuples, dicts, sets, texts and numbers, and refuses all else.
 
-    Raises `ValueError`, naming the file, if it holds anything else or is damaged, if an item is
-    tested in no fold or in two, is trained on where it is tested, or has no images here.
+    Raises:
+        ValueError: naming the file, if it holds anything else or is damaged, if an item is tested
+            in no fold or in two, is trained on where it is tested, or has no images here.
     """
     train, test = _two_lists_of_folds(split_file, _read_plain(split_file))
     fold_of: dict[str, int] = {}
@@ -43,8 +44,9 @@ def deal_folds(groups: Sequence[str]) -> np.ndarray:
 
     Every item of the set has one or two defects, so folds with as many items are balanced, too.
 
-    >>> deal_folds(["kos01", "kos02", "kos03", "kos04", "kos01"]).tolist()
-    [1, 2, 3, 1, 1]
+    Example:
+        >>> deal_folds(["kos01", "kos02", "kos03", "kos04", "kos01"]).tolist()
+        [1, 2, 3, 1, 1]
     """
     return np.unique(groups, return_inverse=True)[1] % FOLDS + 1
 

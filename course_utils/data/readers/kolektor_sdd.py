@@ -56,9 +56,11 @@ def read_kolektor_sdd(folder: Path, masks: MaskStyle = "fine") -> ImageSet:
     changes. Folds are the authors' if `split.pyb` lies in `folder` (see `read_folds`), else those
     of `deal_folds`.
 
-    Raises `FileNotFoundError` if there are no items, no images of an item, no box masks or no mask
-    to an image; `ValueError` for a mask without an image, a damaged mask, a split file that does
-    not fit, and other `masks`.
+    Raises:
+        FileNotFoundError: if there are no items, no images of an item, no box masks or no mask to
+            an image.
+        ValueError: for a mask without an image, a damaged mask, a split file that does not fit, and
+            other `masks`.
     """
     entries = list_kolektor_sdd(folder, masks)
     labels = nonzero_mask_labels([entry.mask for entry in entries if entry.mask is not None])

@@ -36,8 +36,10 @@ def read_kolektor_sdd2(folder: Path) -> ImageSet:
     and every mask is read once, the images to find those that look alike; this is remembered until
     a file changes. Images are RGB.
 
-    Raises `FileNotFoundError` for a missing or empty part and a missing mask, `ValueError` for a
-    mask without an image, a damaged file, a mask in colours, and a file that is no PNG.
+    Raises:
+        FileNotFoundError: for a missing or empty part and a missing mask.
+        ValueError: for a mask without an image, a damaged file, a mask in colors, and a file that
+            is no PNG.
     """
     entries = list_kolektor_sdd2(folder)
     labels = nonzero_mask_labels([entry.mask for entry in entries if entry.mask is not None])

@@ -29,7 +29,7 @@ _SHOT_NAME = re.compile(r"exp(\d+)_num_(\d+)")
 _SAME_TILE_WITHIN = 100
 """Largest step in the running number between two shots of one tile.
 
-Measured on all 1344 images sorted by number, as the median correlation of neighbours: .97 for
+Measured on all 1344 images sorted by number, as the median correlation of neighbors: .97 for
 steps of 11 to 40, .93 for 61 to 80, .87 for 81 to 100, and .42 beyond 200, which is what unrelated
 tiles have. With 100, 168 of 224 runs have exactly six shots: one for each exposure.
 """
@@ -59,14 +59,15 @@ def read_magnetic_tile(folder: Path) -> ImageSet:
     """Return all images below `folder`, grouped by tile.
 
     Shots of one tile differ in exposure, so much that looks alone leave 691 groups (correlation
-    above .98). The running number in the file name tells more: neighbours no more than 100 apart
+    above .98). The running number in the file name tells more: neighbors no more than 100 apart
     are one tile. Eleven tiles came back later, under other numbers. All three together leave 199
     groups. Whether each is one whole tile its authors do not say: what came back looking different
     is not found.
 
-    Raises `FileNotFoundError` for a missing or empty class folder and a missing mask, `ValueError`
-    for a mask without an image, a file that is neither JPEG nor PNG, and a name without exposure
-    and number.
+    Raises:
+        FileNotFoundError: for a missing or empty class folder and a missing mask.
+        ValueError: for a mask without an image, a file that is neither JPEG nor PNG, and a name
+            without exposure and number.
     """
     entries = list_magnetic_tile(folder)
     looks = survey_images([e.image for e in entries]).look_alikes
@@ -75,7 +76,7 @@ def read_magnetic_tile(folder: Path) -> ImageSet:
     return ImageSet(
         entries=entries,
         groups=join_groups(looks, _shot_runs(numbers), first_numbers),
-        grouping="shots recognised as one tile by file number or looks",
+        grouping="shots recognized as one tile by file number or looks",
         class_names=MAGNETIC_TILE.class_names,
         channels=1,
         read_mask=soft_mask_classes,
@@ -103,7 +104,7 @@ def _list_class(place: Path, name: str, label: int) -> list[Entry]:
 
 
 def _shot_runs(numbers: np.ndarray) -> np.ndarray:
-    """Return the number of its run, (N,), of each shot: shots with neighbouring numbers."""
+    """Return the number of its run, (N,), of each shot: shots with neighboring numbers."""
     order = np.argsort(numbers, kind="stable")
     runs = np.zeros(len(numbers), np.int64)
     runs[order[1:]] = np.cumsum(np.diff(numbers[order]) > _SAME_TILE_WITHIN)

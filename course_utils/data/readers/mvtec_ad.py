@@ -44,8 +44,9 @@ def read_mvtec_ad(folder: Path, category: str) -> ImageSet:
 def list_mvtec_ad(folder: Path, category: str) -> list[Entry]:
     """Return the images of `category` below `folder` with their masks, opening none.
 
-    Raises `FileNotFoundError` for a missing folder, image or mask, and `ValueError` for a mask
-    without an image.
+    Raises:
+        FileNotFoundError: for a missing folder, image or mask.
+        ValueError: for a mask without an image.
     """
     folder = folder / category
     good = folder / "train" / "good"

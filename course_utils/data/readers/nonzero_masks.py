@@ -21,7 +21,7 @@ def nonzero_mask_labels(masks: Sequence[Path]) -> tuple[int, ...]:
     """Return the label of each mask's image: 1 if any pixel of the mask is not 0, else 0.
 
     Each mask is read once; this is remembered until a file changes. Raises `FileNotFoundError` for
-    a mask that is not there and `ValueError` for one that is damaged or in colours.
+    a mask that is not there and `ValueError` for one that is damaged or in colors.
     """
     return _labels(file_stamps(masks))
 

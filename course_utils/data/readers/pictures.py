@@ -44,8 +44,9 @@ def read_dtd(folder: Path) -> ImageSet:
 def list_dtd(folder: Path) -> list[Entry]:
     """Return the images of each class, named as "banded/banded_0002", opening none.
 
-    Raises `FileNotFoundError` for a missing folder and a class without images, and `ValueError`
-    for a file that is no JPEG.
+    Raises:
+        FileNotFoundError: for a missing folder and a class without images.
+        ValueError: for a file that is no JPEG.
     """
     return [
         entry
@@ -67,8 +68,10 @@ def read_tiny_imagenet(folder: Path) -> ImageSet:
 def list_tiny_imagenet(folder: Path) -> list[Entry]:
     """Return the images, named as "train/n01443537/images/n01443537_0", opening none.
 
-    Raises `FileNotFoundError` for a missing folder, a missing val_annotations.txt, and a class
-    without images, and `ValueError` for a file that is no JPEG.
+    Raises:
+        FileNotFoundError: for a missing folder, a missing val_annotations.txt, and a class without
+            images.
+        ValueError: for a file that is no JPEG.
     """
     places = [place / "images" for place in _classes(folder / "train", TINY_IMAGENET)]
     if not (folder / "val" / "val_annotations.txt").is_file():

@@ -51,9 +51,11 @@ def read_severstal(folder: Path) -> ImageSet:
     remembered until a file changes. Lighting, and the black beyond the edge of a strip, can make
     different strips look alike, so a group may hold more than one strip.
 
-    Raises `FileNotFoundError` for a missing folder, table or image; `ValueError` for a damaged
-    image, an image of another size than 1600 x 256 that has runs, and, naming the line, a row that
-    repeats another, names no class or an image that is not there, or has faulty runs.
+    Raises:
+        FileNotFoundError: for a missing folder, table or image.
+        ValueError: for a damaged image, an image of another size than 1600 x 256 that has runs,
+            and, naming the line, a row that repeats another, names no class or an image that is not
+            there, or has faulty runs.
     """
     entries = list_severstal(folder)
     survey = survey_images([entry.image for entry in entries])

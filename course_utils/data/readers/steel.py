@@ -28,8 +28,9 @@ _LABELS = {"In": 1, "Pa": 2, "Sc": 3}
 def read_sd_saliency_900(folder: Path) -> ImageSet:
     """Return all images below `folder`, grouped by near-identical looks and known overlaps.
 
-    Raises `FileNotFoundError` for a missing folder, class or mask, and `ValueError` for a mask
-    without an image, a file that is no image, or a name without a class.
+    Raises:
+        FileNotFoundError: for a missing folder, class or mask.
+        ValueError: for a mask without an image, a file that is no image, or a name without a class.
     """
     entries = list_sd_saliency_900(folder)
     looks = survey_images([entry.image for entry in entries]).look_alikes

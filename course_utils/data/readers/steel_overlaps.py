@@ -54,8 +54,9 @@ overlaps below .7 are missing, as are smaller ones and photographs turned or mir
 def photograph_numbers(names: list[str]) -> np.ndarray:
     """Return a number for each image name, (N,): crops known to overlap share it.
 
-    >>> photograph_numbers(["Sc_137", "In_137", "Sc_138"]).tolist()
-    [1, 0, 1]
+    Example:
+        >>> photograph_numbers(["Sc_137", "In_137", "Sc_138"]).tolist()
+        [1, 0, 1]
     """
     first = {
         f"{prefix}_{number}": f"{prefix}_{crops.split()[0]}"

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from course_utils.data.synthetic.fields import Field, blurred, fractal, smooth, smoothstep
-from course_utils.data.synthetic.mark import NO_CHANGE, NO_COLOUR, Mark, Place
+from course_utils.data.synthetic.mark import NO_CHANGE, NO_COLOR, Mark, Place
 from course_utils.data.synthetic.material import Surface, pick, vary
 from course_utils.data.synthetic.shapes import SMALLEST, Box, blob
 
@@ -24,13 +24,14 @@ _LIQUIDS = tuple(
 
 
 def stain(rng: Generator, surface: Surface, place: Place) -> Mark:
-    """Return a dried spill: it multiplies the colour, and its rim is darker than its middle.
+    """Return a dried spill: it multiplies the color, and its rim is darker than its middle.
 
-    >>> from course_utils.data.synthetic.wood import wood
-    >>> rng = np.random.default_rng(0)
-    >>> mark = stain(rng, wood(rng, (64, 64), .25), Place((64, 64), .25, (32, 32), 1))
-    >>> bool(mark.coverage.max() > .5)
-    True
+    Example:
+        >>> from course_utils.data.synthetic.wood import wood
+        >>> rng = np.random.default_rng(0)
+        >>> mark = stain(rng, wood(rng, (64, 64), .25), Place((64, 64), .25, (32, 32), 1))
+        >>> bool(mark.coverage.max() > .5)
+        True
     """
     unit = place.unit * place.size
     radius = math.exp(rng.uniform(math.log(14), math.log(44))) * unit
@@ -38,7 +39,7 @@ def stain(rng: Generator, surface: Surface, place: Place) -> Mark:
     box, depth = blob(
         rng,
         place.shape,
-        place.centre,
+        place.center,
         (radius, radius * float(rng.uniform(0.5, 1.0))),
         float(rng.uniform(0, math.pi)),
         ragged,
@@ -59,17 +60,18 @@ def stain(rng: Generator, surface: Surface, place: Place) -> Mark:
     liquid = vary(rng, pick(rng, *_LIQUIDS), hue=0.08)
     wet = float(rng.uniform(-0.5, 0.6))
     flat = np.zeros(box.shape, np.float32)
-    return Mark(box, coverage, flat, opacity, liquid, NO_COLOUR, np.float32(wet) * coverage)
+    return Mark(box, coverage, flat, opacity, liquid, NO_COLOR, np.float32(wet) * coverage)
 
 
 def dent(rng: Generator, surface: Surface, place: Place) -> Mark:
     """Return a soft hollow: nothing but its shading shows it.
 
-    >>> from course_utils.data.synthetic.coverings import painted_sheet
-    >>> rng = np.random.default_rng(0)
-    >>> mark = dent(rng, painted_sheet(rng, (64, 64), .25), Place((64, 64), .25, (32, 32), 1))
-    >>> bool(mark.relief.min() < 0)
-    True
+    Example:
+        >>> from course_utils.data.synthetic.coverings import painted_sheet
+        >>> rng = np.random.default_rng(0)
+        >>> mark = dent(rng, painted_sheet(rng, (64, 64), .25), Place((64, 64), .25, (32, 32), 1))
+        >>> bool(mark.relief.min() < 0)
+        True
     """
     unit = place.unit * place.size
     radius = math.exp(rng.uniform(math.log(15), math.log(38))) * unit
@@ -81,17 +83,18 @@ def dent(rng: Generator, surface: Surface, place: Place) -> Mark:
     coverage = smoothstep(depth, 0.0, 0.12)
     flat = np.zeros(box.shape, np.float32)
     relief = np.float32(-slope * radius / 1.54) * bowl
-    return Mark(box, coverage, relief, flat, NO_CHANGE, NO_COLOUR, flat)
+    return Mark(box, coverage, relief, flat, NO_CHANGE, NO_COLOR, flat)
 
 
 def peeling(rng: Generator, surface: Surface, place: Place) -> Mark:
     """Return a flake that is gone: what lies beneath shows, and the coating's edge stands up.
 
-    >>> from course_utils.data.synthetic.coverings import painted_sheet
-    >>> rng = np.random.default_rng(0)
-    >>> mark = peeling(rng, painted_sheet(rng, (64, 64), .25), Place((64, 64), .25, (32, 32), 1))
-    >>> bool(mark.coverage.max() > .5)
-    True
+    Example:
+        >>> from course_utils.data.synthetic.coverings import painted_sheet
+        >>> rng = np.random.default_rng(0)
+        >>> mark = peeling(rng, painted_sheet(rng, (64, 64), .25), Place((64, 64), .25, (32, 32), 1))
+        >>> bool(mark.coverage.max() > .5)
+        True
     """
     unit = place.unit * place.size
     radius = math.exp(rng.uniform(math.log(9), math.log(30))) * unit
@@ -110,7 +113,7 @@ def peeling(rng: Generator, surface: Surface, place: Place) -> Mark:
     lip = blurred(smoothstep(depth, -4 * edge, -edge) * (1 - coverage), 0.5)
     relief = np.float32(step) * (0.5 * lip - blurred(coverage, 0.45))
     relief += np.float32(0.15 * unit) * coverage * smooth(rng, box.shape, max(1.5, 3 * unit))
-    return Mark(box, coverage, relief, opacity, NO_COLOUR, bare, 0.85 * coverage)
+    return Mark(box, coverage, relief, opacity, NO_COLOR, bare, 0.85 * coverage)
 
 
 def _patch(
@@ -126,7 +129,7 @@ def _patch(
     return blob(
         rng,
         place.shape,
-        place.centre,
+        place.center,
         (radius, radius * float(rng.uniform(slimmest, 1.0))),
         float(rng.uniform(0, math.pi)),
         float(rng.uniform(*ragged)),

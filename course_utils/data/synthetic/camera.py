@@ -39,8 +39,9 @@ class Shot:
 def draw_camera(rng: Generator, unit: float) -> Camera:
     """Return a camera; `unit` is the length in pixels of 1/256 of the picture's side.
 
-    >>> draw_camera(np.random.default_rng(0), 1.0).noise > 0
-    True
+    Example:
+        >>> draw_camera(np.random.default_rng(0), 1.0).noise > 0
+        True
     """
     return Camera(
         exposure=float(rng.uniform(0.29, 0.40)),
@@ -60,10 +61,11 @@ def expose(
     a square root: after it the noise is even, so it is added there. Values are rounded to
     256 steps, as in any image file.
 
-    >>> camera = draw_camera(np.random.default_rng(0), 1.0)
-    >>> light = np.full((3, 8, 8), .25, np.float32)
-    >>> expose(light, camera, Shot((0, 0), 1.0), 1.0, np.random.default_rng(1)).shape
-    (3, 8, 8)
+    Example:
+        >>> camera = draw_camera(np.random.default_rng(0), 1.0)
+        >>> light = np.full((3, 8, 8), .25, np.float32)
+        >>> expose(light, camera, Shot((0, 0), 1.0), 1.0, np.random.default_rng(1)).shape
+        (3, 8, 8)
     """
     shape = light.shape[1:]
     field = _vignette(shape, camera.vignette) * np.float32(gain * shot.exposure)
@@ -87,7 +89,7 @@ def _tone_curve(light: Field) -> Field:
 
 def _sensor_noise(rng: Generator, shape: Shape, spread: float) -> list[Field]:
     luminance = white(rng, shape)
-    # Colour is interpolated from every second pixel, so its noise comes in small blotches.
+    # Color is interpolated from every second pixel, so its noise comes in small blotches.
     luminance = np.float32(0.6 * spread) * luminance
     luminance += cv2.GaussianBlur(luminance, (3, 3), 0.8)
     half = (shape[0] // 2 + 1, shape[1] // 2 + 1)

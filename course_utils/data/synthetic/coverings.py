@@ -52,8 +52,9 @@ def woven_cloth(rng: Generator, shape: Shape, unit: float) -> Surface:
 
     `unit` is the length in pixels of 1/256 of the picture's side.
 
-    >>> woven_cloth(np.random.default_rng(0), (64, 64), .25).relief.shape
-    (64, 64)
+    Example:
+        >>> woven_cloth(np.random.default_rng(0), (64, 64), .25).relief.shape
+        (64, 64)
     """
     repeat = (2, 2, 3, 4)[int(rng.integers(4))]
     pitch = max(2.5, float(rng.uniform(4.5, 7.5)) * unit)
@@ -92,19 +93,20 @@ def woven_cloth(rng: Generator, shape: Shape, unit: float) -> Surface:
 def leather(rng: Generator, shape: Shape, unit: float) -> Surface:
     """Return grained leather: rounded pebbles with creases between, and a soft shine.
 
-    >>> leather(np.random.default_rng(0), (64, 64), .25).albedo.shape
-    (3, 64, 64)
+    Example:
+        >>> leather(np.random.default_rng(0), (64, 64), .25).albedo.shape
+        (3, 64, 64)
     """
     pebble = max(2.5, float(rng.uniform(4.2, 8.5)) * unit)
     rows, columns = math.ceil(shape[0] / pebble) + 1, math.ceil(shape[1] / pebble) + 1
     y = ((np.arange(rows)[:, None] + rng.random((rows, columns))) * pebble).astype(int)
     x = ((np.arange(columns)[None, :] + rng.random((rows, columns))) * pebble).astype(int)
-    centres = np.ones(shape, np.uint8)
-    centres[np.minimum(y, shape[0] - 1), np.minimum(x, shape[1] - 1)] = 0
+    centers = np.ones(shape, np.uint8)
+    centers[np.minimum(y, shape[0] - 1), np.minimum(x, shape[1] - 1)] = 0
     distance, owner = cv2.distanceTransformWithLabels(
-        centres, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+        centers, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    # Creases run where the nearest centre changes.
+    # Creases run where the nearest center changes.
     crease = np.zeros(shape, np.float32)
     crease[:-1] = owner[1:] != owner[:-1]
     crease[:, :-1] += owner[:, 1:] != owner[:, :-1]
@@ -113,27 +115,28 @@ def leather(rng: Generator, shape: Shape, unit: float) -> Surface:
     dome = np.minimum(1, distance / np.float32(pebble)) ** 2
     grain = 1 - np.float32(0.9) * crease - np.float32(0.35) * dome
     wrinkles = fractal(rng, shape, 50 * unit, 1.0, 0.55)
-    colour = vary(rng, pick(rng, *_HIDES))
+    color = vary(rng, pick(rng, *_HIDES))
     brightness = (0.62 + 0.45 * grain) * (1 + np.float32(0.05) * wrinkles)
     relief = np.float32(0.26 * pebble) * grain + np.float32(0.22 * min(unit, 1.5)) * wrinkles
     relief += np.float32(0.6 * unit) * smooth(rng, shape, 60 * unit)
     gloss = np.float32(rng.uniform(0.03, 0.09)) * grain
-    return Surface(relief, tone(colour, brightness), gloss, spread=0.32, roughness=2.2)
+    return Surface(relief, tone(color, brightness), gloss, spread=0.32, roughness=2.2)
 
 
 def painted_sheet(rng: Generator, shape: Shape, unit: float) -> Surface:
-    """Return painted sheet metal: even colour, orange-peel relief, a broad highlight.
+    """Return painted sheet metal: even color, orange-peel relief, a broad highlight.
 
-    >>> painted_sheet(np.random.default_rng(0), (64, 64), .25).bare.shape
-    (3,)
+    Example:
+        >>> painted_sheet(np.random.default_rng(0), (64, 64), .25).bare.shape
+        (3,)
     """
-    colour = vary(rng, pick(rng, *_PAINTS))
+    color = vary(rng, pick(rng, *_PAINTS))
     clouds = smooth(rng, shape, 60 * unit)
     flakes = white(rng, shape) if rng.random() < 0.35 else blurred(white(rng, shape), 1.2 * unit)
     rarity = np.float32(rng.uniform(2.9, 3.6))
     dust = np.maximum(0, smooth(rng, shape, max(1.2, 1.8 * unit)) - rarity)
     brightness = 1 + np.float32(0.015) * clouds + np.float32(0.045) * flakes
-    albedo = tone(colour, brightness) + np.float32(0.35) * dust
+    albedo = tone(color, brightness) + np.float32(0.35) * dust
     relief = np.float32(0.8 * unit) * smooth(rng, shape, 80 * unit)
     peel = float(rng.uniform(0.015, 0.065)) * unit
     relief += np.float32(peel) * smooth(rng, shape, float(rng.uniform(4, 7)) * unit)
@@ -149,7 +152,7 @@ def _weave(repeat: int) -> NDArray[np.float32]:
     thread = np.floor(at)
     round_profile: Field = np.sqrt(np.maximum(0, 1 - (2 * (at - thread) - 1) ** 2 * 0.92))
     turn = 2 * np.pi / repeat
-    # Each thread dives under its neighbours in turn; from one thread to the next the place
+    # Each thread dives under its neighbors in turn; from one thread to the next the place
     # moves by one: plain weave for a repeat of 2, twill above.
     warp_wave = np.cos(turn * (at[:, None] - 0.5 - thread[None, :]))
     weft_wave = -np.cos(turn * (thread[:, None] - at[None, :] + 0.5))

@@ -57,10 +57,11 @@ class SyntheticSurfaces(Dataset[Sample]):
     each defect, as DAGM 2007 has. An image depends on these settings, `seed`, `split` and its
     index alone. Raises `ValueError` for a setting out of range.
 
-    >>> surfaces = SyntheticSurfaces("train", size=64, seed=1)
-    >>> image, mask, label, group, name = surfaces[12]
-    >>> image.shape, mask.shape, name
-    (torch.Size([3, 64, 64]), torch.Size([64, 64]), 'synthetic/train/00012')
+    Example:
+        >>> surfaces = SyntheticSurfaces("train", size=64, seed=1)
+        >>> image, mask, label, group, name = surfaces[12]
+        >>> image.shape, mask.shape, name
+        (torch.Size([3, 64, 64]), torch.Size([64, 64]), 'synthetic/train/00012')
     """
 
     class_names = CLASS_NAMES
@@ -119,9 +120,10 @@ class SyntheticSurfaces(Dataset[Sample]):
     def clean(self, index: int) -> torch.Tensor:
         """Return image `index` as it would be without its defects: same light, same noise.
 
-        >>> surfaces = SyntheticSurfaces(size=64, frequency=1.0)
-        >>> bool((surfaces.clean(0) == surfaces[0].image).all())
-        False
+        Example:
+            >>> surfaces = SyntheticSurfaces(size=64, frequency=1.0)
+            >>> bool((surfaces.clean(0) == surfaces[0].image).all())
+            False
         """
         index = self._checked(index)
         return torch.from_numpy(self._photograph(index, self._scene(index), 0.0)[0])
@@ -129,8 +131,9 @@ class SyntheticSurfaces(Dataset[Sample]):
     def describe(self, index: int) -> Description:
         """Return what image `index` shows, without making it.
 
-        >>> SyntheticSurfaces(surfaces=["wood"], frequency=0.0).describe(3).kinds
-        ()
+        Example:
+            >>> SyntheticSurfaces(surfaces=["wood"], frequency=0.0).describe(3).kinds
+            ()
         """
         index = self._checked(index)
         scene = self._scene(index)

@@ -45,13 +45,14 @@ KINDS: dict[str, Kind] = {
 def lay_on(surface: Surface, mark: Mark, strength: float) -> None:
     """Change `surface` in place as `mark` says, `strength` times as strongly; 0 changes nothing.
 
-    >>> from course_utils.data.synthetic.surfaces import FAMILIES
-    >>> rng = np.random.default_rng(0)
-    >>> sheet = FAMILIES["painted_sheet"](rng, (64, 64), .25)
-    >>> before = sheet.albedo.copy()
-    >>> lay_on(sheet, pit(rng, sheet, Place((64, 64), .25, (32., 32.), 1.)), 0.0)
-    >>> bool((sheet.albedo == before).all())
-    True
+    Example:
+        >>> from course_utils.data.synthetic.surfaces import FAMILIES
+        >>> rng = np.random.default_rng(0)
+        >>> sheet = FAMILIES["painted_sheet"](rng, (64, 64), .25)
+        >>> before = sheet.albedo.copy()
+        >>> lay_on(sheet, pit(rng, sheet, Place((64, 64), .25, (32., 32.), 1.)), 0.0)
+        >>> bool((sheet.albedo == before).all())
+        True
     """
     if strength == 0:
         return
@@ -59,7 +60,7 @@ def lay_on(surface: Surface, mark: Mark, strength: float) -> None:
     surface.relief[rows, columns] += np.float32(strength) * mark.relief
     opacity = np.minimum(1, np.float32(strength) * mark.opacity)
     albedo: NDArray[np.float32] = surface.albedo[:, rows, columns]
-    wanted = albedo * mark.factor[:, None, None] + mark.colour[:, None, None]
+    wanted = albedo * mark.factor[:, None, None] + mark.color[:, None, None]
     albedo += opacity * (wanted - albedo)
     np.clip(albedo, 0.002, 1.0, out=albedo)
     shine: Field = surface.gloss[rows, columns]

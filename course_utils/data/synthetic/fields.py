@@ -21,8 +21,9 @@ _BYTES_SPREAD = math.sqrt(_BYTES * (256**2 - 1) / 12)
 def white(rng: Generator, shape: Shape) -> Field:
     """Return uncorrelated noise of `shape`, close to normal (bounded at 3 standard deviations).
 
-    >>> white(np.random.default_rng(0), (4, 6)).shape
-    (4, 6)
+    Example:
+        >>> white(np.random.default_rng(0), (4, 6)).shape
+        (4, 6)
     """
     draws = rng.integers(0, 256, (_BYTES, *shape), dtype=np.uint8)
     total = draws[0].astype(np.float32)
@@ -36,9 +37,10 @@ def white(rng: Generator, shape: Shape) -> Field:
 def smooth(rng: Generator, shape: Shape, cell: float | tuple[float, float]) -> Field:
     """Return noise of `shape` whose bumps are about `cell` pixels apart (or `(down, across)`).
 
-    >>> field = smooth(np.random.default_rng(0), (64, 64), 16)
-    >>> bool(abs(np.diff(field)).max() < .5)
-    True
+    Example:
+        >>> field = smooth(np.random.default_rng(0), (64, 64), 16)
+        >>> bool(abs(np.diff(field)).max() < .5)
+        True
     """
     down, across = cell if isinstance(cell, tuple) else (cell, cell)
     if min(down, across) >= 4:
@@ -65,8 +67,9 @@ def fractal(
 
     Each halving of the scale has `persistence` times the amplitude of the one before.
 
-    >>> fractal(np.random.default_rng(0), (32, 48), 16).shape
-    (32, 48)
+    Example:
+        >>> fractal(np.random.default_rng(0), (32, 48), 16).shape
+        (32, 48)
     """
     steps = max(0, round(math.log2(max(coarse, fine) / fine)))
     field: Field = np.zeros((1, 1), np.float32)
@@ -102,8 +105,9 @@ def _doubled(field: Field, shape: Shape) -> Field:
 def blurred(field: Field, sigma: float) -> Field:
     """Return `field` under a Gaussian of `sigma` pixels; a very small sigma changes nothing.
 
-    >>> float(blurred(np.ones((5, 5), np.float32), 1.0).mean())
-    1.0
+    Example:
+        >>> float(blurred(np.ones((5, 5), np.float32), 1.0).mean())
+        1.0
     """
     return cv2.GaussianBlur(field, (0, 0), sigma) if sigma > 0.2 else field
 
@@ -111,8 +115,9 @@ def blurred(field: Field, sigma: float) -> Field:
 def smoothstep(field: Field, low: float, high: float) -> Field:
     """Return 0 where `field` is below `low`, 1 above `high`, and a soft step between.
 
-    >>> smoothstep(np.float32([0, 1, 2, 3, 4]), 1, 3).tolist()
-    [0.0, 0.0, 0.5, 1.0, 1.0]
+    Example:
+        >>> smoothstep(np.float32([0, 1, 2, 3, 4]), 1, 3).tolist()
+        [0.0, 0.0, 0.5, 1.0, 1.0]
     """
     t = np.clip((field - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
     return t * t * (3 - 2 * t)

@@ -22,8 +22,9 @@ class Footprint(NamedTuple):
 def exact_mask(shape: tuple[int, int], footprints: list[Footprint]) -> Mask:
     """Return the classes of all pixels, int64 (H, W); where defects overlap, the last one.
 
-    >>> exact_mask((1, 3), [Footprint(np.array([[True, True, False]]), 2)]).tolist()
-    [[2, 2, 0]]
+    Example:
+        >>> exact_mask((1, 3), [Footprint(np.array([[True, True, False]]), 2)]).tolist()
+        [[2, 2, 0]]
     """
     mask = np.zeros(shape, np.int64)
     for covered, label in footprints:
@@ -37,10 +38,11 @@ def ellipse_mask(shape: tuple[int, int], footprints: list[Footprint]) -> Mask:
     Every ellipse holds all pixels of its defect and most often many more. Where two meet, a
     pixel goes to the ellipse that is smaller, so that no defect disappears.
 
-    >>> corners = np.zeros((9, 9), bool)
-    >>> corners[2, 2] = corners[6, 6] = True
-    >>> int(ellipse_mask((9, 9), [Footprint(corners, 1)])[4, 4])
-    1
+    Example:
+        >>> corners = np.zeros((9, 9), bool)
+        >>> corners[2, 2] = corners[6, 6] = True
+        >>> int(ellipse_mask((9, 9), [Footprint(corners, 1)])[4, 4])
+        1
     """
     drawn = [(_ellipse_around(covered), label) for covered, label in footprints]
     mask = np.zeros(shape, np.int64)

@@ -23,12 +23,12 @@ class Lamp:
     ambient: float
     """Share of the light that comes from everywhere, 0..1."""
     highlight: tuple[float, float]
-    """Place of the highlight, relative to the picture's half sides: (0, 0) is the centre."""
+    """Place of the highlight, relative to the picture's half sides: (0, 0) is the center."""
     curvature: float
     """How fast the mirror direction changes across the picture: large gives a small highlight."""
     tube: float
     """1: a round lamp; below 1: a tube, whose highlight is long in one direction."""
-    colour: tuple[float, float, float]
+    color: tuple[float, float, float]
     """Tint of the lamp, about 1 for each channel."""
     falloff: tuple[float, float, float]
     """Light that falls off across the picture (x, y), and a bend."""
@@ -37,8 +37,9 @@ class Lamp:
 def draw_lamp(rng: Generator) -> Lamp:
     """Return a lamp such as a careless photographer would set up.
 
-    >>> 0 < draw_lamp(np.random.default_rng(0)).ambient < 1
-    True
+    Example:
+        >>> 0 < draw_lamp(np.random.default_rng(0)).ambient < 1
+        True
     """
     warmth = float(rng.normal(0, 0.02))
     green = float(rng.normal(0, 0.01))
@@ -54,7 +55,7 @@ def draw_lamp(rng: Generator) -> Lamp:
         ),
         curvature=float(rng.uniform(0.15, 0.34)),
         tube=float(rng.choice([1.0, 0.7, 0.35])),
-        colour=(1 + warmth, 1 + green, 1 - 1.4 * warmth),
+        color=(1 + warmth, 1 + green, 1 - 1.4 * warmth),
         falloff=(
             fall * math.cos(side),
             fall * math.sin(side),
@@ -69,10 +70,11 @@ def shade(surface: Surface, lamp: Lamp) -> NDArray[np.float32]:
     Diffuse light follows the slope towards the lamp. The highlight sits where the slope mirrors
     the lamp into the lens, a Gaussian in slope as in the Beckmann micro-facet model.
 
-    >>> flat = Surface(np.zeros((8, 8), np.float32), np.full((3, 8, 8), .5, np.float32),
-    ...                np.zeros((8, 8), np.float32), spread=.3)
-    >>> shade(flat, draw_lamp(np.random.default_rng(0))).shape
-    (3, 8, 8)
+    Example:
+        >>> flat = Surface(np.zeros((8, 8), np.float32), np.full((3, 8, 8), .5, np.float32),
+        ...                np.zeros((8, 8), np.float32), spread=.3)
+        >>> shade(flat, draw_lamp(np.random.default_rng(0))).shape
+        (3, 8, 8)
     """
     slope_x = cv2.Sobel(surface.relief, cv2.CV_32F, 1, 0, scale=1 / 8)
     slope_y = cv2.Sobel(surface.relief, cv2.CV_32F, 0, 1, scale=1 / 8)
@@ -85,23 +87,24 @@ def shade(surface: Surface, lamp: Lamp) -> NDArray[np.float32]:
     diffuse *= field
     mirror = surface.gloss * _highlight(slope_x, slope_y, surface.spread, lamp)
     mirror *= field
-    colour = np.array(lamp.colour, np.float32)[:, None, None]
-    return (surface.albedo * diffuse + mirror) * colour
+    color = np.array(lamp.color, np.float32)[:, None, None]
+    return (surface.albedo * diffuse + mirror) * color
 
 
 def light_field(shape: Shape, lamp: Lamp) -> Field:
     """Return the brightness of the light across the picture, float32 (H, W), about 1.
 
-    >>> light_field((32, 48), draw_lamp(np.random.default_rng(0))).shape
-    (32, 48)
+    Example:
+        >>> light_field((32, 48), draw_lamp(np.random.default_rng(0))).shape
+        (32, 48)
     """
-    x, y = _centred(shape)
+    x, y = _centered(shape)
     across, down, bend = lamp.falloff
     return 1 + np.float32(across) * x + np.float32(down) * y + np.float32(bend) * (x * x + y * y)
 
 
 def _highlight(slope_x: Field, slope_y: Field, spread: float, lamp: Lamp) -> Field:
-    x, y = _centred(slope_x.shape)
+    x, y = _centered(slope_x.shape)
     across = slope_x + np.float32(lamp.curvature) * (x - np.float32(lamp.highlight[0]))
     down = slope_y + np.float32(lamp.curvature) * (y - np.float32(lamp.highlight[1]))
     cosine, sine = math.cos(lamp.azimuth), math.sin(lamp.azimuth)
@@ -110,7 +113,7 @@ def _highlight(slope_x: Field, slope_y: Field, spread: float, lamp: Lamp) -> Fie
     return cv2.exp((along * along + beside * beside) * np.float32(-0.5 / spread**2))
 
 
-def _centred(shape: Shape) -> tuple[Field, Field]:
+def _centered(shape: Shape) -> tuple[Field, Field]:
     """Return coordinates from -1 to 1 over the longer side, as a row and a column."""
     half = np.float32(max(shape) / 2)
     x = (np.arange(shape[1], dtype=np.float32) - np.float32((shape[1] - 1) / 2)) / half

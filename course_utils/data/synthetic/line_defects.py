@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from course_utils.data.synthetic.fields import blurred, smooth
-from course_utils.data.synthetic.mark import NO_COLOUR, Mark, Place
+from course_utils.data.synthetic.mark import NO_COLOR, Mark, Place
 from course_utils.data.synthetic.material import Surface
 from course_utils.data.synthetic.shapes import Box, Path, box_around, stroke, wander
 
@@ -18,17 +18,18 @@ def scratch(rng: Generator, surface: Surface, place: Place) -> Mark:
 
     On a coating it shows what lies beneath; elsewhere freshly bared, lighter material.
 
-    >>> from course_utils.data.synthetic.metals import brushed_steel
-    >>> rng = np.random.default_rng(0)
-    >>> mark = scratch(rng, brushed_steel(rng, (64, 64), .25), Place((64, 64), .25, (32, 32), 1))
-    >>> bool(mark.coverage.max() > .5)
-    True
+    Example:
+        >>> from course_utils.data.synthetic.metals import brushed_steel
+        >>> rng = np.random.default_rng(0)
+        >>> mark = scratch(rng, brushed_steel(rng, (64, 64), .25), Place((64, 64), .25, (32, 32), 1))
+        >>> bool(mark.coverage.max() > .5)
+        True
     """
     unit = place.unit * place.size
     length = math.exp(rng.uniform(math.log(40), math.log(170))) * unit
     path = wander(
         rng,
-        place.centre,
+        place.center,
         length,
         angle=float(rng.uniform(0, 2 * math.pi)),
         step=5 * unit,
@@ -48,23 +49,24 @@ def scratch(rng: Generator, surface: Surface, place: Place) -> Mark:
     depth = float(rng.uniform(0.6, 1.3)) * half * (0.8 + 0.2 * surface.roughness)
     relief = np.float32(depth) * (0.55 * (rim - groove) - groove)
     if surface.bare is not None and rng.random() < 0.6:
-        factor, colour = NO_COLOUR, surface.bare
+        factor, color = NO_COLOR, surface.bare
         opacity = np.float32(rng.uniform(0.55, 0.9)) * groove
     else:
         lighter = rng.uniform(1.6, 2.3) if rng.random() < 0.75 else rng.uniform(0.3, 0.5)
-        factor, colour = np.full(3, lighter, np.float32), NO_COLOUR + np.float32(0.015)
+        factor, color = np.full(3, lighter, np.float32), NO_COLOR + np.float32(0.015)
         opacity = np.float32(rng.uniform(0.7, 1.0)) * groove
-    return Mark(box, rim, relief, np.minimum(1, opacity), factor, colour, 0.7 * core)
+    return Mark(box, rim, relief, np.minimum(1, opacity), factor, color, 0.7 * core)
 
 
 def crack(rng: Generator, surface: Surface, place: Place) -> Mark:
     """Return a dark, jagged line of uneven width that may branch.
 
-    >>> from course_utils.data.synthetic.minerals import concrete
-    >>> rng = np.random.default_rng(0)
-    >>> mark = crack(rng, concrete(rng, (64, 64), .25), Place((64, 64), .25, (32, 32), 1))
-    >>> bool(mark.coverage.max() > .5)
-    True
+    Example:
+        >>> from course_utils.data.synthetic.minerals import concrete
+        >>> rng = np.random.default_rng(0)
+        >>> mark = crack(rng, concrete(rng, (64, 64), .25), Place((64, 64), .25, (32, 32), 1))
+        >>> bool(mark.coverage.max() > .5)
+        True
     """
     unit = place.unit * place.size
     length = math.exp(rng.uniform(math.log(40), math.log(140))) * unit
@@ -72,7 +74,7 @@ def crack(rng: Generator, surface: Surface, place: Place) -> Mark:
     step = max(1.5, float(rng.uniform(3.0, 5.5)) * unit)
     trunk = wander(
         rng,
-        place.centre,
+        place.center,
         length,
         angle=angle,
         step=step,
@@ -101,7 +103,7 @@ def crack(rng: Generator, surface: Surface, place: Place) -> Mark:
     dark = float(rng.uniform(0.10, 0.32))
     opacity = np.float32(rng.uniform(0.8, 1.0)) * blurred(core, 0.35)
     relief = np.float32(-0.6 * half * (0.8 + 0.2 * surface.roughness)) * blurred(core, 0.5)
-    return Mark(box, rim, relief, opacity, np.full(3, dark, np.float32), NO_COLOUR, core)
+    return Mark(box, rim, relief, opacity, np.full(3, dark, np.float32), NO_COLOR, core)
 
 
 def _box_of(place: Place, path: Path, margin: float) -> Box:

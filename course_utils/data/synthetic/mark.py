@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from course_utils.data.synthetic.fields import Field, Shape
-from course_utils.data.synthetic.material import Colour
+from course_utils.data.synthetic.material import Color
 from course_utils.data.synthetic.shapes import Box
 
-NO_COLOUR = np.zeros(3, np.float32)
+NO_COLOR = np.zeros(3, np.float32)
 NO_CHANGE = np.ones(3, np.float32)
 
 
@@ -20,7 +20,7 @@ class Place:
     """Height and width of the surface, pixels."""
     unit: float
     """Pixels per 1/256 of the picture's side."""
-    centre: tuple[float, float]
+    center: tuple[float, float]
     """(x, y), pixels."""
     size: float
     """Factor on the usual size."""
@@ -36,8 +36,8 @@ class Mark:
     relief: Field
     """Pixels added to the surface's height."""
     opacity: Field
-    """How far the albedo goes to `factor` x albedo + `colour`, 0..1."""
-    factor: Colour
-    colour: Colour
+    """How far the albedo goes to `factor` x albedo + `color`, 0..1."""
+    factor: Color
+    color: Color
     matte: Field
     """Share of the gloss that is lost; below 0 the place shines more."""

@@ -21,19 +21,20 @@ def brushed_steel(rng: Generator, shape: Shape, unit: float) -> Surface:
 
     `unit` is the length in pixels of 1/256 of the picture's side.
 
-    >>> brushed_steel(np.random.default_rng(0), (64, 64), .25).grain is None
-    False
+    Example:
+        >>> brushed_steel(np.random.default_rng(0), (64, 64), .25).grain is None
+        False
     """
     angle = math.radians(float(rng.normal(0, 3.0)))
     if rng.random() < 0.35:
         angle += math.pi / 2
     streaks = _streaks(rng, shape, unit, angle)
-    colour = vary(rng, pick(rng, srgb(158, 158, 156), srgb(140, 143, 147), srgb(170, 166, 160)))
+    color = vary(rng, pick(rng, srgb(158, 158, 156), srgb(140, 143, 147), srgb(170, 166, 160)))
     mottle = smooth(rng, shape, 70 * unit)
     depth = float(rng.uniform(0.05, 0.10))
     return Surface(
         relief=streaks * np.float32(0.10),
-        albedo=tone(colour, 1 + np.float32(depth) * streaks + np.float32(0.02) * mottle),
+        albedo=tone(color, 1 + np.float32(depth) * streaks + np.float32(0.02) * mottle),
         gloss=0.26 + np.float32(0.05) * streaks,
         spread=0.34,
         roughness=1.1,
@@ -44,8 +45,9 @@ def brushed_steel(rng: Generator, shape: Shape, unit: float) -> Surface:
 def cast_metal(rng: Generator, shape: Shape, unit: float) -> Surface:
     """Return sand-cast iron or aluminium: a coarse, grainy relief with a dull sheen.
 
-    >>> cast_metal(np.random.default_rng(0), (64, 64), .25).albedo.shape
-    (3, 64, 64)
+    Example:
+        >>> cast_metal(np.random.default_rng(0), (64, 64), .25).albedo.shape
+        (3, 64, 64)
     """
     grain = float(rng.uniform(2.6, 4.6)) * unit
     bumps = smooth(rng, shape, grain)

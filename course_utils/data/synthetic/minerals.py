@@ -30,8 +30,9 @@ def ceramic_tile(rng: Generator, shape: Shape, unit: float) -> Surface:
 
     `unit` is the length in pixels of 1/256 of the picture's side.
 
-    >>> ceramic_tile(np.random.default_rng(0), (64, 64), .25).relief.shape
-    (64, 64)
+    Example:
+        >>> ceramic_tile(np.random.default_rng(0), (64, 64), .25).relief.shape
+        (64, 64)
     """
     base = vary(rng, pick(rng, *_GLAZES))
     pattern = int(rng.integers(3))
@@ -63,21 +64,22 @@ def ceramic_tile(rng: Generator, shape: Shape, unit: float) -> Surface:
 def concrete(rng: Generator, shape: Shape, unit: float) -> Surface:
     """Return fair-faced concrete: mottled, sandy, with a few air bubbles.
 
-    >>> concrete(np.random.default_rng(0), (64, 64), .25).bare is None
-    True
+    Example:
+        >>> concrete(np.random.default_rng(0), (64, 64), .25).bare is None
+        True
     """
     cloud = fractal(rng, shape, 100 * unit, 1.0, 0.62)
     sand = blurred(white(rng, shape), 0.5 * unit)
     pinholes = smoothstep(smooth(rng, shape, max(1.2, 2.2 * unit)), 2.0, 2.6)
     bubbles = smooth(rng, shape, 7 * unit) * smoothstep(smooth(rng, shape, 40 * unit), 0.2, 1.6)
     holes = smoothstep(bubbles, 1.5, 2.0)
-    colour = vary(rng, pick(rng, srgb(158, 155, 148), srgb(140, 139, 136), srgb(172, 166, 154)))
+    color = vary(rng, pick(rng, srgb(158, 155, 148), srgb(140, 139, 136), srgb(172, 166, 154)))
     brightness = 1 + np.float32(0.085) * cloud + np.float32(0.10) * sand
     brightness *= 1 - np.float32(0.5) * np.maximum(holes, 0.7 * pinholes)
     relief = np.float32(0.28 * min(unit, 1.5)) * cloud + np.float32(0.16) * sand
     relief -= np.float32(1.2 * unit) * holes + np.float32(0.5 * unit) * pinholes
     gloss = np.full(shape, 0.02, np.float32)
-    return Surface(relief, tone(colour, brightness), gloss, spread=0.5, roughness=1.7)
+    return Surface(relief, tone(color, brightness), gloss, spread=0.5, roughness=1.7)
 
 
 def _add_joints(rng: Generator, surface: Surface, unit: float) -> None:

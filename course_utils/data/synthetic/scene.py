@@ -45,8 +45,9 @@ def plan_scene(
 ) -> Scene:
     """Return the plan of the surface with random streams `key`.
 
-    >>> plan_scene((0, 0, 0), ("wood",), ("stain",), 1.0, 1.0).family
-    'wood'
+    Example:
+        >>> plan_scene((0, 0, 0), ("wood",), ("stain",), 1.0, 1.0).family
+        'wood'
     """
     rng = np.random.default_rng((*key, _PLAN))
     family = surfaces[int(rng.integers(len(surfaces)))]
@@ -67,10 +68,11 @@ def photograph(
 ) -> tuple[NDArray[Any], list[Footprint]]:
     """Return shot number `shot` of the scene: float32 (3, H, W) in 0..1, and its defects.
 
-    >>> scene = plan_scene((0, 0, 0), ("wood",), ("stain",), 1.0, .25)
-    >>> picture, footprints = photograph(scene, 0, (64, 64), 1.0, 1.0)
-    >>> picture.shape, len(footprints)
-    ((3, 64, 64), 1)
+    Example:
+        >>> scene = plan_scene((0, 0, 0), ("wood",), ("stain",), 1.0, .25)
+        >>> picture, footprints = photograph(scene, 0, (64, 64), 1.0, 1.0)
+        >>> picture.shape, len(footprints)
+        ((3, 64, 64), 1)
     """
     unit = unit_of(shape)
     margin = max(1, round(3 * unit))
@@ -96,8 +98,9 @@ def photograph(
 def unit_of(shape: Shape) -> float:
     """Return the length in pixels of 1/256 of the picture's side; for a strip, of its width.
 
-    >>> unit_of((128, 512))
-    0.5
+    Example:
+        >>> unit_of((128, 512))
+        0.5
     """
     return min(shape) / 256
 
@@ -127,8 +130,8 @@ def _draw_marks(scene: Scene, surface: Surface, margin: int, size: float) -> lis
     for number, kind in enumerate(scene.kinds):
         rng = np.random.default_rng((*scene.key, _DEFECTS, number))
         across, down = rng.uniform(0.13, 0.87, 2)
-        centre = (margin + float(across) * inner[1], margin + float(down) * inner[0])
-        place = Place((height, width), unit_of(inner), centre, size)
+        center = (margin + float(across) * inner[1], margin + float(down) * inner[0])
+        place = Place((height, width), unit_of(inner), center, size)
         marks.append(KINDS[kind].draw(rng, surface, place))
     return marks
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from course_utils.data.synthetic.fields import blurred, fractal, smoothstep
-from course_utils.data.synthetic.mark import NO_COLOUR, Mark, Place
+from course_utils.data.synthetic.mark import NO_COLOR, Mark, Place
 from course_utils.data.synthetic.material import Surface, pick, srgb, vary
 from course_utils.data.synthetic.shapes import SMALLEST, blob, box_around
 
@@ -14,25 +14,26 @@ from course_utils.data.synthetic.shapes import SMALLEST, blob, box_around
 def pit(rng: Generator, surface: Surface, place: Place) -> Mark:
     """Return a small hole, or a nest of them: dark inside, one wall lit, one in shadow.
 
-    >>> from course_utils.data.synthetic.metals import cast_metal
-    >>> rng = np.random.default_rng(0)
-    >>> mark = pit(rng, cast_metal(rng, (64, 64), .25), Place((64, 64), .25, (32, 32), 1))
-    >>> bool(mark.coverage.max() > .5)
-    True
+    Example:
+        >>> from course_utils.data.synthetic.metals import cast_metal
+        >>> rng = np.random.default_rng(0)
+        >>> mark = pit(rng, cast_metal(rng, (64, 64), .25), Place((64, 64), .25, (32, 32), 1))
+        >>> bool(mark.coverage.max() > .5)
+        True
     """
     unit = place.unit * place.size
     count = 1 if rng.random() < 0.6 else int(rng.integers(2, 6))
     largest = math.exp(rng.uniform(math.log(2.6), math.log(8.0))) * unit
     reach = 0.0 if count == 1 else 3.2 * largest
     margin = reach + 2.2 * largest + 4
-    x, y = place.centre
+    x, y = place.center
     box = box_around(place.shape, (x - margin, y - margin), (x + margin, y + margin))
     depth = np.full(box.shape, -1, np.float32)
     for number in range(count):
         radius = largest * (1.0 if number == 0 else float(rng.uniform(0.3, 0.8)))
         far = 0.0 if number == 0 else float(rng.uniform(0.45, 1.0)) * reach
         around = float(rng.uniform(0, 2 * math.pi))
-        centre = (
+        center = (
             x - box.left + far * math.cos(around),
             y - box.top + far * math.sin(around),
         )
@@ -40,7 +41,7 @@ def pit(rng: Generator, surface: Surface, place: Place) -> Mark:
         part, hole = blob(
             rng,
             box.shape,
-            centre,
+            center,
             (radius, radius * aspect),
             float(rng.uniform(0, math.pi)),
             float(rng.uniform(0.06, 0.18)),
@@ -54,18 +55,19 @@ def pit(rng: Generator, surface: Surface, place: Place) -> Mark:
     opacity = coverage * (np.float32(0.45) + np.float32(0.5) * bowl)
     dark = float(rng.uniform(0.12, 0.4))
     return Mark(
-        box, coverage, -hollow * bowl, opacity, np.full(3, dark, np.float32), NO_COLOUR, coverage
+        box, coverage, -hollow * bowl, opacity, np.full(3, dark, np.float32), NO_COLOR, coverage
     )
 
 
 def inclusion(rng: Generator, surface: Surface, place: Place) -> Mark:
     """Return a fragment of foreign material, often drawn out along the grain.
 
-    >>> from course_utils.data.synthetic.metals import brushed_steel
-    >>> rng = np.random.default_rng(0)
-    >>> mark = inclusion(rng, brushed_steel(rng, (64, 64), .25), Place((64, 64), .25, (32, 32), 1))
-    >>> bool(mark.coverage.max() > .5)
-    True
+    Example:
+        >>> from course_utils.data.synthetic.metals import brushed_steel
+        >>> rng = np.random.default_rng(0)
+        >>> mark = inclusion(rng, brushed_steel(rng, (64, 64), .25), Place((64, 64), .25, (32, 32), 1))
+        >>> bool(mark.coverage.max() > .5)
+        True
     """
     unit = place.unit * place.size
     long = math.exp(rng.uniform(math.log(3.2), math.log(12.0))) * unit
@@ -77,7 +79,7 @@ def inclusion(rng: Generator, surface: Surface, place: Place) -> Mark:
     box, depth = blob(
         rng,
         place.shape,
-        place.centre,
+        place.center,
         (long, long * aspect),
         angle,
         float(rng.uniform(0.12, 0.26)),

@@ -22,8 +22,9 @@ def wood(rng: Generator, shape: Shape, unit: float) -> Surface:
 
     `unit` is the length in pixels of 1/256 of the picture's side.
 
-    >>> wood(np.random.default_rng(0), (64, 48), .25).relief.shape
-    (64, 48)
+    Example:
+        >>> wood(np.random.default_rng(0), (64, 48), .25).relief.shape
+        (64, 48)
     """
     upright = bool(rng.random() < 0.5)
     wide = shape[::-1] if upright else shape

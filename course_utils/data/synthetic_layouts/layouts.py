@@ -72,10 +72,12 @@ def wanted_for(
 ) -> Wanted:
     """Return the wish in full: what is None is that of the layout.
 
-    Raises `ValueError` for what the layout cannot have, and for what there is not (see `Wanted`).
+    Raises:
+        ValueError: for what the layout cannot have, and for what there is not (see `Wanted`).
 
-    >>> wanted_for(LAYOUTS["kolektor_sdd"], count=20).size
-    (640, 256)
+    Example:
+        >>> wanted_for(LAYOUTS["kolektor_sdd"], count=20).size
+        (640, 256)
     """
     if layout.made_at is not None and size not in (None, layout.size):
         raise ValueError(
@@ -101,12 +103,14 @@ def wanted_for(
 def lay_out(layout: Layout, wanted: Wanted) -> list[Picture]:
     """Return each image with the files that it becomes, without making any image.
 
-    Raises `ValueError` for fewer images than the layout needs, and for kinds that are too rare.
+    Raises:
+        ValueError: for fewer images than the layout needs, and for kinds that are too rare.
 
-    >>> layout = LAYOUTS["mvtec_ad"]
-    >>> pictures = lay_out(layout, wanted_for(layout, count=9, size=(64, 64)))
-    >>> pictures[0].image, pictures[-1].mask
-    ('synthetic/train/good/000.png', 'synthetic/ground_truth/spot/000_mask.png')
+    Example:
+        >>> layout = LAYOUTS["mvtec_ad"]
+        >>> pictures = lay_out(layout, wanted_for(layout, count=9, size=(64, 64)))
+        >>> pictures[0].image, pictures[-1].mask
+        ('synthetic/train/good/000.png', 'synthetic/ground_truth/spot/000_mask.png')
     """
     if wanted.count < layout.least:
         raise ValueError(

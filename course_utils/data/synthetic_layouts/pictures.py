@@ -14,8 +14,9 @@ _SCANNED_PER_IMAGE, _SCANNED_AT_LEAST = 20, 1000
 class Wanted:
     """What is asked for. Raises `ValueError` for what there is not.
 
-    >>> Wanted(count=200, size=(64, 64)).parts(0.25)
-    (150, 50)
+    Example:
+        >>> Wanted(count=200, size=(64, 64)).parts(0.25)
+        (150, 50)
     """
 
     count: int
@@ -100,11 +101,13 @@ def choose(
     first shot of a surface is taken: where a layout cannot tell that two images show one surface,
     a split by its reader would put both sides of it on show.
 
-    Raises `ValueError` if there are not enough of some kind.
+    Raises:
+        ValueError: if there are not enough of some kind.
 
-    >>> source = SyntheticSurfaces("train", size=32)
-    >>> [chosen.quota for chosen in choose(source, {"good": 1, "bad": 2}, good_or_bad)]
-    ['bad', 'bad', 'good']
+    Example:
+        >>> source = SyntheticSurfaces("train", size=32)
+        >>> [chosen.quota for chosen in choose(source, {"good": 1, "bad": 2}, good_or_bad)]
+        ['bad', 'bad', 'good']
     """
     left = {name: count for name, count in quotas.items() if count > 0}
     for index in range(len(source)):

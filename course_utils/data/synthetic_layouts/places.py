@@ -113,7 +113,7 @@ def place_magnetic_tile(wanted: Wanted) -> Iterator[Picture]:
     tiles: dict[str, int] = {}
     for one in choose(wanted.source("train"), quotas, _tile_folder, all_shots=True):
         tile = tiles.setdefault(one.shown.group, 1 + len(tiles))
-        # Shots of one tile have neighbouring numbers, and tiles are far apart.
+        # Shots of one tile have neighboring numbers, and tiles are far apart.
         stem = f"{one.quota}/Imgs/exp{1 + one.shown.shot}_num_{1000 * tile + 20 * one.shown.shot}"
         yield _picture(one, f"{stem}.jpg", f"{stem}.png")
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from course_utils.lessons.exercise import Exercise
 from course_utils.lessons.expect import expect_function, expect_number
-from course_utils.lessons.outline import LessonOutline
+from course_utils.lessons.outline import LessonSpec
 from course_utils.lessons.parameters import LessonParameters
 from course_utils.lessons.quiz import Choice, Question
 
@@ -183,7 +183,7 @@ QUIZ = (
     ),
 )
 
-LESSON = LessonOutline(
+LESSON = LessonSpec(
     name="00_start_here",
     title="Start here",
     parameters=Parameters,

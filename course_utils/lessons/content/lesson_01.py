@@ -7,7 +7,7 @@ import numpy as np
 from course_utils.evaluation import accuracy, best_threshold, iou
 from course_utils.lessons.exercise import Exercise
 from course_utils.lessons.expect import expect_function, expect_number
-from course_utils.lessons.outline import LessonOutline
+from course_utils.lessons.outline import LessonSpec
 from course_utils.lessons.parameters import LessonParameters
 from course_utils.lessons.quiz import Choice, Question
 from course_utils.lessons.verdicts import call_answer, incorrect
@@ -334,7 +334,7 @@ QUIZ = (
     ),
 )
 
-LESSON = LessonOutline(
+LESSON = LessonSpec(
     name="01_class_imbalance",
     title="Class imbalance",
     parameters=Parameters,

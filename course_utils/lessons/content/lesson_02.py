@@ -8,12 +8,12 @@ from torch import Tensor
 
 from course_utils.lessons.exercise import Exercise
 from course_utils.lessons.expect import expect_array, expect_function
-from course_utils.lessons.outline import LessonOutline
+from course_utils.lessons.outline import LessonSpec
 from course_utils.lessons.parameters import LessonParameters
 from course_utils.lessons.quiz import Choice, Question
 from course_utils.lessons.verdicts import call_answer, incorrect
 from course_utils.losses import binary_focal_loss, weighted_cross_entropy
-from course_utils.losses.published import cross_entropy_weighted_by_prediction
+from course_utils.losses.pitfalls import cross_entropy_weighted_by_prediction
 
 
 class Parameters(LessonParameters):
@@ -358,7 +358,7 @@ QUIZ = (
     ),
 )
 
-LESSON = LessonOutline(
+LESSON = LessonSpec(
     name="02_focal_and_reweighted_losses",
     title="Focal and re-weighted losses",
     parameters=Parameters,

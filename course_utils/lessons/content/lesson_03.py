@@ -11,7 +11,7 @@ import torch
 from course_utils.lessons.exercise import Exercise
 from course_utils.lessons.expect import expect_array, expect_function
 from course_utils.lessons.likeness import as_array, describe, same
-from course_utils.lessons.outline import LessonOutline
+from course_utils.lessons.outline import LessonSpec
 from course_utils.lessons.parameters import LessonParameters
 from course_utils.lessons.quiz import Choice, Question
 from course_utils.lessons.verdicts import call_answer, incorrect
@@ -191,7 +191,7 @@ def _examine_field(answer: Any) -> None:
         mistakes=[
             (
                 _field_without_jump,
-                "Right for layers without stride. After a stride of 2 neighbours of the map are 2 "
+                "Right for layers without stride. After a stride of 2 neighbors of the map are 2 "
                 "pixels of the image apart: each later layer then adds twice as much.",
             ),
             (
@@ -218,7 +218,7 @@ def _examine_field(answer: Any) -> None:
                 (
                     wrong,
                     "Strides multiply: a stride of 1 changes nothing, and after two strides of 2 "
-                    "neighbours of the map are 4 pixels of the image apart.",
+                    "neighbors of the map are 4 pixels of the image apart.",
                 )
                 for wrong in (_field_of_added_steps, _field_of_added_strides)
             ],
@@ -274,7 +274,7 @@ def _examine_parameters(answer: Any) -> None:
             *[
                 (
                     lambda i, o, biases=biases: 9 * i * o + 9 * o * o + (biases + 4) * o,
-                    "That counts batch normalisation as well, 2 numbers for each channel. Only "
+                    "That counts batch normalization as well, 2 numbers for each channel. Only "
                     "convolutions here.",
                 )
                 for biases in (2, 0)
@@ -300,7 +300,7 @@ def _examine_parameters(answer: Any) -> None:
     )
 
 
-NEAREST = (cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT)  # two places of a pixel's centre
+NEAREST = (cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT)  # two places of a pixel's center
 SMOOTH = (cv2.INTER_CUBIC, cv2.INTER_LINEAR, cv2.INTER_AREA)
 
 
@@ -447,7 +447,7 @@ EXERCISES = (
         answer_name="field_of_view",
         hints=(
             "Start with `field, jump = 1, 1`. The jump is how many pixels of the image lie between "
-            "neighbours of the map.",
+            "neighbors of the map.",
             "A layer adds `(kernel - 1) * dilation * jump` to the field. Afterwards the jump is "
             "multiplied by its stride.",
         ),
@@ -577,11 +577,11 @@ QUIZ = (
             Choice(
                 "Nothing: the weights are the network",
                 False,
-                "The optimiser would start without its averages, the schedule at its beginning.",
+                "The optimizer would start without its averages, the schedule at its beginning.",
             ),
-            Choice("Optimiser and schedule", False, "Nearly: and which images come next?"),
+            Choice("Optimizer and schedule", False, "Nearly: and which images come next?"),
             Choice(
-                "Optimiser, schedule, random numbers, and the place in the data",
+                "Optimizer, schedule, random numbers, and the place in the data",
                 True,
                 "Then the resumed weights are equal bit for bit, which can be tested.",
             ),
@@ -589,7 +589,7 @@ QUIZ = (
     ),
 )
 
-LESSON = LessonOutline(
+LESSON = LessonSpec(
     name="03_unet_training",
     title="U-Net training",
     parameters=Parameters,

@@ -9,7 +9,7 @@ from einops import rearrange
 
 from course_utils.lessons.exercise import Exercise
 from course_utils.lessons.expect import expect_array, expect_function
-from course_utils.lessons.outline import LessonOutline
+from course_utils.lessons.outline import LessonSpec
 from course_utils.lessons.parameters import LessonParameters
 from course_utils.lessons.quiz import Choice, Question
 from course_utils.lessons.verdicts import AnswerRaised, call_answer, incorrect
@@ -217,7 +217,7 @@ def _mistakes_in_cleaning(mask: np.ndarray) -> list[tuple[np.ndarray, str]]:
         ),
         (
             _morphology(mask, closing, opening),
-            "Closed first, neighbouring specks of dust grow together, and together they are "
+            "Closed first, neighboring specks of dust grow together, and together they are "
             "large enough to survive the opening. Open, then close.",
         ),
         (
@@ -369,7 +369,7 @@ def _examine_shuffled(answer: Any) -> None:
             *[(_rearranged(there, back), message) for there, back, message in _MISTAKEN_PATTERNS],
             (
                 _torn,
-                "A plain `reshape` cuts lines, not tiles: neighbouring pixels of one line end in "
+                "A plain `reshape` cuts lines, not tiles: neighboring pixels of one line end in "
                 "different rows. Name the axes: `(r h) (c w) -> (r c) h w`.",
             ),
         ],
@@ -545,7 +545,7 @@ QUIZ = (
     ),
 )
 
-LESSON = LessonOutline(
+LESSON = LessonSpec(
     name="04_perlin_anomaly_synthesis",
     title="Perlin anomaly synthesis",
     parameters=Parameters,

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from course_utils.lessons.exercise import Exercise
 from course_utils.lessons.expect import expect_array, expect_function
-from course_utils.lessons.outline import LessonOutline
+from course_utils.lessons.outline import LessonSpec
 from course_utils.lessons.parameters import LessonParameters
 from course_utils.lessons.quiz import Choice, Question
 from course_utils.lessons.verdicts import call_answer, incorrect
@@ -150,12 +150,12 @@ def _examine_nearest_image(answer: Any) -> None:
             ),
             (
                 distances.argmin(2),
-                "That is one neighbour for each level. Add the distances of the levels first, "
+                "That is one neighbor for each level. Add the distances of the levels first, "
                 "then choose once.",
             ),
             (
                 distances.argmin(2).T,
-                "That is one neighbour for each level, image by image. Add the distances of the "
+                "That is one neighbor for each level, image by image. Add the distances of the "
                 "levels first, then choose once.",
             ),
             *[
@@ -307,7 +307,7 @@ def _examine_freeze(answer: Any) -> None:
         )
     if any(m.training for m in normalisations):
         incorrect(
-            "No weight learns, but the layers are in training mode: batch normalisation goes on "
+            "No weight learns, but the layers are in training mode: batch normalization goes on "
             "averaging, and the output drifts. `layers.eval()`, too."
         )
     if not torch.equal(at_once, before):
@@ -330,13 +330,13 @@ def _examine_freeze(answer: Any) -> None:
     if not torch.equal(after, before):
         incorrect(
             "Frozen, until somebody calls `train()` on the whole network, as each training loop "
-            "does: that switches batch normalisation back on. Let the layers' own `train` do "
+            "does: that switches batch normalization back on. Let the layers' own `train` do "
             "nothing."
         )
     if not torch.equal(in_training, before):
         incorrect(
             "The statistics stay, but after `network.train()` the layers normalise by the batch "
-            "they see, not by what they have learned: the output depends on its neighbours. Let "
+            "they see, not by what they have learned: the output depends on its neighbors. Let "
             "the layers' own `train` do nothing, so that they stay in eval mode."
         )
 
@@ -423,7 +423,7 @@ EXERCISES = (
         id="freeze",
         title="Frozen to the core",
         question=(
-            "`layers` is a module with convolutions and batch normalisation. Write a function that "
+            "`layers` is a module with convolutions and batch normalization. Write a function that "
             "freezes it and returns it: no weight gets a gradient, and its output for an image is "
             "that of eval mode for ever, even after somebody has called `train()` on a network "
             "that contains it and has shown it batches."
@@ -487,10 +487,10 @@ QUIZ = (
             Choice(
                 "Nothing: no gradient, no change",
                 False,
-                "Batch normalisation changes its averages without any gradient.",
+                "Batch normalization changes its averages without any gradient.",
             ),
             Choice(
-                "Its batch normalisation must stay in eval mode",
+                "Its batch normalization must stay in eval mode",
                 True,
                 "In training mode it collects new statistics with every batch.",
             ),
@@ -524,7 +524,7 @@ QUIZ = (
     ),
 )
 
-LESSON = LessonOutline(
+LESSON = LessonSpec(
     name="05_memseg_building_blocks",
     title="MemSeg building blocks",
     parameters=Parameters,

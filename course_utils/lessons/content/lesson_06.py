@@ -8,12 +8,12 @@ from torch import Tensor
 
 from course_utils.lessons.exercise import Exercise
 from course_utils.lessons.expect import expect_function
-from course_utils.lessons.outline import LessonOutline
+from course_utils.lessons.outline import LessonSpec
 from course_utils.lessons.parameters import LessonParameters
 from course_utils.lessons.quiz import Choice, Question
 from course_utils.lessons.verdicts import call_answer, incorrect
 from course_utils.losses import memseg_loss
-from course_utils.losses.published import double_softmax_focal_loss
+from course_utils.losses.pitfalls import double_softmax_focal_loss
 
 
 class Parameters(LessonParameters):
@@ -452,7 +452,7 @@ QUIZ = (
     ),
 )
 
-LESSON = LessonOutline(
+LESSON = LessonSpec(
     name="06_memseg_training",
     title="MemSeg training",
     parameters=Parameters,

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from course_utils.lessons.exercise import Exercise
 from course_utils.lessons.expect import expect_function
 from course_utils.lessons.likeness import as_array, describe
-from course_utils.lessons.outline import LessonOutline
+from course_utils.lessons.outline import LessonSpec
 from course_utils.lessons.parameters import LessonParameters
 from course_utils.lessons.quiz import Choice, Question
 from course_utils.lessons.verdicts import AnswerRaised, call_answer, incorrect
@@ -441,7 +441,7 @@ def _expect_random_ties(uses: Array, count: int, draws: list[Array]) -> None:
     if all(np.array_equal(chosen, draws[0]) for chosen in draws):
         incorrect(
             "The least used, but always the same ones: among equal uses the first in the list win, "
-            "so neighbours stay together for the whole training. Let `rng` decide between equals."
+            "so neighbors stay together for the whole training. Let `rng` decide between equals."
         )
     if all(set(chosen) == set(draws[0]) for chosen in draws):
         incorrect(
@@ -699,7 +699,7 @@ EXERCISES = (
         ),
         examine=_examine_next_negatives,
         why="After any number of epochs the uses of two images differ by at most 1. "
-        "`LeastUsedSampler` counts them itself and keeps them in the checkpoint.",
+        "`FrequencyOfUseSampler` counts them itself and keeps them in the checkpoint.",
     ),
     Exercise(
         id="distance_weights",
@@ -850,7 +850,7 @@ QUIZ = (
     ),
 )
 
-LESSON = LessonOutline(
+LESSON = LessonSpec(
     name="07_two_stage_training",
     title="Two-stage training",
     parameters=Parameters,

@@ -15,7 +15,7 @@ class CoordinateAttention(nn.Module):
     """Weigh each channel by row and by column: x * a_rows * a_columns.
 
     The map is averaged along its rows and along its columns; both averages pass one narrow 1x1
-    convolution, batch normalisation and h-swish; a 1x1 convolution and a sigmoid of its own turn
+    convolution, batch normalization and h-swish; a 1x1 convolution and a sigmoid of its own turn
     each into weights in (0, 1).
 
     Args:
@@ -24,8 +24,9 @@ class CoordinateAttention(nn.Module):
 
     `forward` takes and returns (N, channels, H, W).
 
-    >>> CoordinateAttention(64)(torch.rand(2, 64, 16, 8)).shape
-    torch.Size([2, 64, 16, 8])
+    Example:
+        >>> CoordinateAttention(64)(torch.rand(2, 64, 16, 8)).shape
+        torch.Size([2, 64, 16, 8])
     """
 
     def __init__(self, channels: int, *, reduction: int = 32) -> None:
@@ -63,9 +64,10 @@ def spatial_attention(differences: Sequence[Tensor]) -> list[Tensor]:
         differences: D1, D2, D3, from fine to coarse; (N, C_i, H_i, W_i), each side half of the
             one before.
 
-    >>> d1, d2, d3 = torch.ones(1, 2, 8, 8), torch.ones(1, 4, 4, 4), 3 * torch.ones(1, 8, 2, 2)
-    >>> [tuple(m.shape) + (m.mean().item(),) for m in spatial_attention([d1, d2, d3])]
-    [(1, 1, 8, 8, 3.0), (1, 1, 4, 4, 3.0), (1, 1, 2, 2, 3.0)]
+    Example:
+        >>> d1, d2, d3 = torch.ones(1, 2, 8, 8), torch.ones(1, 4, 4, 4), 3 * torch.ones(1, 8, 2, 2)
+        >>> [tuple(m.shape) + (m.mean().item(),) for m in spatial_attention([d1, d2, d3])]
+        [(1, 1, 8, 8, 3.0), (1, 1, 4, 4, 3.0), (1, 1, 2, 2, 3.0)]
     """
     maps: list[Tensor] = []
     for difference in reversed(differences):

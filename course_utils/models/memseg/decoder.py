@@ -25,10 +25,11 @@ class MemSegDecoder(nn.Module):
     c2 (N, 128, H/8, W/8), c3 (N, 256, H/16, W/16) and the stem's f0 (N, 64, H/2, W/2), and returns
     (N, num_classes, H, W).
 
-    >>> f4, f0 = torch.rand(2, 512, 1, 1), torch.rand(2, 64, 16, 16)
-    >>> fused = [torch.rand(2, 64, 8, 8), torch.rand(2, 128, 4, 4), torch.rand(2, 256, 2, 2)]
-    >>> MemSegDecoder()(f4, fused, f0).shape
-    torch.Size([2, 2, 32, 32])
+    Example:
+        >>> f4, f0 = torch.rand(2, 512, 1, 1), torch.rand(2, 64, 16, 16)
+        >>> fused = [torch.rand(2, 64, 8, 8), torch.rand(2, 128, 4, 4), torch.rand(2, 256, 2, 2)]
+        >>> MemSegDecoder()(f4, fused, f0).shape
+        torch.Size([2, 2, 32, 32])
     """
 
     def __init__(self, num_classes: int = 2, *, published_code: bool = False) -> None:

@@ -13,11 +13,12 @@ def fingerprint(tensors: Iterable[Tensor]) -> int:
     It is a checksum (CRC-32) of the bytes, so it is the same on every device and in every memory
     format. It reads all values: about 10 ms for the frozen part of a ResNet-18.
 
-    >>> weights = torch.arange(4.0)
-    >>> fingerprint([weights]) == fingerprint([weights.clone()])
-    True
-    >>> fingerprint([weights]) == fingerprint([weights + 1e-6])
-    False
+    Example:
+        >>> weights = torch.arange(4.0)
+        >>> fingerprint([weights]) == fingerprint([weights.clone()])
+        True
+        >>> fingerprint([weights]) == fingerprint([weights + 1e-6])
+        False
     """
     found = 0
     for tensor in tensors:
@@ -33,10 +34,11 @@ def change_marks(tensors: Iterable[Tensor]) -> tuple[tuple[int, int], ...]:
     Where each tensor lies and how often it was written to. Unequal marks mean "look again": a
     move to another device changes them, and no value. A write through `tensor.data` escapes them.
 
-    >>> weights = torch.zeros(2)
-    >>> before = change_marks([weights])
-    >>> _ = weights.add_(1)
-    >>> change_marks([weights]) == before
-    False
+    Example:
+        >>> weights = torch.zeros(2)
+        >>> before = change_marks([weights])
+        >>> _ = weights.add_(1)
+        >>> change_marks([weights]) == before
+        False
     """
     return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)

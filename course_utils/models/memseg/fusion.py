@@ -16,24 +16,25 @@ class MultiScaleFeatureFusion(nn.Module):
 
     Each level passes a 3x3 convolution, coordinate attention, and two 3x3 convolutions that halve
     the channels. Then, from coarse to fine, each level adds the one below it, doubled in size and
-    brought to its channels by a 3x3 convolution. Convolutions are followed by batch normalisation
+    brought to its channels by a 3x3 convolution. Convolutions are followed by batch normalization
     and ReLU.
 
     Args:
         channels: of the three concatenated inputs, from fine to coarse.
         attention: whether coordinate attention is there; without it the weights are all 1.
         published_code: repeat two mistakes of the public code, for comparison: its convolutions
-            are linear (no normalisation, no ReLU, so that each pair could be one), and its
+            are linear (no normalization, no ReLU, so that each pair could be one), and its
             attention multiplies conv(x) by the attended *input*, so that features are multiplied
             by features.
 
     `forward` takes levels (N, 128, H, W), (N, 256, H/2, W/2), (N, 512, H/4, W/4) and returns
     (N, 64, H, W), (N, 128, H/2, W/2), (N, 256, H/4, W/4).
 
-    >>> import torch
-    >>> levels = [torch.rand(2, 128, 8, 8), torch.rand(2, 256, 4, 4), torch.rand(2, 512, 2, 2)]
-    >>> [tuple(level.shape) for level in MultiScaleFeatureFusion()(levels)]
-    [(2, 64, 8, 8), (2, 128, 4, 4), (2, 256, 2, 2)]
+    Example:
+        >>> import torch
+        >>> levels = [torch.rand(2, 128, 8, 8), torch.rand(2, 256, 4, 4), torch.rand(2, 512, 2, 2)]
+        >>> [tuple(level.shape) for level in MultiScaleFeatureFusion()(levels)]
+        [(2, 64, 8, 8), (2, 128, 4, 4), (2, 256, 2, 2)]
     """
 
     def __init__(

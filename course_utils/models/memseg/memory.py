@@ -40,13 +40,14 @@ class MemoryBank(nn.Module):
     only `MemSeg` keeps that, for its memory and its weights together. A bank that is saved alone
     belongs to the weights that filled it, and to no others.
 
-    >>> bank = MemoryBank(num_levels=1)
-    >>> bank.fill([torch.arange(3.0).view(3, 1, 1, 1).expand(3, 2, 4, 4)])
-    >>> features = [torch.full((1, 2, 4, 4), 1.25)]
-    >>> len(bank), bank.nearest_indices(features).tolist()
-    (3, [[1]])
-    >>> bank.best_differences(features)[0].unique().tolist()
-    [0.0625]
+    Example:
+        >>> bank = MemoryBank(num_levels=1)
+        >>> bank.fill([torch.arange(3.0).view(3, 1, 1, 1).expand(3, 2, 4, 4)])
+        >>> features = [torch.full((1, 2, 4, 4), 1.25)]
+        >>> len(bank), bank.nearest_indices(features).tolist()
+        (3, [[1]])
+        >>> bank.best_differences(features)[0].unique().tolist()
+        [0.0625]
     """
 
     squared_norms: Tensor

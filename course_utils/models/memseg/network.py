@@ -26,7 +26,7 @@ class MemSeg(nn.Module):
 
     A ResNet-18 sees the image at five scales. At three of them its features are joined with how
     they differ from the nearest of 30 normal images, fused across scales, weighed by where the
-    difference is large, and decoded. The stem and layers 1 to 3 are frozen, batch normalisation
+    difference is large, and decoded. The stem and layers 1 to 3 are frozen, batch normalization
     included, since the memory is made of their features; layer 4 and all that follows is trained.
 
     Args:
@@ -38,7 +38,7 @@ class MemSeg(nn.Module):
         attention: False is for comparison only: no coordinate attention and no spatial maps.
         published_code: repeat the mistakes of the public re-implementation (`TooTouch/MemSeg` as
             it was until December 2023), for comparison: the stem is trained and batch
-            normalisation of the frozen layers drifts away from the memory; the fusion is linear
+            normalization of the frozen layers drifts away from the memory; the fusion is linear
             and multiplies features by features; the decoder lacks its double convolutions. (The
             mistake in its loss is an option of `memseg_loss`.)
 
@@ -56,10 +56,11 @@ class MemSeg(nn.Module):
     the 55 MB are not sent around at each step: fill all of them with the same images. A process
     that started from other frozen weights is refused, as above.
 
-    >>> model = MemSeg(weights=None, memory_size=2)
-    >>> model.fill_memory(torch.rand(2, 3, 64, 64))
-    >>> model(torch.rand(4, 3, 64, 64)).shape
-    torch.Size([4, 2, 64, 64])
+    Example:
+        >>> model = MemSeg(weights=None, memory_size=2)
+        >>> model.fill_memory(torch.rand(2, 3, 64, 64))
+        >>> model(torch.rand(4, 3, 64, 64)).shape
+        torch.Size([4, 2, 64, 64])
     """
 
     memory_fingerprint: Tensor
@@ -123,7 +124,8 @@ class MemSeg(nn.Module):
             images: (M, 1 or 3, H, W), floats in [0, 1], M >= `memory_size`, all without defects.
             generator: draws which ones when there are more; None takes the first.
 
-        Raises `ValueError` for too few or other images.
+        Raises:
+            ValueError: for too few or other images.
         """
         if images.ndim != 4 or len(images) < self.memory_size:
             raise ValueError(

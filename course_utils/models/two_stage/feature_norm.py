@@ -1,4 +1,4 @@
-"""Feature normalisation: every channel of every image gets mean 0 and spread 1 by itself.
+"""Feature normalization: every channel of every image gets mean 0 and spread 1 by itself.
 
 Sources: Božič, Tabernik and Skočaj, "End-to-end training of a two-stage neural network for defect
 detection", ICPR 2020 (arXiv 2007.07676), which trains on one image at a time; its code of 2021.
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Normalisation = Literal["std", "published"]
+Normalization = Literal["std", "published"]
 
 EPSILON = {"std": 1e-5, "published": 1e-3}
 """What is added below the root: to the variance, and to the standard deviation."""
@@ -20,7 +20,7 @@ class FeatureNorm(nn.Module):
     """Subtract a channel's mean over its map, divide by its spread, then scale and shift.
 
     The statistics are those of the image at hand, in training and in use alike, so an image's
-    output does not depend on its batch (also known as instance normalisation).
+    output does not depend on its batch (also known as instance normalization).
 
     Args:
         channels: of input and output; scale and shift are learned for each.
@@ -32,19 +32,20 @@ class FeatureNorm(nn.Module):
     `forward` takes and returns (N, channels, H, W). It raises `ValueError` for other shapes and
     for maps of a single cell, which have no spread.
 
-    >>> x = 100 * torch.randn(2, 3, 40, 40) + 7
-    >>> [FeatureNorm(3, kind=kind)(x).std().round().item() for kind in ("std", "published")]
-    [1.0, 10.0]
+    Example:
+        >>> x = 100 * torch.randn(2, 3, 40, 40) + 7
+        >>> [FeatureNorm(3, kind=kind)(x).std().round().item() for kind in ("std", "published")]
+        [1.0, 10.0]
     """
 
     bias: nn.Parameter | None
 
-    def __init__(self, channels: int, *, kind: Normalisation = "std", bias: bool = True) -> None:
+    def __init__(self, channels: int, *, kind: Normalization = "std", bias: bool = True) -> None:
         super().__init__()
         if channels < 1:
             raise ValueError(f"channels must be at least 1, got {channels}")
-        if kind not in get_args(Normalisation):
-            raise ValueError(f"kind must be one of {get_args(Normalisation)}, got {kind!r}")
+        if kind not in get_args(Normalization):
+            raise ValueError(f"kind must be one of {get_args(Normalization)}, got {kind!r}")
         self.channels, self.kind, self.epsilon = channels, kind, EPSILON[kind]
         self.weight = nn.Parameter(torch.ones(channels))
         self.register_parameter("bias", nn.Parameter(torch.zeros(channels)) if bias else None)

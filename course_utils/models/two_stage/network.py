@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from course_utils.models.two_stage.feature_norm import FeatureNorm, Normalisation
+from course_utils.models.two_stage.feature_norm import FeatureNorm, Normalization
 from course_utils.models.two_stage.wide_convolution import WideConvolution
 
 
@@ -32,7 +32,7 @@ class TwoStageNet(nn.Module):
     The segmentation network brings the image down to 1/8 and looks around with one 15x15
     convolution; a cell of its map sees 216 x 216 pixels. The decision network reads that volume
     and the map, brings both down to 1/64, and decides from the maximum and the mean of its 32
-    features and of the map. Feature normalisation and ReLU follow every convolution; the map has
+    features and of the map. Feature normalization and ReLU follow every convolution; the map has
     no ReLU (the predecessor of 2019 rectified it for the decision).
 
     15,662,877 parameters for gray images, 14,745,600 of them in the 15x15 convolution, which also
@@ -43,8 +43,8 @@ class TwoStageNet(nn.Module):
         in_channels: 1 (gray), 3 (RGB) or any other number.
         channels: of the convolutions at 1/1, 1/2 and 1/4 of the size, and of the 15x15 one.
             The default is published; (8, 16, 16, 64) is a slim one for a laptop.
-        normalisation: `"std"` or `"published"`, see `FeatureNorm`.
-        segmentation_bias: whether the map's normalisation has a shift. False is for comparison
+        normalization: `"std"` or `"published"`, see `FeatureNorm`.
+        segmentation_bias: whether the map's normalization has a shift. False is for comparison
             only: the map then has mean 0 in every image, and by Jensen's inequality the cross
             entropy of an image without defects can never fall below ln 2.
         stop_shortcut: no gradient from the decision to the map through the map's maximum and
@@ -61,10 +61,11 @@ class TwoStageNet(nn.Module):
     It raises `ValueError` for other shapes, for sides that are no multiple of 8, and for images
     of less than 2 cells of 64 x 64 pixels, since the deepest map would have no spread.
 
-    >>> net = TwoStageNet(channels=(8, 16, 16, 64))
-    >>> output = net(torch.rand(2, 1, 128, 96))
-    >>> output.segmentation.shape, output.decision.shape
-    (torch.Size([2, 1, 16, 12]), torch.Size([2]))
+    Example:
+        >>> net = TwoStageNet(channels=(8, 16, 16, 64))
+        >>> output = net(torch.rand(2, 1, 128, 96))
+        >>> output.segmentation.shape, output.decision.shape
+        (torch.Size([2, 1, 16, 12]), torch.Size([2]))
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class TwoStageNet(nn.Module):
         in_channels: int = 1,
         *,
         channels: Sequence[int] = (32, 64, 64, 1024),
-        normalisation: Normalisation = "std",
+        normalization: Normalization = "std",
         segmentation_bias: bool = True,
         stop_shortcut: bool = True,
         stop_extractor: bool = True,
@@ -91,7 +92,7 @@ class TwoStageNet(nn.Module):
             kind = WideConvolution if kernel > 5 else nn.Conv2d
             return nn.Sequential(
                 kind(inputs, outputs, kernel, padding=kernel // 2, bias=False),
-                FeatureNorm(outputs, kind=normalisation),
+                FeatureNorm(outputs, kind=normalization),
                 nn.ReLU(inplace=True),
             )
 
@@ -112,7 +113,7 @@ class TwoStageNet(nn.Module):
         )
         self.segmentation_head = nn.Sequential(
             nn.Conv2d(deep, 1, 1, bias=False),
-            FeatureNorm(1, kind=normalisation, bias=segmentation_bias),
+            FeatureNorm(1, kind=normalization, bias=segmentation_bias),
         )
         self.extractor = nn.Sequential(
             nn.MaxPool2d(2),
@@ -143,10 +144,12 @@ class TwoStageNet(nn.Module):
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width of the map for an image of this size.
 
-        Raises `ValueError` for sizes that `forward` refuses.
+        Raises:
+            ValueError: for sizes that `forward` refuses.
 
-        >>> TwoStageNet(channels=(1, 1, 1, 1)).output_size(512, 1408)
-        (64, 176)
+        Example:
+            >>> TwoStageNet(channels=(1, 1, 1, 1)).output_size(512, 1408)
+            (64, 176)
         """
         if height % 8 or width % 8:
             raise ValueError(

@@ -10,10 +10,11 @@ class WideConvolution(nn.Conv2d):
     Large ones take up to 1.8 times as long that way on a CPU in float32; a copy of their weights
     takes next to nothing. Values, arguments and names are those of `nn.Conv2d`.
 
-    >>> import torch
-    >>> layer = WideConvolution(2, 3, 15, padding=7).to(memory_format=torch.channels_last)
-    >>> layer(torch.rand(1, 2, 20, 30)).shape
-    torch.Size([1, 3, 20, 30])
+    Example:
+        >>> import torch
+        >>> layer = WideConvolution(2, 3, 15, padding=7).to(memory_format=torch.channels_last)
+        >>> layer(torch.rand(1, 2, 20, 30)).shape
+        torch.Size([1, 3, 20, 30])
     """
 
     def forward(self, x: Tensor) -> Tensor:

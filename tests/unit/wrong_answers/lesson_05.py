@@ -181,7 +181,7 @@ WRONG_ANSWERS = {
             "        if isinstance(part, nn.BatchNorm2d):\n"
             "            part.momentum = 0.0\n"
             "    return layers.requires_grad_(False).eval()",
-            "depends on its neighbours",
+            "depends on its neighbors",
         ),
         "no statistics": (
             "from torch import nn\n"

@@ -6,15 +6,15 @@ import torch
 from matplotlib.figure import Figure
 
 from course_utils.plots import heat_maps, training_curves
-from course_utils.recipes.detection_parts import labels_of
-from course_utils.recipes.detection_parts import open_detection_parts as open_parts
-from course_utils.recipes.segmentation import Parts
-from course_utils.recipes.two_stage import (
+from course_utils.trainers.detection_parts import labels_of
+from course_utils.trainers.detection_parts import open_detection_parts as open_parts
+from course_utils.trainers.segmentation import Parts
+from course_utils.trainers.two_stage import (
     TwoStageTraining,
     two_stage_batches,
 )
-from course_utils.recipes.two_stage import train_two_stage as train
-from course_utils.recipes.two_stage_settings import TwoStageRecipe
+from course_utils.trainers.two_stage import train_two_stage as train
+from course_utils.trainers.two_stage_settings import TwoStageRecipe
 
 __all__ = ["name", "only_images", "open_parts", "pictures", "report", "steps", "train"]
 

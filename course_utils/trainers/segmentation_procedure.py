@@ -7,15 +7,15 @@ from matplotlib.figure import Figure
 
 from course_utils.data import DefectDataset
 from course_utils.plots import errors, training_curves
-from course_utils.recipes.segmentation import (
+from course_utils.trainers.segmentation import (
     Parts,
     Segmentation,
     SegmentationRecipe,
     open_part,
     open_parts,
 )
-from course_utils.recipes.segmentation import train_segmentation as train
-from course_utils.recipes.segmentation_scores import decide, iou_by_kind
+from course_utils.trainers.segmentation import train_segmentation as train
+from course_utils.trainers.segmentation_scores import decide, iou_by_kind
 
 __all__ = [
     "name",

@@ -16,20 +16,20 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from course_utils.config import seed_everything
-from course_utils.data import BalancedBatches, InMemory, Sample, SimulatedAnomalies
+from course_utils.data import BalancedBatches, CachedDataset, Sample, SimulatedAnomalies
 from course_utils.losses import MemSegLoss
 from course_utils.models import MemSeg
 from course_utils.models.resnet_encoder import Weights
-from course_utils.recipes.anomaly_scores import score_anomalies
-from course_utils.recipes.normal_images import (
+from course_utils.trainers.anomaly_scores import score_anomalies
+from course_utils.trainers.normal_images import (
     AnomalyKinds,
     NormalParts,
     open_normal_parts,
     simulator,
     textures_of,
 )
-from course_utils.recipes.segmentation import FIT_SETTINGS
-from course_utils.recipes.settings import (
+from course_utils.trainers.segmentation import FIT_SETTINGS
+from course_utils.trainers.settings import (
     require_one_of,
     require_positive,
     require_rates_and_seeds,
@@ -79,14 +79,16 @@ class MemSegRecipe:
     One thing is not in it: whether DTD is there to take textures from, see `simulator`. A training
     does not go on where that has changed.
 
-    The paper found its learning rate of .04 by grid search and does not name the optimiser. Ours
+    The paper found its learning rate of .04 by grid search and does not name the optimizer. Ours
     is AdamW with one rise and fall of the rate (see `fit`), and the rate and the weight decay of
     the best known re-implementation, which uses AdamW, too.
 
-    Raises `ValueError` for settings that cannot work.
+    Raises:
+        ValueError: for settings that cannot work.
 
-    >>> MemSegRecipe(data="mvtec_ad/bottle").steps
-    2700
+    Example:
+        >>> MemSegRecipe(data="mvtec_ad/bottle").steps
+        2700
     """
 
     data: str = "synthetic"
@@ -149,10 +151,12 @@ class MemSegTraining:
 def encoder_weights(name: str) -> Weights | None:
     """Return what `ResNetEncoder` takes for the name that stands in a recipe.
 
-    Raises `ValueError` for a name that is unknown and does not end in `.safetensors`.
+    Raises:
+        ValueError: for a name that is unknown and does not end in `.safetensors`.
 
-    >>> encoder_weights("none") is None, encoder_weights("runs/encoder.safetensors").name
-    (True, 'encoder.safetensors')
+    Example:
+        >>> encoder_weights("none") is None, encoder_weights("runs/encoder.safetensors").name
+        (True, 'encoder.safetensors')
     """
     if name.endswith(".safetensors"):
         return Path(name)
@@ -201,10 +205,11 @@ def train_memseg(
     than the memory or half a batch takes, for `watch` or `look_at_test` without `evaluate_every`,
     and for a precision in which the network's weights are not float32.
 
-    >>> recipe = MemSegRecipe(size=64, steps=1, batch_size=2, memory_size=2)
-    >>> few = open_normal_parts("synthetic", size=64, most=2)
-    >>> sorted(train_memseg(recipe, few).scores)
-    ['ap', 'aupro', 'image_auroc', 'pixel_auroc']
+    Example:
+        >>> recipe = MemSegRecipe(size=64, steps=1, batch_size=2, memory_size=2)
+        >>> few = open_normal_parts("synthetic", size=64, most=2)
+        >>> sorted(train_memseg(recipe, few).scores)
+        ['ap', 'aupro', 'image_auroc', 'pixel_auroc']
     """
     if (look_at_test or watch) and not evaluate_every:
         raise ValueError("look_at_test and watch need looks: give evaluate_every")
@@ -236,7 +241,7 @@ def train_memseg(
     looks = {}
     if evaluate_every:
         # Anomalies of both kinds, whatever the training sees: variants are to be compared.
-        looks["val"] = InMemory(
+        looks["val"] = CachedDataset(
             SimulatedAnomalies(
                 parts.val, simulator(recipe.data), seed=_validation_seed(recipe.split_seed)
             )
@@ -298,11 +303,11 @@ def _validation_seed(split_seed: int) -> int:
     return int(np.random.SeedSequence([split_seed, 1]).generate_state(1)[0])
 
 
-def _labels(images: InMemory) -> Tensor:
+def _labels(images: CachedDataset) -> Tensor:
     return torch.tensor([sample.label for sample in images.samples])
 
 
-def _fill(model: MemSeg, train: InMemory, recipe: MemSegRecipe) -> None:
+def _fill(model: MemSeg, train: CachedDataset, recipe: MemSegRecipe) -> None:
     if not model.uses_memory:
         return
     if len(train) < recipe.memory_size:
@@ -315,6 +320,6 @@ def _fill(model: MemSeg, train: InMemory, recipe: MemSegRecipe) -> None:
     model.fill_memory(torch.stack(few))
 
 
-def _maps_and_masks(model: nn.Module, images: InMemory) -> tuple[Tensor, Tensor]:
+def _maps_and_masks(model: nn.Module, images: CachedDataset) -> tuple[Tensor, Tensor]:
     probabilities, masks = predict_probabilities(model, images, batch_size=SCORING_BATCH)
     return probabilities[:, 1], masks

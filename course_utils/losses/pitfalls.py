@@ -19,10 +19,11 @@ def clipped_focal_loss(
     Two mistakes: where p_y < .001, at the worst pixels, the clip makes the gradient exactly 0;
     and `alpha` is accepted but never used.
 
-    >>> logits = torch.tensor([[9.0, 0.0]], requires_grad=True)
-    >>> clipped_focal_loss(logits.softmax(1), torch.tensor([1])).backward()
-    >>> logits.grad.abs().max().item()
-    0.0
+    Example:
+        >>> logits = torch.tensor([[9.0, 0.0]], requires_grad=True)
+        >>> clipped_focal_loss(logits.softmax(1), torch.tensor([1])).backward()
+        >>> logits.grad.abs().max().item()
+        0.0
     """
     del alpha
     p = probabilities.clamp(1e-3, 1 - 1e-3).gather(1, target.unsqueeze(1)).squeeze(1)

@@ -14,11 +14,12 @@ def require_types(recipe: Any) -> None:
 
     A recipe is compared with one read from JSON, so 8 and 8.0, or 1 and True, must not both get in.
 
-    >>> from course_utils.recipes import SegmentationRecipe
-    >>> SegmentationRecipe(size="128")
-    Traceback (most recent call last):
-        ...
-    ValueError: size must be a whole number, got '128'
+    Example:
+        >>> from course_utils.trainers import SegmentationRecipe
+        >>> SegmentationRecipe(size="128")
+        Traceback (most recent call last):
+            ...
+        ValueError: size must be a whole number, got '128'
     """
     for one in fields(recipe):
         kind, value = type(one.default), getattr(recipe, one.name)

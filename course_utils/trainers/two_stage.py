@@ -15,19 +15,19 @@ from torch.utils.data import DataLoader
 
 from course_utils.config import seed_everything
 from course_utils.data import (
-    CoarseMasks,
-    InMemory,
-    LeastUsedSampler,
+    CachedDataset,
+    EllipseMasks,
+    FrequencyOfUseSampler,
     TwoStageSample,
     TwoStageTargets,
 )
 from course_utils.evaluation import best_threshold
 from course_utils.losses import TwoStageLoss
 from course_utils.models import TwoStageNet
-from course_utils.recipes.detection_parts import labels_of, open_detection_parts
-from course_utils.recipes.detection_scores import score_detection
-from course_utils.recipes.segmentation import Parts
-from course_utils.recipes.two_stage_settings import (
+from course_utils.trainers.detection_parts import labels_of, open_detection_parts
+from course_utils.trainers.detection_scores import score_detection
+from course_utils.trainers.segmentation import Parts
+from course_utils.trainers.two_stage_settings import (
     CHANNELS,
     TWO_STAGE_VARIANTS,
     TwoStageRecipe,
@@ -53,19 +53,19 @@ class TwoStageTraining:
     """Logits of the segmentation of each test image, (N, H / 8, W / 8)."""
 
 
-def two_stage_batches(recipe: TwoStageRecipe, train: InMemory) -> DataLoader[TwoStageSample]:
+def two_stage_batches(recipe: TwoStageRecipe, train: CachedDataset) -> DataLoader[TwoStageSample]:
     """Return the batches of a training: images, targets, and the order in which they come."""
     variant = TWO_STAGE_VARIANTS[recipe.variant]
     targets = TwoStageTargets(
-        CoarseMasks(train) if recipe.masks == "ellipse" else train,
+        EllipseMasks(train) if recipe.masks == "ellipse" else train,
         weights=variant.weights,
         power=recipe.power,
         positive_weight=recipe.positive_weight,
         dilate=recipe.dilate,
         segmented=_with_masks(recipe, train),
-        published_label=variant.published_label,
+        pitfall_label=variant.pitfall_label,
     )
-    sampler = LeastUsedSampler(targets.labels, seed=recipe.seed, rule=variant.rule)
+    sampler = FrequencyOfUseSampler(targets.labels, seed=recipe.seed, rule=variant.rule)
     return DataLoader(targets, batch_size=recipe.batch_size, sampler=sampler)
 
 
@@ -95,10 +95,11 @@ def train_two_stage(
     Raises what `open_dataset` and `fit` raise, and `ValueError` before any work for a part without
     defects or without good images.
 
-    >>> recipe = TwoStageRecipe(height=64, channels="slim", epochs=1, batch_size=8)
-    >>> few = open_detection_parts(recipe, most=4)
-    >>> sorted(train_two_stage(recipe, few).scores)
-    ['ap', 'ap_trapezoid', 'fn', 'fn_oracle', 'fp', 'fp_oracle']
+    Example:
+        >>> recipe = TwoStageRecipe(height=64, channels="slim", epochs=1, batch_size=8)
+        >>> few = open_detection_parts(recipe, most=4)
+        >>> sorted(train_two_stage(recipe, few).scores)
+        ['ap', 'ap_trapezoid', 'fn', 'fn_oracle', 'fp', 'fp_oracle']
     """
     parts = parts or open_detection_parts(recipe, progress=progress)
     _require_both_kinds(parts, recipe)
@@ -118,7 +119,7 @@ def train_two_stage(
         batches,
         loss,
         steps=recipe.epochs * len(batches),
-        optimiser=recipe.optimiser,  # type: ignore[arg-type]  # checked by the recipe
+        optimizer=recipe.optimizer,  # type: ignore[arg-type]  # checked by the recipe
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
         evaluate=look if evaluate_every else None,
@@ -142,24 +143,25 @@ def train_two_stage(
     return TwoStageTraining(model, history, threshold, scores, decisions, maps)
 
 
-FIT_SETTINGS = ("optimiser", "learning_rate", "weight_decay")
+FIT_SETTINGS = ("optimizer", "learning_rate", "weight_decay")
 """What `fit` compares by itself when a training goes on."""
 
 
 @torch.no_grad()
 def predict_two_stage(
-    model: nn.Module, images: InMemory, *, batch_size: int = SCORING_BATCH
+    model: nn.Module, images: CachedDataset, *, batch_size: int = SCORING_BATCH
 ) -> tuple[Tensor, Tensor]:
     """Return the logit of each image, (N,), and of each cell of its map, (N, H / 8, W / 8).
 
     Both on the CPU, in float32, in the order of the data set. Logits, not probabilities: those of
     sure answers are 1 in float32, and equal scores cannot be ranked.
 
-    >>> from course_utils.data import open_dataset
-    >>> few = InMemory(open_dataset("synthetic", size=128, length=2))
-    >>> decisions, maps = predict_two_stage(TwoStageNet(3, channels=CHANNELS["slim"]), few)
-    >>> decisions.shape, maps.shape
-    (torch.Size([2]), torch.Size([2, 16, 16]))
+    Example:
+        >>> from course_utils.data import open_dataset
+        >>> few = CachedDataset(open_dataset("synthetic", size=128, length=2))
+        >>> decisions, maps = predict_two_stage(TwoStageNet(3, channels=CHANNELS["slim"]), few)
+        >>> decisions.shape, maps.shape
+        (torch.Size([2]), torch.Size([2, 16, 16]))
     """
     weights = next(model.parameters())
     modes = [(module, module.training) for module in model.modules()]
@@ -176,7 +178,7 @@ def predict_two_stage(
     return torch.cat(decisions), torch.cat(maps)
 
 
-def _with_masks(recipe: TwoStageRecipe, train: InMemory) -> list[str] | None:
+def _with_masks(recipe: TwoStageRecipe, train: CachedDataset) -> list[str] | None:
     if recipe.segmented < 0:
         return None
     names = [sample.name for sample in train.samples if sample.mask.any()]

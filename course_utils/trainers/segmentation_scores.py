@@ -22,10 +22,11 @@ def choose_threshold(probabilities: Tensor, masks: Tensor) -> float | None:
 
     With several classes the most probable one is taken, and there is nothing to choose.
 
-    >>> import torch
-    >>> defect = torch.tensor([[[0.1, 0.8]]])
-    >>> choose_threshold(torch.stack([1 - defect, defect], dim=1), torch.tensor([[[0, 1]]]))
-    0.8...
+    Example:
+        >>> import torch
+        >>> defect = torch.tensor([[[0.1, 0.8]]])
+        >>> choose_threshold(torch.stack([1 - defect, defect], dim=1), torch.tensor([[[0, 1]]]))
+        0.8...
     """
     if probabilities.shape[1] > 2:
         return None
@@ -38,10 +39,11 @@ def decide(probabilities: Tensor, threshold: float | None) -> Tensor:
     With a threshold, class 1 where its probability reaches it, else 0; without, the most probable
     class. Raises `ValueError` for a threshold and more than two classes.
 
-    >>> import torch
-    >>> probabilities = torch.tensor([0.6, 0.4]).reshape(1, 2, 1, 1)
-    >>> decide(probabilities, 0.3).item(), decide(probabilities, None).item()
-    (1, 0)
+    Example:
+        >>> import torch
+        >>> probabilities = torch.tensor([0.6, 0.4]).reshape(1, 2, 1, 1)
+        >>> decide(probabilities, 0.3).item(), decide(probabilities, None).item()
+        (1, 0)
     """
     if threshold is None:
         return probabilities.argmax(dim=1)
@@ -67,15 +69,17 @@ def score_segmentation(
     defined is NaN and left out of them: all three of a class that is neither there nor predicted,
     AP of every class that is not there.
 
-    Raises `ValueError` if the masks hold no defect, or if the numbers of classes differ.
+    Raises:
+        ValueError: if the masks hold no defect, or if the numbers of classes differ.
 
-    >>> import torch
-    >>> probabilities = torch.eye(2)[torch.tensor([[[0, 1, 1, 0]]])].movedim(-1, 1)
-    >>> scores = score_segmentation(
-    ...     probabilities, torch.tensor([[[0, 1, 0, 0]]]), 0.5, ("background", "defect")
-    ... )
-    >>> scores["iou"], round(scores["dice"], 3), scores["ap"]
-    (0.5, 0.667, 0.5)
+    Example:
+        >>> import torch
+        >>> probabilities = torch.eye(2)[torch.tensor([[[0, 1, 1, 0]]])].movedim(-1, 1)
+        >>> scores = score_segmentation(
+        ...     probabilities, torch.tensor([[[0, 1, 0, 0]]]), 0.5, ("background", "defect")
+        ... )
+        >>> scores["iou"], round(scores["dice"], 3), scores["ap"]
+        (0.5, 0.667, 0.5)
     """
     if probabilities.shape[1] != len(class_names):
         raise ValueError(
@@ -117,10 +121,11 @@ def iou_by_kind(
 
     All pixels of the images of a kind are pooled. Kinds without an image are left out.
 
-    >>> import torch
-    >>> found, masks = torch.tensor([[[0, 1]], [[1, 1]]]), torch.tensor([[[0, 1]], [[0, 1]]])
-    >>> iou_by_kind(found, masks, [1, 2], ("background", "crack", "fray"))
-    {'crack': 1.0, 'fray': 0.5}
+    Example:
+        >>> import torch
+        >>> found, masks = torch.tensor([[[0, 1]], [[1, 1]]]), torch.tensor([[[0, 1]], [[0, 1]]])
+        >>> iou_by_kind(found, masks, [1, 2], ("background", "crack", "fray"))
+        {'crack': 1.0, 'fray': 0.5}
     """
     kinds = torch.tensor(labels)
     return {

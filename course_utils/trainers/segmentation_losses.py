@@ -29,12 +29,14 @@ def segmentation_loss(name: str, counts: np.ndarray | Tensor) -> nn.Module:
         name: one of `LOSS_NAMES`.
         counts: pixels of each class in the training set, (K,), as `count_pixels` returns them.
 
-    Raises `ValueError` for another name or counts that are no counts.
+    Raises:
+        ValueError: for another name or counts that are no counts.
 
-    >>> import torch
-    >>> loss = segmentation_loss("dice", np.array([90, 10]))
-    >>> loss(torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4, dtype=torch.long)).shape
-    torch.Size([])
+    Example:
+        >>> import torch
+        >>> loss = segmentation_loss("dice", np.array([90, 10]))
+        >>> loss(torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4, dtype=torch.long)).shape
+        torch.Size([])
     """
     match name:
         case "cross_entropy":
@@ -52,9 +54,10 @@ def segmentation_loss(name: str, counts: np.ndarray | Tensor) -> nn.Module:
 class CrossEntropyAndDice(nn.Module):
     """Cross entropy plus Dice loss: one is steady, the other does not care how rare defects are.
 
-    >>> import torch
-    >>> CrossEntropyAndDice()(torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4, dtype=torch.long)).shape
-    torch.Size([])
+    Example:
+        >>> import torch
+        >>> CrossEntropyAndDice()(torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4, dtype=torch.long)).shape
+        torch.Size([])
     """
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ from torch import Tensor
 from course_utils.config import pick_device, seed_everything
 from course_utils.models import NearestPatches
 from course_utils.models.resnet_encoder import Weights
-from course_utils.recipes.anomaly_scores import score_anomalies
-from course_utils.recipes.normal_images import NormalParts
+from course_utils.trainers.anomaly_scores import score_anomalies
+from course_utils.trainers.normal_images import NormalParts
 
 SCORING_BATCH = 8
 
@@ -28,11 +28,12 @@ def score_nearest_patches(
 
     Raises what `NearestPatches` and `score_anomalies` raise.
 
-    >>> from course_utils.recipes import open_normal_parts
-    >>> few = open_normal_parts("synthetic", size=64, most=4)
-    >>> scores, maps = score_nearest_patches(few)
-    >>> maps.shape
-    torch.Size([8, 64, 64])
+    Example:
+        >>> from course_utils.trainers import open_normal_parts
+        >>> few = open_normal_parts("synthetic", size=64, most=4)
+        >>> scores, maps = score_nearest_patches(few)
+        >>> maps.shape
+        torch.Size([8, 64, 64])
     """
     place = pick_device(str(device))
     seed_everything(seed)

@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_utils.data import AnyDefect, DefectDataset, InMemory, open_dataset
-from course_utils.recipes.normal_images import SYNTHETIC_PRODUCT
-from course_utils.recipes.segmentation import Parts
-from course_utils.recipes.two_stage_settings import TwoStageRecipe
+from course_utils.data import BinaryMasks, CachedDataset, DefectDataset, open_dataset
+from course_utils.trainers.normal_images import SYNTHETIC_PRODUCT
+from course_utils.trainers.segmentation import Parts
+from course_utils.trainers.two_stage_settings import TwoStageRecipe
 
 SYNTHETIC_IMAGES: dict[str, Any] = SYNTHETIC_PRODUCT | {"frequency": 0.2}
 """One product, of which a fifth shows a defect: defects are rare, as on a line."""
@@ -24,13 +24,13 @@ def open_detection_parts(
     many as there are; None keeps all.
     """
 
-    def part(name: str) -> InMemory:
+    def part(name: str) -> CachedDataset:
         options: dict[str, Any] = {}
         if recipe.fold:
             options["fold"] = recipe.fold
         elif recipe.data == "synthetic":
             options = SYNTHETIC_IMAGES | {"length": SYNTHETIC_LENGTHS[name]}
-        images = AnyDefect(
+        images = BinaryMasks(
             open_dataset(
                 recipe.data,
                 name,
@@ -39,12 +39,12 @@ def open_detection_parts(
                 **options,
             )
         )
-        return InMemory(images, indices=_first_of_both(images, most), progress=progress)
+        return CachedDataset(images, indices=_first_of_both(images, most), progress=progress)
 
     return Parts(part("train"), part("val"), part("test"))
 
 
-def labels_of(images: InMemory) -> Tensor:
+def labels_of(images: CachedDataset) -> Tensor:
     """Return 1 for each defective image and 0 for each good one, (N,).
 
     An image stays defective if its defect was lost when it was made smaller, or has no mask.

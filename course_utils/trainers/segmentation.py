@@ -12,19 +12,19 @@ from torch.utils.data import DataLoader
 
 from course_utils.config import pick_device, seed_everything
 from course_utils.data import (
-    AnyDefect,
-    Augmented,
+    BinaryMasks,
+    CachedDataset,
     DefectDataset,
-    InMemory,
     Sample,
+    TransformedDataset,
     count_pixels,
     open_dataset,
 )
 from course_utils.data.catalog import SplitBy
 from course_utils.models import UNet
-from course_utils.recipes.segmentation_losses import LOSS_NAMES, segmentation_loss
-from course_utils.recipes.segmentation_scores import choose_threshold, score_segmentation
-from course_utils.recipes.settings import (
+from course_utils.trainers.segmentation_losses import LOSS_NAMES, segmentation_loss
+from course_utils.trainers.segmentation_scores import choose_threshold, score_segmentation
+from course_utils.trainers.settings import (
     require_one_of,
     require_positive,
     require_rates_and_seeds,
@@ -40,10 +40,12 @@ FIT_SETTINGS = ("steps", "learning_rate", "weight_decay")
 class SegmentationRecipe:
     """All that decides a training, down to the last bit on one CPU with one number of threads.
 
-    Raises `ValueError` for settings that cannot work.
+    Raises:
+        ValueError: for settings that cannot work.
 
-    >>> SegmentationRecipe(data="synthetic", loss="focal").steps
-    1200
+    Example:
+        >>> SegmentationRecipe(data="synthetic", loss="focal").steps
+        1200
     """
 
     data: str = "synthetic"
@@ -83,9 +85,9 @@ class SegmentationRecipe:
 class Parts:
     """The three parts of a data set, in memory."""
 
-    train: InMemory
-    val: InMemory
-    test: InMemory
+    train: CachedDataset
+    val: CachedDataset
+    test: CachedDataset
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,11 @@ class Segmentation:
 def open_parts(recipe: SegmentationRecipe, *, progress: bool = False) -> Parts:
     """Read the images of a recipe."""
 
-    def part(name: str) -> InMemory:
+    def part(name: str) -> CachedDataset:
         images = open_part(recipe, name)
-        return InMemory(AnyDefect(images) if recipe.classes == "one" else images, progress=progress)
+        return CachedDataset(
+            BinaryMasks(images) if recipe.classes == "one" else images, progress=progress
+        )
 
     return Parts(part("train"), part("val"), part("test"))
 
@@ -152,17 +156,18 @@ def train_segmentation(
     Raises what `open_dataset` and `fit` raise, and `ValueError` before any work if there are fewer
     training images than a batch takes, or no defect in the validation or in the test images.
 
-    >>> recipe = SegmentationRecipe(size=32, width=2, steps=2, batch_size=2)
-    >>> few = InMemory(AnyDefect(open_dataset("synthetic", size=32)), indices=range(6))
-    >>> sorted(train_segmentation(recipe, Parts(few, few, few)).scores)
-    ['ap', 'dice', 'iou']
+    Example:
+        >>> recipe = SegmentationRecipe(size=32, width=2, steps=2, batch_size=2)
+        >>> few = CachedDataset(BinaryMasks(open_dataset("synthetic", size=32)), indices=range(6))
+        >>> sorted(train_segmentation(recipe, Parts(few, few, few)).scores)
+        ['ap', 'dice', 'iou']
     """
     parts = parts or open_parts(recipe, progress=progress)
     _require_usable(parts, recipe)
     class_names = parts.train.class_names
     seed_everything(recipe.seed)
     model = model or UNet(parts.train.channels, len(class_names), width=recipe.width)
-    shown = Augmented(parts.train) if recipe.flips else parts.train
+    shown = TransformedDataset(parts.train) if recipe.flips else parts.train
     batches: DataLoader[Sample] = DataLoader(
         shown, batch_size=recipe.batch_size, shuffle=True, drop_last=True
     )

@@ -5,11 +5,11 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from course_utils.plots import heat_maps, training_curves
-from course_utils.recipes.memseg import MemSegRecipe, MemSegTraining
-from course_utils.recipes.memseg import open_images as open_parts
-from course_utils.recipes.memseg import train_memseg as train
-from course_utils.recipes.normal_images import NormalParts, textures_of
-from course_utils.recipes.segmentation_procedure import with_defects
+from course_utils.trainers.memseg import MemSegRecipe, MemSegTraining
+from course_utils.trainers.memseg import open_images as open_parts
+from course_utils.trainers.memseg import train_memseg as train
+from course_utils.trainers.normal_images import NormalParts, textures_of
+from course_utils.trainers.segmentation_procedure import with_defects
 
 __all__ = ["name", "only_images", "open_parts", "pictures", "report", "steps", "train"]
 

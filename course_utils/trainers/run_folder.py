@@ -17,14 +17,14 @@ from lightning_fabric import Fabric
 from matplotlib.figure import Figure
 
 from course_utils.plots import as_png
-from course_utils.recipes import (
+from course_utils.trainers import (
     memseg_procedure,
     segmentation_procedure,
     two_stage_procedure,
 )
-from course_utils.recipes.memseg import MemSegRecipe
-from course_utils.recipes.segmentation import SegmentationRecipe
-from course_utils.recipes.two_stage_settings import TwoStageRecipe
+from course_utils.trainers.memseg import MemSegRecipe
+from course_utils.trainers.segmentation import SegmentationRecipe
+from course_utils.trainers.two_stage_settings import TwoStageRecipe
 from course_utils.training import Checkpoint
 
 Recipe: TypeAlias = SegmentationRecipe | MemSegRecipe | TwoStageRecipe
@@ -83,9 +83,11 @@ def run_in_folder(
         fabric: what `launch` hands over.
         looks: how often to look at the validation images at most, the end included.
 
-    Raises `ValueError` if the folder holds a training by another recipe or with another number of
-    looks, `FileExistsError` if it holds anything else or another process trains in it, and what
-    `train_segmentation` raises.
+    Raises:
+        ValueError: if the folder holds a training by another recipe or with another number of
+            looks.
+        FileExistsError: if it holds anything else or another process trains in it, and what
+            `train_segmentation` raises.
     """
     if looks < 1:
         raise ValueError(f"looks must be at least 1, got {looks}")
@@ -128,10 +130,12 @@ def run_in_folder(
 def require_place(folder: Path, recipe: Recipe) -> None:
     """Raise unless `folder` is free for `recipe` or holds its training; write nothing.
 
-    Raises `ValueError` if it holds a training by another recipe, and `FileExistsError` if it holds
-    anything else or is a file.
+    Raises:
+        ValueError: if it holds a training by another recipe.
+        FileExistsError: if it holds anything else or is a file.
 
-    >>> require_place(Path("nowhere"), SegmentationRecipe())
+    Example:
+        >>> require_place(Path("nowhere"), SegmentationRecipe())
     """
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not nearest.is_dir():
@@ -165,12 +169,15 @@ def require_place(folder: Path, recipe: Recipe) -> None:
 def read_scores(folder: Path) -> dict[str, float]:
     """Return the scores of the finished training in `folder`, as `run_in_folder` returned them.
 
-    Raises `FileNotFoundError` if there are none, and `ValueError` if the file is damaged.
+    Raises:
+        FileNotFoundError: if there are none.
+        ValueError: if the file is damaged.
 
-    >>> read_scores(Path("nowhere"))
-    Traceback (most recent call last):
-        ...
-    FileNotFoundError: ...
+    Example:
+        >>> read_scores(Path("nowhere"))
+        Traceback (most recent call last):
+            ...
+        FileNotFoundError: ...
     """
     scores = _read(folder / SCORES).get("scores")
     if not isinstance(scores, dict):
@@ -183,8 +190,9 @@ def collect_scores(out: Path) -> list[dict[str, Any]]:
 
     A score that is not defined, of a class that the test images do not show, is None.
 
-    >>> collect_scores(Path("nowhere"))
-    []
+    Example:
+        >>> collect_scores(Path("nowhere"))
+        []
     """
     found = sorted(
         (file.parent for file in out.glob(f"*/seed_*/{SCORES}")),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from course_utils.recipes.settings import (
+from course_utils.trainers.settings import (
     require_one_of,
     require_positive,
     require_rates_and_seeds,
@@ -26,7 +26,7 @@ class TwoStageVariant(NamedTuple):
     dynamic: bool = True
     weights: Literal["image", "component"] | None = "image"
     rule: Literal["least_used", "uniform"] = "least_used"
-    published_label: bool = False
+    pitfall_label: bool = False
     model: Mapping[str, Any] = MappingProxyType({})
     """Arguments of `TwoStageNet`."""
 
@@ -44,9 +44,9 @@ TWO_STAGE_VARIANTS = {
     "no_shortcut_stop": TwoStageVariant("stop (b) alone", model={"stop_shortcut": False}),
     "no_extractor_stop": TwoStageVariant("stop (a) alone", model={"stop_extractor": False}),
     "component_weights": TwoStageVariant("distance weights by component", weights="component"),
-    "published_label": TwoStageVariant("label from the shrunk mask", published_label=True),
+    "pitfall_label": TwoStageVariant("label from the shrunk mask", pitfall_label=True),
     "published_norm": TwoStageVariant(
-        "square root of the spread", model={"normalisation": "published"}
+        "square root of the spread", model={"normalization": "published"}
     ),
     "no_bias": TwoStageVariant("no bias in the map", model={"segmentation_bias": False}),
 }
@@ -57,14 +57,16 @@ TWO_STAGE_VARIANTS = {
 class TwoStageRecipe:
     """All that decides a training, down to the last bit on one CPU with one number of threads.
 
-    The optimiser is the paper's: SGD without momentum or weight decay, at one rate. Its rates are
+    The optimizer is the paper's: SGD without momentum or weight decay, at one rate. Its rates are
     for gradients *summed* over the images of a batch; here the loss is a mean, so that "batch 10,
     rate .1" is `batch_size=10, learning_rate=1.0`.
 
-    Raises `ValueError` for settings that cannot work.
+    Raises:
+        ValueError: for settings that cannot work.
 
-    >>> TwoStageRecipe(data="kolektor_sdd", height=704, width=256, fold=1).epochs
-    50
+    Example:
+        >>> TwoStageRecipe(data="kolektor_sdd", height=704, width=256, fold=1).epochs
+        50
     """
 
     data: str = "synthetic"
@@ -79,7 +81,7 @@ class TwoStageRecipe:
     """One of `CHANNELS`."""
     epochs: int = 50
     batch_size: int = 1
-    optimiser: str = "sgd"
+    optimizer: str = "sgd"
     learning_rate: float = 1.0
     weight_decay: float = 0.0
     delta: float = 0.01
@@ -102,7 +104,7 @@ class TwoStageRecipe:
         require_types(self)
         require_one_of("variant", self.variant, tuple(TWO_STAGE_VARIANTS))
         require_one_of("channels", self.channels, tuple(CHANNELS))
-        require_one_of("optimiser", self.optimiser, ("sgd", "adamw"))
+        require_one_of("optimizer", self.optimizer, ("sgd", "adamw"))
         require_one_of("masks", self.masks, ("exact", "ellipse"))
         if not 0 <= self.fold <= 3:
             raise ValueError(f"fold must be 1, 2 or 3, or 0 for no folds, got {self.fold}")

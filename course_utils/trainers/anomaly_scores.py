@@ -22,13 +22,15 @@ def score_anomalies(maps: Tensor, masks: Tensor, labels: Tensor | None = None) -
 
     The score of an image is the mean of its 100 largest pixels.
 
-    Raises `ValueError` as the four metrics do.
+    Raises:
+        ValueError: as the four metrics do.
 
-    >>> import torch
-    >>> masks = torch.zeros(2, 16, 16, dtype=torch.long)
-    >>> masks[1, :8] = 1
-    >>> score_anomalies(masks.float(), masks)
-    {'image_auroc': 1.0, 'pixel_auroc': 1.0, 'aupro': 1.0, 'ap': 1.0}
+    Example:
+        >>> import torch
+        >>> masks = torch.zeros(2, 16, 16, dtype=torch.long)
+        >>> masks[1, :8] = 1
+        >>> score_anomalies(masks.float(), masks)
+        {'image_auroc': 1.0, 'pixel_auroc': 1.0, 'aupro': 1.0, 'ap': 1.0}
     """
     truth = masks > 0
     defective = truth.flatten(1).any(1) if labels is None else labels > 0

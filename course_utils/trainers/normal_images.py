@@ -16,7 +16,7 @@ from course_utils.anomaly import (
 )
 from course_utils.anomaly.synthesis import Source
 from course_utils.config import data_root
-from course_utils.data import AnyDefect, DefectDataset, InMemory, open_dataset
+from course_utils.data import BinaryMasks, CachedDataset, DefectDataset, open_dataset
 
 SYNTHETIC_PRODUCT: dict[str, Any] = {
     "surfaces": ["painted_sheet"],
@@ -34,11 +34,11 @@ AnomalyKinds = Literal["both", "texture", "structure"]
 class NormalParts:
     """The images of one product, in memory."""
 
-    train: InMemory
+    train: CachedDataset
     """Good images only."""
-    val: InMemory
+    val: CachedDataset
     """Good images only."""
-    test: InMemory
+    test: CachedDataset
     """Good images and images with defects, masks 0 and 1."""
 
 
@@ -62,19 +62,20 @@ def open_normal_parts(
     Raises what `open_dataset` raises, and `ValueError` if a part has no good images or the test
     part no defect.
 
-    >>> parts = open_normal_parts("synthetic", size=32, most=4)
-    >>> [sample.label for sample in parts.train.samples], len(parts.test)
-    ([0, 0, 0, 0], 8)
+    Example:
+        >>> parts = open_normal_parts("synthetic", size=32, most=4)
+        >>> [sample.label for sample in parts.train.samples], len(parts.test)
+        ([0, 0, 0, 0], 8)
     """
 
-    def part(name: str, good_only: bool) -> InMemory:
-        images = AnyDefect(_open_part(data, name, size, split_seed, good_only))
+    def part(name: str, good_only: bool) -> CachedDataset:
+        images = BinaryMasks(_open_part(data, name, size, split_seed, good_only))
         if most is None:
-            held = InMemory(images, progress=progress)
+            held = CachedDataset(images, progress=progress)
             held.samples = [one for one in held.samples if not (good_only and one.label)]
         else:
             order = np.random.default_rng(split_seed).permutation(len(images)).tolist()
-            held = InMemory(images, indices=_first_of_each(images, order, most, good_only))
+            held = CachedDataset(images, indices=_first_of_each(images, order, most, good_only))
         labels = {sample.label for sample in held.samples}
         if 0 not in labels:
             raise ValueError(
@@ -98,8 +99,9 @@ def simulator(data: str, kinds: AnomalyKinds = "both") -> AnomalySynthesizer:
     anywhere. Textures are those of DTD where its folder is in the data root, for real images;
     else they are made from noise.
 
-    >>> simulator("synthetic", "structure").foreground is None
-    True
+    Example:
+        >>> simulator("synthetic", "structure").foreground is None
+        True
     """
     sources: dict[str, Source] = {"texture": procedural_source, "structure": structure_source}
     if textures_of(data) == "dtd":
@@ -113,8 +115,9 @@ def simulator(data: str, kinds: AnomalyKinds = "both") -> AnomalySynthesizer:
 def textures_of(data: str) -> Literal["dtd", "noise"]:
     """Return where `simulator` takes the textures for `data` from, on this machine.
 
-    >>> textures_of("synthetic")
-    'noise'
+    Example:
+        >>> textures_of("synthetic")
+        'noise'
     """
     there = data != "synthetic" and (data_root() / "dtd" / "images").is_dir()
     return "dtd" if there else "noise"

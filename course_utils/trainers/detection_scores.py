@@ -22,12 +22,14 @@ def score_detection(decisions: Tensor, labels: Tensor, threshold: float) -> dict
     alarms and misses at `threshold`; `fp_oracle` and `fn_oracle` at the threshold with the best F1
     on these very images, which is how papers count, and which nobody has at work.
 
-    Raises `ValueError` as `average_precision` does.
+    Raises:
+        ValueError: as `average_precision` does.
 
-    >>> import torch
-    >>> scores = score_detection(torch.tensor([0.1, 0.4, 0.3]), torch.tensor([0, 0, 1]), 0.35)
-    >>> scores["ap"], scores["fp"], scores["fn"], scores["fp_oracle"], scores["fn_oracle"]
-    (0.5, 1.0, 1.0, 1.0, 0.0)
+    Example:
+        >>> import torch
+        >>> scores = score_detection(torch.tensor([0.1, 0.4, 0.3]), torch.tensor([0, 0, 1]), 0.35)
+        >>> scores["ap"], scores["fp"], scores["fn"], scores["fp_oracle"], scores["fn_oracle"]
+        (0.5, 1.0, 1.0, 1.0, 0.0)
     """
     oracle = best_threshold(decisions, labels)
     scores = {

@@ -4,12 +4,12 @@ Where the authors publish no hash, that of a public copy of their file stands he
 one, with a note of whose it is.
 """
 
-from course_utils.fetching.catalogue.dagm import DAGM_SET
-from course_utils.fetching.catalogue.kolektor import KOLEKTOR_2_SET, KOLEKTOR_SET
-from course_utils.fetching.catalogue.mvtec import MVTEC_SET
-from course_utils.fetching.catalogue.pictures import DTD_SET, TINY_IMAGENET_SET
-from course_utils.fetching.catalogue.steel import SEVERSTAL_SET, STEEL_STRIP_SET
-from course_utils.fetching.catalogue.tiles import TILE_SET
+from course_utils.fetching.catalog.dagm import DAGM_SET
+from course_utils.fetching.catalog.kolektor import KOLEKTOR_2_SET, KOLEKTOR_SET
+from course_utils.fetching.catalog.mvtec import MVTEC_SET
+from course_utils.fetching.catalog.pictures import DTD_SET, TINY_IMAGENET_SET
+from course_utils.fetching.catalog.steel import SEVERSTAL_SET, STEEL_STRIP_SET
+from course_utils.fetching.catalog.tiles import TILE_SET
 from course_utils.fetching.published import PublishedSet
 
 PUBLISHED: dict[str, PublishedSet] = {

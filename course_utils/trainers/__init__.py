@@ -1,9 +1,9 @@
 """Whole trainings, from the name of a data set to its scores: what notebooks and commands share."""
 
-from course_utils.recipes.anomaly_scores import score_anomalies
-from course_utils.recipes.detection_parts import labels_of, open_detection_parts
-from course_utils.recipes.detection_scores import score_detection
-from course_utils.recipes.memseg import (
+from course_utils.trainers.anomaly_scores import score_anomalies
+from course_utils.trainers.detection_parts import labels_of, open_detection_parts
+from course_utils.trainers.detection_scores import score_detection
+from course_utils.trainers.memseg import (
     VARIANTS,
     WEIGHTS,
     MemSegRecipe,
@@ -12,36 +12,36 @@ from course_utils.recipes.memseg import (
     encoder_weights,
     train_memseg,
 )
-from course_utils.recipes.nearest_patches import score_nearest_patches
-from course_utils.recipes.normal_images import NormalParts, open_normal_parts, simulator
-from course_utils.recipes.run_folder import (
+from course_utils.trainers.nearest_patches import score_nearest_patches
+from course_utils.trainers.normal_images import NormalParts, open_normal_parts, simulator
+from course_utils.trainers.run_folder import (
     Recipe,
     collect_scores,
     read_scores,
     require_place,
     run_in_folder,
 )
-from course_utils.recipes.segmentation import (
+from course_utils.trainers.segmentation import (
     Parts,
     Segmentation,
     SegmentationRecipe,
     open_parts,
     train_segmentation,
 )
-from course_utils.recipes.segmentation_losses import LOSS_NAMES, segmentation_loss
-from course_utils.recipes.segmentation_scores import (
+from course_utils.trainers.segmentation_losses import LOSS_NAMES, segmentation_loss
+from course_utils.trainers.segmentation_scores import (
     choose_threshold,
     decide,
     iou_by_kind,
     score_segmentation,
 )
-from course_utils.recipes.two_stage import (
+from course_utils.trainers.two_stage import (
     TwoStageTraining,
     predict_two_stage,
     train_two_stage,
     two_stage_batches,
 )
-from course_utils.recipes.two_stage_settings import (
+from course_utils.trainers.two_stage_settings import (
     CHANNELS,
     TWO_STAGE_VARIANTS,
     TwoStageRecipe,
