@@ -7,17 +7,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from few_images import write_image
 from torch.utils.data import DataLoader
 
 from course_utils.data import DefectDataset, open_dataset
-from course_utils.data.image_files import _jpeg_is_whole
+from course_utils.data.image_files import _jpeg_is_whole, read_image
 
 RNG = np.random.default_rng(11)
-
-
-def write(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imencode(path.suffix, pixels)[1].tofile(path)
 
 
 def picture(height=24, width=30, channels=1):
@@ -36,10 +32,10 @@ def folder(tmp_path):
     """Eight defective images, two good ones, in a place with a name beyond ASCII."""
     root = tmp_path / "Prüfung 検査"
     for index in range(8):
-        write(root / "images" / f"teil_ß{index}.png", picture())
-        write(root / "masks" / f"teil_ß{index}.png", mask_with(255))
+        write_image(root / "images" / f"teil_ß{index}.png", picture())
+        write_image(root / "masks" / f"teil_ß{index}.png", mask_with(255))
     for index in range(2):
-        write(root / "good" / f"gut{index}.bmp", picture())
+        write_image(root / "good" / f"gut{index}.bmp", picture())
     return root
 
 
@@ -74,7 +70,7 @@ def test_pixels_at_their_own_size_are_those_of_the_file(folder):
 def test_color_comes_as_rgb_and_gray_files_join_it(folder):
     red = np.zeros((24, 30, 3), np.uint8)
     red[..., 2] = 255  # OpenCV writes BGR
-    write(folder / "images" / "teil_ß0.png", red)
+    write_image(folder / "images" / "teil_ß0.png", red)
     dataset = opened(folder)
     assert dataset.channels == 3
     assert dataset[0].image.mean((1, 2)).tolist() == [1, 0, 0]
@@ -88,7 +84,7 @@ def test_named_classes_are_mask_values_and_the_largest_is_the_label(folder):
     for index in range(8):
         mask = mask_with(2)
         mask[20, 3:5] = 1
-        write(folder / "masks" / f"teil_ß{index}.png", mask)
+        write_image(folder / "masks" / f"teil_ß{index}.png", mask)
     dataset = opened(folder, size=48)
     assert tuple(dataset.class_names) == ("background", "Riß", "pit")
     assert set(dataset[0].mask.unique().tolist()) == {0, 1, 2}
@@ -97,18 +93,18 @@ def test_named_classes_are_mask_values_and_the_largest_is_the_label(folder):
 
 def test_masks_of_zero_and_one_or_255_mean_the_same(folder):
     before = opened(folder)[0].mask
-    write(folder / "masks" / "teil_ß0.png", mask_with(1))
+    write_image(folder / "masks" / "teil_ß0.png", mask_with(1))
     assert torch.equal(opened(folder)[0].mask, before)
 
 
 def test_an_image_with_an_empty_mask_is_good(folder):
-    write(folder / "masks" / "teil_ß0.png", mask_with(0))
+    write_image(folder / "masks" / "teil_ß0.png", mask_with(0))
     assert opened(folder)[0].label == 0
 
 
 def test_shrinking_averages_the_image_even_where_the_other_side_grows(folder):
     stripes = np.resize(np.uint8([[255], [0], [0], [255]]), (24, 1)).repeat(30, 1)
-    write(folder / "images" / "teil_ß0.png", stripes)
+    write_image(folder / "images" / "teil_ß0.png", stripes)
     for width in (15, 60):
         small = opened(folder, size=(6, width))[0].image
         assert small.shape == (1, 6, width)
@@ -124,7 +120,7 @@ def test_masks_keep_hard_classes_at_the_place_of_their_image(folder):
 def test_splits_are_disjoint_complete_and_keep_twins_together(folder):
     twin = picture()
     for index in range(4):
-        write(folder / "images" / f"teil_ß{index}.png", cv2.add(twin, 3 * index))
+        write_image(folder / "images" / f"teil_ß{index}.png", cv2.add(twin, 3 * index))
     parts = [opened(folder, split) for split in ("train", "val", "test")]
     names = [[part[i].name for i in range(len(part))] for part in parts]
     assert sorted(name for part in names for name in part) == sorted(
@@ -150,7 +146,7 @@ def test_dealing_out_images_one_by_one_says_that_it_leaks(folder):
 def test_a_class_too_rare_for_every_part_is_named(folder):
     (folder / "classes.txt").write_text("scratch\npit", encoding="utf-8")
     for index in range(8):
-        write(folder / "masks" / f"teil_ß{index}.png", mask_with(2 if index == 5 else 1))
+        write_image(folder / "masks" / f"teil_ß{index}.png", mask_with(2 if index == 5 else 1))
     note = opened(folder, "train").split_note
     assert "Too rare to be in val: pit." in note or "Too rare to be in val: good, pit." in note
 
@@ -194,7 +190,7 @@ def test_what_file_managers_leave_behind_is_no_part_of_the_set(folder):
 
 def test_a_changed_file_is_read_anew(folder):
     assert opened(folder)[0].label == 1
-    write(folder / "masks" / "teil_ß0.png", np.zeros((24, 30), np.uint8))
+    write_image(folder / "masks" / "teil_ß0.png", np.zeros((24, 30), np.uint8))
     assert opened(folder)[0].label == 0
 
 
@@ -250,37 +246,39 @@ FAULTS = {
     ),
     "mask of another size": (
         "masks/teil_ß3.png",
-        lambda path: write(path, mask_with(255, 24, 31)),
+        lambda path: write_image(path, mask_with(255, 24, 31)),
         ValueError,
         r"teil_ß3\.png is 31 x 24 pixels but its image teil_ß3\.png is 30 x 24",
     ),
     "value that is no class": (
         "masks/teil_ß4.png",
-        lambda path: write(path, mask_with(7)),
+        lambda path: write_image(path, mask_with(7)),
         ValueError,
         r"teil_ß4\.png holds values 0, 7: without a classes\.txt",
     ),
     "smoothed mask": (
         "masks/teil_ß4.png",
-        lambda path: write(path, np.arange(720, dtype=np.uint16).reshape(24, 30).astype(np.uint8)),
+        lambda path: write_image(
+            path, np.arange(720, dtype=np.uint16).reshape(24, 30).astype(np.uint8)
+        ),
         ValueError,
         r"values 0, 1, 2, 3, 4, 5, 6, 7 and 248 more",
     ),
     "colors in a mask": (
         "masks/teil_ß4.png",
-        lambda path: write(path, picture(channels=3)),
+        lambda path: write_image(path, picture(channels=3)),
         ValueError,
         r"teil_ß4\.png is a color picture",
     ),
     "16 bits": (
         "images/teil_ß5.png",
-        lambda path: write(path, picture().astype(np.uint16) * 16),
+        lambda path: write_image(path, picture().astype(np.uint16) * 16),
         ValueError,
         r"teil_ß5\.png holds uint16 values",
     ),
     "see-through pixels": (
         "images/teil_ß5.png",
-        lambda path: write(path, picture(channels=4)),
+        lambda path: write_image(path, picture(channels=4)),
         ValueError,
         r"teil_ß5\.png has see-through pixels",
     ),
@@ -292,13 +290,13 @@ FAULTS = {
     ),
     "TIFF, which may have pages": (
         "good/gut0.tif",
-        lambda path: write(path, picture()),
+        lambda path: write_image(path, picture()),
         ValueError,
         r"gut0\.tif is not an image of a kind that is read here .*: convert it or take it out",
     ),
     "two images of one stem": (
         "images/teil_ß6.bmp",
-        lambda path: write(path, picture()),
+        lambda path: write_image(path, picture()),
         ValueError,
         r"teil_ß6\.bmp and teil_ß6\.png differ only in their ending",
     ),
@@ -346,7 +344,9 @@ def test_a_cut_jpeg_is_seen_even_if_the_thumbnail_in_it_is_whole():
 
 def test_a_fully_opaque_alpha_channel_is_dropped(folder):
     colors = picture(channels=3)
-    write(folder / "images" / "teil_ß0.png", np.dstack([colors, np.full((24, 30), 255, np.uint8)]))
+    write_image(
+        folder / "images" / "teil_ß0.png", np.dstack([colors, np.full((24, 30), 255, np.uint8)])
+    )
     image = opened(folder)[0].image
     assert np.array_equal(
         (image * 255).round().byte().numpy(), colors[..., ::-1].transpose(2, 0, 1)
@@ -379,8 +379,18 @@ def test_a_relative_path_starts_at_the_root(folder):
 
 def test_too_few_images_to_split_can_still_be_opened_whole(tmp_path):
     for name in "ab":
-        write(tmp_path / "images" / f"{name}.png", picture())
-        write(tmp_path / "masks" / f"{name}.png", mask_with(255))
+        write_image(tmp_path / "images" / f"{name}.png", picture())
+        write_image(tmp_path / "masks" / f"{name}.png", mask_with(255))
     with pytest.raises(ValueError, match="2 groups cannot fill 3 parts"):
         opened(tmp_path, "train")
     assert len(opened(tmp_path, "all")) == 2
+
+
+def test_a_header_that_promises_an_impossible_picture_is_a_damaged_file(tmp_path):
+    header = b"BM" + (54).to_bytes(4, "little") + bytes(4) + (54).to_bytes(4, "little")
+    info = (40).to_bytes(4, "little") + 2 * (2**31 - 1).to_bytes(4, "little")
+    depth = (1).to_bytes(2, "little") + (24).to_bytes(2, "little") + bytes(24)
+    path = tmp_path / "huge.bmp"
+    path.write_bytes(header + info + depth)
+    with pytest.raises(ValueError, match="damaged or no picture"):
+        read_image(path)
