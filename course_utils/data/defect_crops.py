@@ -185,10 +185,10 @@ class DefectCrops(Dataset[Crop]):
     """The crop of each defect in `dataset`, cut with the true masks; read once, kept in memory.
 
     `indices` chooses images of `dataset`, all by default. `class_names` are those of the data set
-    without the background, `labels` (int64, (N,)), `groups`, `names` and `regions` tell of each
-    crop, and `image_indices` from which image it is. Crops are kept with 8 bits a pixel, 50 KB
-    each at 227 pixels. All crops of an image share its group: split the images first, or split
-    the crops by `groups`. Other arguments are those of `find_regions` and `crop_upright`.
+    without the background. Lists, an item for each crop: `labels` (int64, (N,)), `groups`, `names`,
+    `regions`, and `image_indices`, the image it is cut from. Crops are kept with 8 bits a pixel,
+    50 KB each at 227 pixels. All crops of an image share its group: split the images first, or
+    split the crops by `groups`. Other arguments are those of `find_regions` and `crop_upright`.
 
     Raises:
         ValueError: if there is no defect of at least `min_area` pixels.

@@ -133,7 +133,7 @@ class TwoStageTargets(Dataset[TwoStageSample]):
     def _make(self, sample: Sample, has_mask: bool) -> TwoStageTarget:
         if has_mask and not sample.label:
             raise ValueError(
-                f"{sample.name!r} is labelled good, but its mask is not empty: correct either"
+                f"{sample.name!r} is labeled good, but its mask is not empty: correct either"
             )
         target = self._target_of(sample.mask)
         if not sample.label or (self.pitfall_label and not has_mask):

@@ -8,6 +8,7 @@ from few_images import write_image
 
 from course_utils.data import DATASETS, DefectDataset, find_datasets, open_dataset
 
+Missing = FileNotFoundError
 RNG = np.random.default_rng(2)
 TILE_CLASSES = ("Free", "Blowhole", "Break", "Crack", "Fray", "Uneven")
 
@@ -128,11 +129,7 @@ def test_a_free_tile_with_a_marked_defect_is_an_error(tiles):
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        (
-            lambda p: (p / "exp1_num_0.png").unlink(),
-            FileNotFoundError,
-            "exp1_num_0.jpg has no mask",
-        ),
+        (lambda p: (p / "exp1_num_0.png").unlink(), Missing, "exp1_num_0.jpg has no mask"),
         (lambda p: (p / "exp1_num_0.jpg").unlink(), ValueError, "exp1_num_0.png is a mask without"),
         (
             lambda p: [(p / f"exp1_num_0{s}").rename(p / f"a{s}") for s in (".jpg", ".png")],
@@ -140,17 +137,9 @@ def test_a_free_tile_with_a_marked_defect_is_an_error(tiles):
             "a.jpg is not named exp",
         ),
         (lambda p: (p / "exp1_num_0.jpg").write_bytes(b"x"), ValueError, "0.jpg cannot be read"),
-        (lambda p: p.rename(p.parent / "Images"), FileNotFoundError, "Imgs is missing"),
-        (
-            lambda p: [path.unlink() for path in p.iterdir()],
-            FileNotFoundError,
-            r"MT_Free.Imgs holds no images: want exp<exposure>_num_<number>\.jpg",
-        ),
-        (
-            lambda p: write_image(p / "exp1_num_1.bmp", surface()),
-            ValueError,
-            r"exp1_num_1\.bmp is not an image of a kind that is read here \(\.jpeg, \.jpg, \.png\)",
-        ),
+        (lambda p: p.rename(p.parent / "Images"), Missing, "Imgs is missing"),
+        (lambda p: [path.unlink() for path in p.iterdir()], Missing, r"MT_Free.Imgs holds no"),
+        (lambda p: write_image(p / "exp1_num_1.bmp", surface()), ValueError, r"exp1_num_1\.bmp is"),
         (
             lambda p: write_image(p / "exp1_num_0.jpeg", surface()),
             ValueError,

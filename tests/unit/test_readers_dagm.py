@@ -15,6 +15,7 @@ from course_utils.data.readers import dagm
 from course_utils.data.readers.dagm import Ellipse, ellipse_mask, read_ellipses
 from course_utils.data.registry import DAGM
 
+Missing = FileNotFoundError
 RNG = np.random.default_rng(6)
 SIZE = (40, 50)
 ELLIPSES = {
@@ -211,20 +212,12 @@ def test_a_class_that_is_not_there_names_those_that_are(competition, development
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        (
-            lambda p: (p / "Train" / "0003.PNG").unlink(),
-            ValueError,
-            r"0003_label\.PNG is a mask without an image",
-        ),
-        (
-            lambda p: shutil.rmtree(p / "Test" / "Label"),
-            FileNotFoundError,
-            "Label is missing: want the masks",
-        ),
-        (lambda p: shutil.rmtree(p / "Test"), FileNotFoundError, "is not complete: want Train and"),
+        (lambda p: (p / "Train" / "0003.PNG").unlink(), ValueError, r"0003_label\.PNG is a mask"),
+        (lambda p: shutil.rmtree(p / "Test" / "Label"), Missing, "Label is missing: want the"),
+        (lambda p: shutil.rmtree(p / "Test"), Missing, "is not complete: want Train and"),
         (
             lambda p: [path.unlink() for path in (p / "Test").glob("*.PNG")],
-            FileNotFoundError,
+            Missing,
             r"Test holds no images: want <number>\.PNG",
         ),
         (
@@ -242,11 +235,7 @@ def test_a_class_that_is_not_there_names_those_that_are(competition, development
             ValueError,
             r"0004\.PNG is not named <number>_label\.png",
         ),
-        (
-            lambda p: write_image(p / "1.png", texture()),
-            ValueError,
-            "both the competition's Train and",
-        ),
+        (lambda p: write_image(p / "1.png", texture()), ValueError, "both the competition's Train"),
         (lambda p: (p.parent / "Class7_def").mkdir(), ValueError, "both the competition's Train"),
     ],
 )
@@ -271,20 +260,12 @@ def without_line(place, number):
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        (
-            lambda p: without_line(p, "2"),
-            FileNotFoundError,
-            r"2\.png has no mask: .*labels\.txt has no line for 2",
-        ),
-        (
-            lambda p: (p / "2.png").unlink(),
-            ValueError,
-            r"labels\.txt has an ellipse for 2, which has no image",
-        ),
+        (lambda p: without_line(p, "2"), Missing, r"2\.png has no mask: .*labels\.txt has no line"),
+        (lambda p: (p / "2.png").unlink(), ValueError, r"labels\.txt has an ellipse for 2, which"),
         (
             lambda p: put_lines(p, "2\t6\t6\t0\t3\t38"),
             ValueError,
-            r"labels\.txt, line 4 is a second ellipse for 2",
+            "line 4 is a second ellipse for 2",
         ),
         (lambda p: put_lines(p, "3 6 6 0 3"), ValueError, r"line 4 is '3 6 6 0 3': want 6 numbers"),
         (lambda p: put_lines(p, "3 6 6 0 3 8 1"), ValueError, "line 4 is .*: want 6 numbers"),
@@ -298,32 +279,16 @@ def without_line(place, number):
             ValueError,
             r"labels\.txt, line 1 is .*: want 6 numbers",
         ),
-        (
-            lambda p: (p / "labels.txt").unlink(),
-            FileNotFoundError,
-            r"labels\.txt is missing: it holds the ellipse",
-        ),
-        (lambda p: shutil.rmtree(p), FileNotFoundError, "Class1_def is missing: want Class1 to"),
-        (
-            lambda p: shutil.rmtree(p.parent / "Class1"),
-            FileNotFoundError,
-            "Class1 is missing: want Class1 to",
-        ),
-        (
-            lambda p: [path.unlink() for path in p.glob("*.png")],
-            FileNotFoundError,
-            r"Class1_def holds no images: want defective images <number>\.png",
-        ),
+        (lambda p: (p / "labels.txt").unlink(), Missing, r"labels\.txt is missing: it holds the"),
+        (lambda p: shutil.rmtree(p), Missing, "Class1_def is missing: want Class1 to"),
+        (lambda p: shutil.rmtree(p.parent / "Class1"), Missing, "Class1 is missing: want Class1"),
+        (lambda p: [path.unlink() for path in p.glob("*.png")], Missing, r"Class1_def holds no"),
         (
             lambda p: [path.unlink() for path in (p.parent / "Class1").iterdir()],
-            FileNotFoundError,
+            Missing,
             r"Class1 holds no images: want good images <number>\.png",
         ),
-        (
-            lambda p: write_image(p / "7_label.png", blob()),
-            ValueError,
-            r"7_label\.png is not named <number>\.png",
-        ),
+        (lambda p: write_image(p / "7_label.png", blob()), ValueError, r"7_label\.png is not"),
     ],
 )
 def test_a_fault_in_the_development_layout_is_named(development, change, kind, message):
@@ -336,10 +301,7 @@ def test_a_fault_in_the_development_layout_is_named(development, change, kind, m
     ("change", "message"),
     [
         (lambda p: truncate(p / "Train" / "0004.PNG"), r"0004\.PNG cannot be read as an image"),
-        (
-            lambda p: truncate(p / "Train" / "Label" / "0003_label.PNG"),
-            r"0003_label\.PNG cannot be",
-        ),
+        (lambda p: truncate(p / "Train" / "Label" / "0003_label.PNG"), r"0003_label\.PNG cannot"),
         (
             lambda p: write_image(
                 p / "Train" / "Label" / "0003_label.PNG", np.ones((4, 5), np.uint8)

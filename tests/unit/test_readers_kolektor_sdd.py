@@ -12,6 +12,7 @@ from few_images import open_all, truncate, write_image
 from course_utils.data import find_datasets, open_dataset
 from course_utils.data.readers import kolektor_sdd
 
+Missing = FileNotFoundError
 ITEMS = [f"kos{number:02d}" for number in (1, 2, 3, 4, 21, 25, 26, 27, 34, 35, 38, 39)]
 PARTS = 2
 PAIRS = (("kos01", "kos26"), ("kos27", "kos34"), ("kos38", "kos39"))
@@ -244,10 +245,7 @@ def test_a_split_file_with_anything_but_plain_containers_is_refused(root, thing)
         ([WHOLE_PAIRS, ["abc", "def", "ghi"], []], "does not hold 3 lists"),
         (published([*WHOLE_PAIRS[:2], WHOLE_PAIRS[2][:3]]), "tests kos35 in no fold"),
         (published([*WHOLE_PAIRS[:2], [*WHOLE_PAIRS[2], "kos50"]]), "lists kos50, which is not"),
-        (
-            published([*WHOLE_PAIRS[:2], [*WHOLE_PAIRS[2], "kos26"]]),
-            "tests kos26 in folds 1 and 3",
-        ),
+        (published([*WHOLE_PAIRS[:2], [*WHOLE_PAIRS[2], "kos26"]]), "tests kos26 in folds 1 and 3"),
         (published(WHOLE_PAIRS, train=WHOLE_PAIRS), "both trains and tests on kos01 in fold 1"),
     ],
 )
@@ -286,7 +284,7 @@ def test_other_sets_have_no_folds(name):
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        (lambda p: (p / "Part1_label.bmp").unlink(), FileNotFoundError, "Part1.jpg has no mask"),
+        (lambda p: (p / "Part1_label.bmp").unlink(), Missing, "Part1.jpg has no mask"),
         (lambda p: (p / "Part1.jpg").unlink(), ValueError, "Part1_label.bmp is a mask without"),
         (
             lambda p: (p / "Part1_label.bmp").rename(p / "Part1.bmp"),
@@ -295,14 +293,10 @@ def test_other_sets_have_no_folds(name):
         ),
         (lambda p: (p / "Part1_label.bmp").write_bytes(b"x"), ValueError, "cannot be read"),
         (lambda p: (p / "Part1.png").write_bytes(b"x"), ValueError, "not an image of a kind"),
-        (
-            lambda p: [path.unlink() for path in p.iterdir()],
-            FileNotFoundError,
-            r"kos02 holds no images: want Part<i>\.jpg",
-        ),
+        (lambda p: [path.unlink() for path in p.iterdir()], Missing, r"kos02 holds no images:"),
         (
             lambda p: [item.rename(item.with_name(f"x{item.name}")) for item in p.parent.iterdir()],
-            FileNotFoundError,
+            Missing,
             "kolektor_sdd holds no images: want kos01 to kos50",
         ),
     ],
@@ -390,22 +384,10 @@ FETCH_BOXES = r"Get them with `course data fetch kolektor_sdd/boxes`"
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        (lambda p: shutil.rmtree(p), FileNotFoundError, f"kos01 is missing: .*{FETCH_BOXES}"),
-        (
-            lambda p: shutil.rmtree(p / "kos02"),
-            FileNotFoundError,
-            f"boxes.kos02 is missing: it holds the box masks of kos02. {FETCH_BOXES}",
-        ),
-        (
-            lambda p: (p / "kos50").mkdir(),
-            ValueError,
-            "boxes.kos50 holds masks without images: add kos50 or take it away",
-        ),
-        (
-            lambda p: (p / "kos02" / "Part1_label.bmp").unlink(),
-            FileNotFoundError,
-            r"kos02.Part1\.jpg has no mask: .*boxes.kos02 holds no file called Part1_label\.\*",
-        ),
+        (lambda p: shutil.rmtree(p), Missing, f"kos01 is missing: .*{FETCH_BOXES}"),
+        (lambda p: shutil.rmtree(p / "kos02"), Missing, "boxes.kos02 is missing: it holds the"),
+        (lambda p: (p / "kos50").mkdir(), ValueError, "boxes.kos50 holds masks without images:"),
+        (lambda p: (p / "kos02" / "Part1_label.bmp").unlink(), Missing, r"kos02.Part1\.jpg has no"),
         (
             lambda p: (p.parent / "kos02" / "Part1.jpg").unlink(),
             ValueError,

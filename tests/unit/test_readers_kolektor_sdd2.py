@@ -10,6 +10,7 @@ from few_images import open_all, truncate, write_image
 from course_utils.data.readers import kolektor_sdd2, masks
 from course_utils.data.registry import KOLEKTOR_SDD2
 
+Missing = FileNotFoundError
 IDS = {"train": range(10300, 10305), "test": range(20000, 20003)}
 DEFECTIVE = {"train/10300": 1, "train/10303": 255, "test/20001": 3}
 RNG = np.random.default_rng(4)
@@ -144,11 +145,7 @@ def color(path):
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        (
-            lambda p: (p / "10301_GT.png").unlink(),
-            FileNotFoundError,
-            r"10301\.png has no mask: .* holds no file called 10301_GT\.\*",
-        ),
+        (lambda p: (p / "10301_GT.png").unlink(), Missing, r"10301\.png has no mask: .* holds no"),
         (lambda p: (p / "10301.png").unlink(), ValueError, r"10301_GT\.png is a mask without an"),
         (lambda p: truncate(p / "10301.png"), ValueError, r"10301\.png cannot be read as an image"),
         (lambda p: truncate(p / "10301_GT.png"), ValueError, r"10301_GT\.png cannot be read"),
@@ -158,26 +155,10 @@ def color(path):
             ValueError,
             r"10301_GT\.png holds uint16 values",
         ),
-        (
-            lambda p: (p / "a.jpg").write_bytes(b"x"),
-            ValueError,
-            r"a\.jpg is not an image of a kind",
-        ),
-        (
-            lambda p: shutil.rmtree(p),
-            FileNotFoundError,
-            "train is missing: want train and test",
-        ),
-        (
-            lambda p: shutil.rmtree(p.parent / "test"),
-            FileNotFoundError,
-            "test is missing: want train and test",
-        ),
-        (
-            lambda p: [path.unlink() for path in p.iterdir()],
-            FileNotFoundError,
-            r"train holds no images: want <id>\.png and <id>_GT\.png",
-        ),
+        (lambda p: (p / "a.jpg").write_bytes(b"x"), ValueError, r"a\.jpg is not an image of a"),
+        (lambda p: shutil.rmtree(p), Missing, "train is missing: want train and test"),
+        (lambda p: shutil.rmtree(p.parent / "test"), Missing, "test is missing: want train and"),
+        (lambda p: [path.unlink() for path in p.iterdir()], Missing, r"train holds no images:"),
     ],
 )
 def test_what_is_wrong_is_named_when_the_set_is_opened(folder, change, kind, message):

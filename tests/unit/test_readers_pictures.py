@@ -8,7 +8,7 @@ from few_images import open_all, truncate, write_image
 
 from course_utils.anomaly.texture_source import TextureFolder
 from course_utils.data import group_split
-from course_utils.data.labelled_images import find_labelled_images
+from course_utils.data.labeled_images import find_labeled_images
 from course_utils.data.readers import dtd as dtd_reader
 from course_utils.data.readers import tiny_imagenet
 
@@ -91,7 +91,7 @@ def test_the_validation_part_of_tiny_imagenet_is_the_test_part(tiny):
 
 
 def test_tiny_imagenet_is_the_images_that_an_encoder_is_pretrained_on(tiny):
-    files = find_labelled_images(tiny)
+    files = find_labeled_images(tiny)
     assert [str(entry.image) for entry in tiny_imagenet.list_entries(tiny)] == [
         path for path, _ in files.train + files.val
     ]
