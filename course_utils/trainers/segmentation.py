@@ -20,7 +20,7 @@ from course_utils.data import (
     count_pixels,
     open_dataset,
 )
-from course_utils.data.catalog import SplitBy
+from course_utils.data.splits import SplitBy
 from course_utils.models import UNet
 from course_utils.trainers.segmentation_losses import LOSS_NAMES, segmentation_loss
 from course_utils.trainers.segmentation_scores import choose_threshold, score_segmentation
