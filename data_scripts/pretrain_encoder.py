@@ -34,7 +34,7 @@ from course_utils.data.labelled_images import (
     find_labelled_images,
 )
 from course_utils.models import ResNetEncoder
-from course_utils.models.resnet_encoder import load_exactly
+from course_utils.models.encoders import load_exactly
 from course_utils.training import History, fit, launch
 
 VAL_BATCH = 256

@@ -34,12 +34,12 @@ def binary_focal_loss(
         gamma: 0 gives alpha-weighted cross entropy; larger values mute easy pixels more.
         reduction: `"mean"` over all pixels, `"sum"` or `"none"`.
 
-    A pixel that is right with p = .97 counts .03**2 = .0009 times its cross entropy:
-
     Raises:
         ValueError: for other shapes, ranges, and for logits that are not finite.
 
     Example:
+        A pixel that is right with p = .97 counts .03**2 = .0009 times its cross entropy.
+
         >>> logits, target = torch.tensor([.97]).logit(), torch.tensor([1.])
         >>> print(f"{binary_focal_loss(logits, target, alpha=.25).item():.1e}")
         6.9e-06

@@ -1,4 +1,4 @@
-"""Cross entropy with a weight for each class, with either of the two usual normalisations."""
+"""Cross entropy with a weight for each class, with either of the two usual means."""
 
 from typing import Literal, get_args
 
@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils.losses.inputs import Reduction, class_pair, class_weight_vector, reduce
+from course_utils.value_checks import values_can_be_read
 
 Normalise = Literal["pixels", "weights"]
 
@@ -50,7 +51,7 @@ def weighted_cross_entropy(
     loss = weight * F.cross_entropy(logits, target, reduction="none")
     if reduction == "mean" and normalise == "weights":
         total = weight.sum()
-        if not bool(total > 0):
+        if values_can_be_read(total) and not bool(total > 0):
             raise ValueError(
                 "every pixel of this batch weighs 0, so a mean over weights is undefined: "
                 "use normalise='pixels' or give each class of the batch a weight"

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from course_utils.models.resnet_encoder import ResNetEncoder, Weights
+from course_utils.models.encoders import ResNetEncoder, Weights, check_range
 
 CHANNELS = 128 + 256
 FILL_BATCH = 8  # images at a time when the patches are collected
@@ -105,6 +105,7 @@ class NearestPatches(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def _features(self, images: Tensor) -> Tensor:
+        check_range(images)
         _, _, f2, f3 = self.encoder.up_to_layer3(images)
         f2, f3 = (F.avg_pool2d(f, 3, stride=1, padding=1) for f in (f2, f3))
         f3 = F.interpolate(f3, size=f2.shape[-2:], mode="bilinear", align_corners=False)

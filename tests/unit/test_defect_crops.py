@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from course_utils.data import CachedDataset, DefectDataset, Sample, group_split, open_dataset
 from course_utils.data.defect_crops import Crop, DefectCrops, crop_upright
 from course_utils.data.defect_regions import Region, find_regions
-from course_utils.models.compact_cnn import CompactDefectCNN
+from course_utils.models import CompactDefectCNN
 from course_utils.training import fit, predict_probabilities
 
 

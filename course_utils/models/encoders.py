@@ -1,4 +1,4 @@
-"""ResNet-18 as an encoder: an image in, five feature maps out.
+"""Encoders: an image in, feature maps out. ResNet-18, with weights that come with the package.
 
 Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016; layers and names are
 torchvision's. The weights that come with the package are described in `weights/README.md`.
@@ -16,13 +16,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, resnet18
 
+from course_utils.value_checks import check_unit_range
+
 Named = Literal["imagenet", "offline"]
 Weights = Named | Path
 OFFLINE_WEIGHTS = Path(__file__).parent / "weights" / "resnet18_tiny_imagenet.safetensors"
 DOWNLOAD_PATIENCE = 20.0  # seconds without an answer
 
 _MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in 0..1; both sets of weights expect them
-_SPREAD = (0.229, 0.224, 0.225)
+_STD = (0.229, 0.224, 0.225)
 
 
 class ResNetEncoder(nn.Module):
@@ -53,7 +55,7 @@ class ResNetEncoder(nn.Module):
     """What `freeze` freezes: all that f0 to f3 are made of."""
 
     mean: Tensor
-    spread: Tensor
+    std: Tensor
 
     def __init__(self, weights: Weights | None = "imagenet") -> None:
         super().__init__()
@@ -66,7 +68,7 @@ class ResNetEncoder(nn.Module):
         self.layer1, self.layer2 = layers.layer1, layers.layer2
         self.layer3, self.layer4 = layers.layer3, layers.layer4
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("spread", torch.tensor(_SPREAD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
         self.frozen = False
         self.weights_used = None if weights is None else str(weights)
         if weights == "imagenet":
@@ -81,7 +83,7 @@ class ResNetEncoder(nn.Module):
     def up_to_layer3(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return f0 to f3 alone: what `freeze` freezes."""
         _check(image)
-        x = (image - self.mean) / self.spread  # (N, 3, H, W)
+        x = (image - self.mean) / self.std  # (N, 3, H, W)
         f0 = self.bn1(self.conv1(x)).relu()  # (N, 64, H/2, W/2)
         f1 = self.layer1(self.maxpool(f0))  # (N, 64, H/4, W/4)
         f2 = self.layer2(f1)  # (N, 128, H/8, W/8)
@@ -178,6 +180,12 @@ def load_exactly(encoder: ResNetEncoder, state: dict[str, Tensor]) -> None:
         more = f" and {len(differences) - 4} more" if len(differences) > 4 else ""
         raise ValueError(f"weights do not fit this encoder: {', '.join(differences[:4])}{more}")
     encoder.load_state_dict(state)
+
+
+def check_range(images: Tensor) -> None:
+    """Raise `ValueError` in eager mode unless `images` lie in [0, 1], but for a resize's rounding."""
+    if images.is_floating_point():
+        check_unit_range("images", images, "divide first", rounding=1e-3)
 
 
 def _check(image: Tensor) -> None:
