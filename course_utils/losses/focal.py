@@ -110,11 +110,13 @@ class BinaryFocalLoss(nn.Module):
         self.alpha, self.gamma, self.reduction = alpha, gamma, reduction
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of `logits` for `target`, both as the function takes them."""
         return binary_focal_loss(
             logits, target, alpha=self.alpha, gamma=self.gamma, reduction=self.reduction
         )
 
     def extra_repr(self) -> str:
+        """Return the options, for `print`."""
         return f"alpha={self.alpha}, gamma={self.gamma}, reduction={self.reduction!r}"
 
 
@@ -144,6 +146,7 @@ class SoftmaxFocalLoss(nn.Module):
         self.register_buffer("class_weights", weights)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of `logits` for `target`, both as the function takes them."""
         return softmax_focal_loss(
             logits,
             target,
@@ -153,4 +156,5 @@ class SoftmaxFocalLoss(nn.Module):
         )
 
     def extra_repr(self) -> str:
+        """Return the options, for `print`."""
         return f"gamma={self.gamma}, reduction={self.reduction!r}"

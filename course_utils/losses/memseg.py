@@ -72,6 +72,7 @@ class MemSegLoss(nn.Module):
         self.double_softmax = double_softmax
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of `logits` for `target`, both as the function takes them."""
         return memseg_loss(
             logits,
             target,
@@ -82,6 +83,7 @@ class MemSegLoss(nn.Module):
         )
 
     def extra_repr(self) -> str:
+        """Return the options, for `print`."""
         return (
             f"l1_weight={self.l1_weight}, focal_weight={self.focal_weight}, gamma={self.gamma}"
             + (", double_softmax=True" if self.double_softmax else "")

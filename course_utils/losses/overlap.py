@@ -87,9 +87,11 @@ class DiceLoss(nn.Module):
         self.smooth, self.background = smooth, background
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of `logits` for `target`, both as the function takes them."""
         return dice_loss(logits, target, smooth=self.smooth, background=self.background)
 
     def extra_repr(self) -> str:
+        """Return the options, for `print`."""
         return f"smooth={self.smooth}"
 
 

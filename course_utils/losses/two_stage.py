@@ -117,6 +117,7 @@ class TwoStageLoss(nn.Module):
         return self._lam().item() if self.dynamic else None
 
     def forward(self, output: tuple[Tensor, Tensor], target: TwoStageTarget) -> Tensor:
+        """Return the loss of `output` for `target`; count the call if it is one of a training."""
         segmentation, decision = _both_parts(output, target)
         if self.dynamic:
             lam = self._lam()
@@ -129,6 +130,7 @@ class TwoStageLoss(nn.Module):
         return segmentation + decision
 
     def extra_repr(self) -> str:
+        """Return the options, for `print`."""
         return (
             f"epochs={self.epochs}, steps_per_epoch={self.steps_per_epoch}, delta={self.delta}"
             + ("" if self.dynamic else ", dynamic=False")

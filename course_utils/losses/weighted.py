@@ -38,10 +38,11 @@ def weighted_cross_entropy(
     Example:
         >>> logits, target = torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1])
         >>> weights = torch.tensor([1.0, 9.0])
-        >>> print(f"{weighted_cross_entropy(logits, target, weights).item():.3f}")
-        9.635
-        >>> print(f"{weighted_cross_entropy(logits, target, weights, normalise='weights').item():.3f}")
-        1.927
+        >>> for by in ("pixels", "weights"):
+        ...     loss = weighted_cross_entropy(logits, target, weights, normalise=by)
+        ...     print(f"{by}: {loss.item():.3f}")
+        pixels: 9.635
+        weights: 1.927
     """
     if normalise not in get_args(Normalise):
         raise ValueError(f"normalise must be one of {get_args(Normalise)}, got {normalise!r}")
@@ -83,6 +84,7 @@ class WeightedCrossEntropy(nn.Module):
         self.register_buffer("class_weights", torch.as_tensor(class_weights, dtype=torch.float32))
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of `logits` for `target`, both as the function takes them."""
         return weighted_cross_entropy(
             logits,
             target,
@@ -92,4 +94,5 @@ class WeightedCrossEntropy(nn.Module):
         )
 
     def extra_repr(self) -> str:
+        """Return the options, for `print`."""
         return f"reduction={self.reduction!r}, normalise={self.normalise!r}"

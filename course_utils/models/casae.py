@@ -38,10 +38,6 @@ class CascadedAutoencoder(nn.Module):
         normalize: whether batch normalization follows each convolution but the last (not in the
             paper: it lets short trainings with larger learning rates succeed).
 
-    `forward` takes images (N, in_channels, H, W) and returns the second autoencoder's logits
-    (N, num_classes, H, W), which want a softmax. It raises `ValueError` for other shapes and for
-    sides that are no multiple of 16.
-
     The paper trains one after the other, 30 and 20 epochs, learning rate 1e-4, batches of 2, with
     cross entropy in which a defect weighs .8 and background .2 (equation 1, there a sum over
     pixels, here their mean). `stage(1)` and `stage(2)` return what is to be trained.
@@ -75,13 +71,19 @@ class CascadedAutoencoder(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return the second autoencoder's logits (N, num_classes, H, W), which want a softmax.
+
+        Takes images (N, in_channels, H, W). Raises `ValueError` for other shapes and for sides that
+        are no multiple of 16.
+        """
         return self.second(self.first_map(image))  # (N, num_classes, H, W)
 
     def first_map(self, image: Tensor) -> Tensor:
         """Return what the second autoencoder sees: (N, num_classes - 1, H, W), in [0, 1].
 
         Example:
-            >>> CascadedAutoencoder(width=2, num_classes=4).first_map(torch.rand(1, 1, 16, 16)).shape
+            >>> casae = CascadedAutoencoder(width=2, num_classes=4)
+            >>> casae.first_map(torch.rand(1, 1, 16, 16)).shape
             torch.Size([1, 3, 16, 16])
         """
         return self.first(image).softmax(1)[:, 1:]
@@ -176,21 +178,23 @@ class SegmentationAutoencoder(nn.Module):
         self.apply(he_normal)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return logits (N, num_classes, H, W) of images (N, in_channels, H, W)."""
         check_image(image, self.in_channels)
         if image.shape[2] % 16 or image.shape[3] % 16:
             raise ValueError(
                 "height and width must be multiples of 16 (four poolings by 2), got "
                 f"{tuple(image.shape[2:])}: pad or resize first"
             )
-        one = self.encoder[0](image)  # (N, width, H, W)
-        two = self.encoder[1](self.pool(one))  # (N, 2 width, H/2, W/2)
-        three = self.encoder[2](self.pool(two))  # (N, 4 width, H/4, W/4)
-        four = self.encoder[3](self.pool(three))  # (N, 8 width, H/8, W/8)
-        x = self.encoder[4](self.pool(four))  # (N, 16 width, H/16, W/16)
-        x = self.decoder[0](torch.cat([four, self.upsample[0](x)], dim=1))  # (N, 8 width, H/8, W/8)
-        x = self.decoder[1](torch.cat([three, self.upsample[1](x)], dim=1))  # (N, 4 width, H/4, W/4)
-        x = self.decoder[2](torch.cat([two, self.upsample[2](x)], dim=1))  # (N, 2 width, H/2, W/2)
-        x = self.decoder[3](torch.cat([one, self.upsample[3](x)], dim=1))  # (N, width, H, W)
+        e, up, d = self.encoder, self.upsample, self.decoder
+        one = e[0](image)  # (N, width, H, W)
+        two = e[1](self.pool(one))  # (N, 2 width, H/2, W/2)
+        three = e[2](self.pool(two))  # (N, 4 width, H/4, W/4)
+        four = e[3](self.pool(three))  # (N, 8 width, H/8, W/8)
+        x = e[4](self.pool(four))  # (N, 16 width, H/16, W/16)
+        x = d[0](torch.cat([four, up[0](x)], dim=1))  # (N, 8 width, H/8, W/8)
+        x = d[1](torch.cat([three, up[1](x)], dim=1))  # (N, 4 width, H/4, W/4)
+        x = d[2](torch.cat([two, up[2](x)], dim=1))  # (N, 2 width, H/2, W/2)
+        x = d[3](torch.cat([one, up[3](x)], dim=1))  # (N, width, H, W)
         return self.head(x)  # (N, num_classes, H, W)
 
     def freeze(self) -> None:

@@ -27,9 +27,8 @@ class CompactDefectCNN(nn.Module):
             std .001: the signal fades from layer to layer, all images look alike to the last
             one, and training starts slowly. Biases start at 0 in both.
 
-    `forward` takes (N, in_channels, 227, 227) and returns logits (N, num_classes); it raises
-    `ValueError` for other shapes. The paper trains it with batches of 8 for 30,000 iterations,
-    SGD with learning rate .001, momentum .9, weight decay 5e-5.
+    The paper trains it with batches of 8 for 30,000 iterations, SGD with learning rate .001,
+    momentum .9, weight decay 5e-5.
 
     Example:
         >>> import torch
@@ -93,6 +92,10 @@ class CompactDefectCNN(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, crop: Tensor) -> Tensor:
+        """Return logits (N, num_classes) of crops (N, in_channels, 227, 227).
+
+        Raises `ValueError` for other shapes.
+        """
         wanted = (self.in_channels, self.SIZE, self.SIZE)
         if crop.ndim != 4 or crop.shape[1:] != wanted:
             raise ValueError(

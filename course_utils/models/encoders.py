@@ -40,11 +40,6 @@ class ResNetEncoder(nn.Module):
     torchvision's names, so a `state_dict` of its ResNet-18 fits once `fc.weight` and `fc.bias` are
     removed.
 
-    `forward` takes float images (N, 1 or 3, H, W) with values in [0, 1] and sides that are
-    multiples of 32. Gray is repeated to three channels; ImageNet's mean and standard deviation are
-    taken off inside. It returns f0 (N, 64, H/2, W/2), f1 (N, 64, H/4, W/4), f2 (N, 128, H/8, W/8),
-    f3 (N, 256, H/16, W/16) and f4 (N, 512, H/32, W/32), and raises `ValueError` for other images.
-
     Example:
         >>> encoder = ResNetEncoder(weights=None)
         >>> [tuple(f.shape) for f in encoder(torch.rand(2, 1, 64, 32))]
@@ -77,6 +72,20 @@ class ResNetEncoder(nn.Module):
             load_exactly(self, read_weights(OFFLINE_WEIGHTS if weights == "offline" else weights))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return the five feature maps f0 .. f4 of images.
+
+        Gray is repeated to three channels; ImageNet's mean and standard deviation are taken off.
+
+        Args:
+            image: floats (N, 1 or 3, H, W) in [0, 1]; sides are multiples of 32.
+
+        Returns:
+            f0 (N, 64, H/2, W/2), f1 (N, 64, H/4, W/4), f2 (N, 128, H/8, W/8),
+            f3 (N, 256, H/16, W/16) and f4 (N, 512, H/32, W/32).
+
+        Raises:
+            ValueError: for other images.
+        """
         f0, f1, f2, f3 = self.up_to_layer3(image)
         return f0, f1, f2, f3, self.layer4(f3)  # f4: (N, 512, H/32, W/32)
 
@@ -165,7 +174,7 @@ def load_exactly(encoder: ResNetEncoder, state: dict[str, Tensor]) -> None:
         >>> load_exactly(ResNetEncoder(weights=None), {"conv1.weight": torch.zeros(64, 3, 7, 7)})
         Traceback (most recent call last):
             ...
-        ValueError: weights do not fit this encoder: bn1.bias is missing, bn1.num_batches_tracked is...
+        ValueError: weights do not fit this encoder: bn1.bias is missing, bn1.num_batches_...
     """
     wanted = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in state.items()}
@@ -183,7 +192,7 @@ def load_exactly(encoder: ResNetEncoder, state: dict[str, Tensor]) -> None:
 
 
 def check_range(images: Tensor) -> None:
-    """Raise `ValueError` in eager mode unless `images` lie in [0, 1], but for a resize's rounding."""
+    """Raise `ValueError`, in eager mode, unless `images` lie in [0, 1] (a resize may round up)."""
     if images.is_floating_point():
         check_unit_range("images", images, "divide first", rounding=1e-3)
 

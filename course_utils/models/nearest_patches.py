@@ -27,10 +27,6 @@ class NearestPatches(nn.Module):
         patches: how many to keep at most.
         blur: standard deviation of the Gaussian that smooths the map, in pixels; 0 for none.
 
-    `forward` takes float images (N, 1 or 3, H, W) in [0, 1], sides multiples of 32, and returns
-    distances (N, H, W), from 0, without a unit. It raises `RuntimeError` while there are no
-    patches, and `ValueError` for other images.
-
     Source: Roth et al., "Towards total recall in industrial anomaly detection" (PatchCore), CVPR
     2022, with a smaller network, a random choice in place of the coreset, and no re-weighting.
 
@@ -61,9 +57,10 @@ class NearestPatches(nn.Module):
 
     @torch.no_grad()
     def fill(self, images: Tensor, *, generator: torch.Generator | None = None) -> None:
-        """Keep patches of `images`, (M, 1 or 3, H, W), all without defects.
+        """Keep patches of normal images.
 
         Args:
+            images: (M, 1 or 3, H, W), all without defects.
             generator: draws which ones when there are more than are kept.
 
         Raises:
@@ -83,6 +80,15 @@ class NearestPatches(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
+        """Return distances (N, H, W), from 0, without a unit.
+
+        Args:
+            images: floats (N, 1 or 3, H, W) in [0, 1], sides multiples of 32.
+
+        Raises:
+            RuntimeError: while there are no patches.
+            ValueError: for other images.
+        """
         if len(self.patches) == 0:
             raise RuntimeError("there are no patches: call fill(images) with normal images first")
         features = self._features(images)  # (N, 384, H/8, W/8)

@@ -20,9 +20,6 @@ class SmallSegmenter(nn.Module):
         prior: share of defect pixels that the untrained network starts from (RetinaNet's trick,
             Lin et al. 2017, section 4.1); None starts undecided.
 
-    `forward` takes (N, in_channels, H, W) with even H and W and returns
-    (N, num_classes, H, W); it raises `ValueError` for other shapes.
-
     Example:
         >>> import torch
         >>> SmallSegmenter(in_channels=3, num_classes=4)(torch.zeros(2, 3, 64, 48)).shape
@@ -54,6 +51,10 @@ class SmallSegmenter(nn.Module):
             init_prior_bias(self.head, prior)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return logits (N, num_classes, H, W) of images (N, in_channels, H, W) with even sides.
+
+        Raises `ValueError` for other shapes.
+        """
         check_image(image, self.in_channels)
         if image.shape[2] % 2 or image.shape[3] % 2:
             raise ValueError(

@@ -62,10 +62,6 @@ class TwoStageNet(nn.Module):
     change gradients, never outputs. Weights start as Glorot and Bengio propose (normal), shifts
     at 0.
 
-    `forward` takes floats (N, in_channels, H, W), usually in [0, 1], and returns `TwoStageOutput`.
-    It raises `ValueError` for other shapes, for sides that are no multiple of 8, and for images
-    of less than 2 cells of 64 x 64 pixels, since the deepest map would have no std.
-
     Example:
         >>> net = TwoStageNet(channels=(8, 16, 16, 64))
         >>> output = net(torch.rand(2, 1, 128, 96))
@@ -132,6 +128,11 @@ class TwoStageNet(nn.Module):
         self.apply(_xavier_normal)
 
     def forward(self, image: Tensor) -> TwoStageOutput:
+        """Return both answers for floats (N, in_channels, H, W), usually in [0, 1].
+
+        Raises `ValueError` for other shapes, for sides that are no multiple of 8, and for images of
+        less than 2 cells of 64 x 64 pixels, since the deepest map would have no std.
+        """
         check_image(image, self.in_channels)
         self.output_size(*image.shape[2:])
         volume = self.volume(image)  # (N, 1024, H/8, W/8)
@@ -186,9 +187,6 @@ class FeatureNorm(nn.Module):
             of std 100 leaves with std 10, one of std .01 with .095.
         bias: whether there is a shift. Without one, every output map has mean 0.
 
-    `forward` takes and returns (N, channels, H, W). It raises `ValueError` for other shapes and
-    for maps of a single cell, which have no std.
-
     Example:
         >>> x = 100 * torch.randn(2, 3, 40, 40) + 7
         >>> [FeatureNorm(3, kind=kind)(x).std().round().item() for kind in ("std", "published")]
@@ -208,6 +206,10 @@ class FeatureNorm(nn.Module):
         self.register_parameter("bias", nn.Parameter(torch.zeros(channels)) if bias else None)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the normalized maps (N, channels, H, W).
+
+        Raises `ValueError` for other shapes and for maps of a single cell, which have no std.
+        """
         if x.ndim != 4 or x.shape[1] != self.channels or x.shape[2] * x.shape[3] < 2:
             raise ValueError(
                 f"x must be (N, {self.channels}, H, W) with at least 2 cells per map, "
@@ -224,6 +226,7 @@ class FeatureNorm(nn.Module):
         return torch.cat(each) if len(each) > 1 else each[0]
 
     def extra_repr(self) -> str:
+        """Return the options, for `print`."""
         return f"{self.channels}, kind={self.kind!r}, bias={self.bias is not None}"
 
     def _published(self, x: Tensor) -> Tensor:
@@ -238,7 +241,7 @@ class FeatureNorm(nn.Module):
 
 
 class WideConvolution(nn.Conv2d):
-    """`nn.Conv2d` for 15x15 kernels, worked channels-first on a CPU even where the rest is channels-last.
+    """`nn.Conv2d` for 15x15 kernels: channels-first on a CPU, even where the rest is channels-last.
 
     The training loop keeps images and weights channels-last, which is faster for small kernels.
     Large ones take up to 1.8 times as long that way on a CPU in float32; a copy of their weights
@@ -251,6 +254,7 @@ class WideConvolution(nn.Conv2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """Convolve `x`, as `nn.Conv2d` does."""
         if x.device.type != "cpu":
             return super().forward(x)
         return self._conv_forward(x.contiguous(), self.weight.contiguous(), self.bias)

@@ -43,10 +43,6 @@ class UNet(nn.Module):
         prior: share of defect pixels that the untrained network starts from (Lin et al. 2017,
             section 4.1); None starts undecided.
 
-    `forward` takes (N, in_channels, H, W) and returns (N, num_classes, H, W), less the border
-    with valid padding. It raises `ValueError` for other shapes, for sides that 2**depth does not
-    divide (same padding), and for images too small for valid padding.
-
     Example:
         >>> UNet(in_channels=3, num_classes=4)(torch.zeros(2, 3, 64, 48)).shape
         torch.Size([2, 4, 64, 48])
@@ -110,7 +106,7 @@ class UNet(nn.Module):
 
     @classmethod
     def published(cls, in_channels: int = 1, num_classes: int = 1) -> "UNet":
-        """Return the Keras network that most tutorials copy (`zhixuhao/unet`), parameter by parameter.
+        """Return the Keras network that most tutorials copy (`zhixuhao/unet`), weight by weight.
 
         Its last but one layer has 2 channels with ReLU: when both are 0 everywhere, the network
         answers a constant and learns no more.
@@ -150,6 +146,11 @@ class UNet(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return logits (N, num_classes, H, W) of (N, in_channels, H, W), less the border if valid.
+
+        Raises `ValueError` for other shapes, for sides that 2**depth does not divide (same
+        padding), and for images too small for valid padding.
+        """
         check_image(image, self.in_channels)
         self.output_size(*image.shape[2:])
         x = standardize(image) if self.standardize_input else image

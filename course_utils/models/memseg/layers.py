@@ -26,8 +26,6 @@ class CoordinateAttention(nn.Module):
         channels: of input and output.
         reduction: the narrow convolution has max(8, channels / reduction) channels.
 
-    `forward` takes and returns (N, channels, H, W).
-
     Example:
         >>> CoordinateAttention(64)(torch.rand(2, 64, 16, 8)).shape
         torch.Size([2, 64, 16, 8])
@@ -47,6 +45,7 @@ class CoordinateAttention(nn.Module):
         self.columns = nn.Conv2d(narrow, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return x (N, channels, H, W), weighed."""
         height, width = x.shape[2:]
         of_rows = x.mean(3, keepdim=True)  # (N, C, H, 1)
         of_columns = x.mean(2, keepdim=True).transpose(2, 3)  # (N, C, W, 1)
@@ -96,9 +95,6 @@ class MultiScaleFeatureFusion(nn.Module):
             attention multiplies conv(x) by the attended *input*, so that features are multiplied
             by features.
 
-    `forward` takes levels (N, 128, H, W), (N, 256, H/2, W/2), (N, 512, H/4, W/4) and returns
-    (N, 64, H, W), (N, 128, H/2, W/2), (N, 256, H/4, W/4).
-
     Example:
         >>> levels = [torch.rand(2, 128, 8, 8), torch.rand(2, 256, 4, 4), torch.rand(2, 512, 2, 2)]
         >>> [tuple(level.shape) for level in MultiScaleFeatureFusion()(levels)]
@@ -121,6 +117,11 @@ class MultiScaleFeatureFusion(nn.Module):
         self.up21 = _three_by_three(two // 2, one // 2, linear=published_code)
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return three fused levels with half the channels.
+
+        Takes levels (N, 128, H, W), (N, 256, H/2, W/2), (N, 512, H/4, W/4) and returns
+        (N, 64, H, W), (N, 128, H/2, W/2), (N, 256, H/4, W/4).
+        """
         c1, c2, c3 = levels
         c3 = self.fuse3(c3)  # (N, 256, H/4, W/4)
         c2 = self.fuse2(c2) + self.up32(doubled(c3))  # (N, 128, H/2, W/2)
@@ -135,10 +136,6 @@ class MemSegDecoder(nn.Module):
         num_classes: channels of the output.
         published_code: leave out the two convolutions after each concatenation and before the
             last layer, as the public code does; the next doubling then takes all channels.
-
-    `forward` takes f4 (N, 512, H/32, W/32), the fused levels c1 (N, 64, H/4, W/4),
-    c2 (N, 128, H/8, W/8), c3 (N, 256, H/16, W/16) and the stem's f0 (N, 64, H/2, W/2), and returns
-    (N, num_classes, H, W).
 
     Example:
         >>> f4, f0 = torch.rand(2, 512, 1, 1), torch.rand(2, 64, 16, 16)
@@ -166,6 +163,11 @@ class MemSegDecoder(nn.Module):
             )
 
     def forward(self, f4: Tensor, fused: Sequence[Tensor], f0: Tensor) -> Tensor:
+        """Return logits (N, num_classes, H, W).
+
+        Takes f4 (N, 512, H/32, W/32), the fused levels c1 (N, 64, H/4, W/4), c2 (N, 128, H/8, W/8),
+        c3 (N, 256, H/16, W/16), and the stem's f0 (N, 64, H/2, W/2).
+        """
         c1, c2, c3 = fused
         x = self.join3(torch.cat([self.up3(f4), c3], dim=1))  # (N, 256, H/16, W/16)
         x = self.join2(torch.cat([self.up2(x), c2], dim=1))  # (N, 128, H/8, W/8)

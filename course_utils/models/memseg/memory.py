@@ -145,6 +145,7 @@ class MemoryBank(nn.Module):
         self._channels = tuple(state.tolist())
 
     def extra_repr(self) -> str:
+        """Return the options, for `print`."""
         return f"{len(self)} images, nearest={self.nearest!r}, difference={self.difference!r}"
 
     def _levels(self) -> list[Tensor]:

@@ -51,15 +51,10 @@ class MemSeg(nn.Module):
             and multiplies features by features; the decoder lacks its double convolutions. (The
             mistake in its loss is an option of `memseg_loss`.)
 
-    `forward` takes float images (N, 1 or 3, H, W) in [0, 1] and returns (N, 2, H, W); channel 1
-    of the softmax is the probability of a defect. Sides are multiples of 32 and those of the
-    memory's images. It raises `ValueError` for other images, and `RuntimeError` if the memory is
-    empty or the frozen weights are no longer those that it was filled with, as after loading
-    other weights into the encoder or a change of precision: fill it again. `fill_memory` is the
-    only way to fill it: features that are put or loaded into `memory` alone are taken for the
-    encoder's own. `torch.compile`, `torch.export` and `torch.jit.trace` work on a filled model in
-    eval mode, for any batch size with `dynamic_shapes`; whether the memory fits is not checked
-    there, so call the model once before.
+    `fill_memory` is the only way to fill the memory: features that are put or loaded into `memory`
+    alone are taken for the encoder's own. `torch.compile`, `torch.export` and `torch.jit.trace`
+    work on a filled model in eval mode, for any batch size with `dynamic_shapes`; whether image
+    and memory fit is not checked there, so call the model once before.
 
     On several devices (`DistributedDataParallel`) each process keeps the memory that it filled, and
     the 55 MB are not sent around at each step: fill all of them with the same images. A process
@@ -112,6 +107,18 @@ class MemSeg(nn.Module):
         self._verified: tuple[Any, ...] = ()
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return logits (N, 2, H, W); channel 1 of their softmax is the probability of a defect.
+
+        Args:
+            image: floats (N, 1 or 3, H, W) in [0, 1]; sides are multiples of 32, and those of the
+                memory's images.
+
+        Raises:
+            ValueError: for other images.
+            RuntimeError: if the memory is empty, or the frozen weights are no longer those that it
+                was filled with, as after loading other weights into the encoder or a change of
+                precision: fill it again.
+        """
         if self.uses_memory:
             self._require_memory()
         check_range(image)
@@ -160,6 +167,7 @@ class MemSeg(nn.Module):
         self.memory_fingerprint.fill_(fingerprint(self._frozen()))
 
     def extra_repr(self) -> str:
+        """Name what the layers do not show; a checkpoint of `fit` tells networks apart by it."""
         return (
             f"memory={self.uses_memory}, attention={self.attention}, "
             f"published_code={self.published_code}"
