@@ -297,7 +297,7 @@ def _data_sets(root: str | Path | None) -> Iterator[Check]:
 
 
 def _weights() -> Iterator[Check]:
-    from course_utils.models.resnet_encoder import OFFLINE_WEIGHTS, read_weights
+    from course_utils.models.encoders import OFFLINE_WEIGHTS, read_weights
 
     count = sum(tensor.numel() for tensor in read_weights(OFFLINE_WEIGHTS).values())
     found = (

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from course_utils.models.unet_stages import Stage, UNetStages
+from course_utils.models import Stage, UNetStages
 from course_utils.plots.style import (
     BLUE,
     FAINT,
@@ -40,17 +40,16 @@ def unet_diagram(stages: UNetStages, *, title: str | None = None) -> Figure:
     have the same number of stages.
 
     Example:
-        >>> from course_utils.models.unet import UNet
-        >>> from course_utils.models.unet_stages import feature_shapes
+        >>> from course_utils.models import UNet, feature_shapes
         >>> figure = unet_diagram(feature_shapes(UNet(3, 4), 128))
         >>> [text.get_text() for text in figure.axes[0].texts][:2]
         ['128 px · 3', '128 px · 16']
     """
     depth = len(stages.up)
-    if depth < 1 or len(stages.down) != depth + 1 or len(stages.grown) != depth:
+    if depth < 1 or len(stages.down) != depth + 1 or len(stages.upsampled) != depth:
         raise ValueError(
             "a U has one more stage down (the bottom) than up, got "
-            f"{len(stages.down)} down, {len(stages.grown)} grown, {depth} up"
+            f"{len(stages.down)} down, {len(stages.upsampled)} upsampled, {depth} up"
         )
     canvas = _canvas(depth, title)
     column = WIDTH / (2 * depth + 3)
@@ -73,7 +72,7 @@ def unet_diagram(stages: UNetStages, *, title: str | None = None) -> Figure:
         _arrow(canvas, [below.right, (above.x, below.y), above.bottom], ORANGE)
     _arrow(canvas, [up[-1].right, output.left], INK)
     cropped = False
-    for seen, grown, box in zip(reversed(down[:-1]), stages.grown, up, strict=True):
+    for seen, grown, box in zip(reversed(down[:-1]), stages.upsampled, up, strict=True):
         if stages.skips:
             _arrow(canvas, [seen.right, box.left], GREEN, dashed=True)
             cropped |= _tell_crop(canvas, seen, grown, box, size)

@@ -19,7 +19,7 @@ from course_utils.config import seed_everything
 from course_utils.data import BalancedBatches, CachedDataset, Sample, SimulatedAnomalies
 from course_utils.losses import MemSegLoss
 from course_utils.models import MemSeg
-from course_utils.models.resnet_encoder import Weights
+from course_utils.models.encoders import Weights
 from course_utils.trainers.anomaly_scores import score_anomalies
 from course_utils.trainers.normal_images import (
     AnomalyKinds,

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from course_utils.config import pick_device, seed_everything
 from course_utils.models import NearestPatches
-from course_utils.models.resnet_encoder import Weights
+from course_utils.models.encoders import Weights
 from course_utils.trainers.anomaly_scores import score_anomalies
 from course_utils.trainers.normal_images import NormalParts
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from course_utils import config, doctor
 from course_utils.doctor import Check, Checklist, Status, without_paths
-from course_utils.models import resnet_encoder
+from course_utils.models import encoders
 
 
 def named(checks: list[Check], name: str) -> Check:
@@ -76,7 +76,7 @@ def test_torchvision_of_another_torch_is_a_problem(monkeypatch: pytest.MonkeyPat
 def test_weights_that_are_missing_are_a_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resnet_encoder, "OFFLINE_WEIGHTS", tmp_path / "gone.safetensors")
+    monkeypatch.setattr(encoders, "OFFLINE_WEIGHTS", tmp_path / "gone.safetensors")
     check = named(doctor.doctor(), "weights")
     assert check.status is Status.PROBLEM
     assert "gone.safetensors is not there" in check.found

@@ -9,8 +9,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation
 
-from course_utils.models.unet import UNet
-from course_utils.models.unet_stages import feature_shapes
+from course_utils.models import UNet, feature_shapes
 from course_utils.plots.network_diagram import unet_diagram
 from course_utils.plots.style import GREEN, WIDTH
 
@@ -69,7 +68,7 @@ def test_crops_are_told_where_a_skip_is_larger_than_what_it_joins(drawn):
     crops = [text for text in words(figure) if text.startswith("crop")]
     wanted = [
         f"crop {seen.height} → {grown.height}"
-        for seen, grown in zip(stages.down[-2::-1], stages.grown, strict=True)
+        for seen, grown in zip(stages.down[-2::-1], stages.upsampled, strict=True)
         if seen.height != grown.height
     ]
     assert crops == wanted
@@ -101,5 +100,5 @@ def test_the_sizes_of_the_paper_show_its_crops():
 
 def test_a_way_up_that_does_not_fit_is_refused():
     stages = feature_shapes(UNet(width=2, depth=2), 16)
-    with pytest.raises(ValueError, match="3 down, 2 grown, 1 up"):
+    with pytest.raises(ValueError, match="3 down, 2 upsampled, 1 up"):
         unet_diagram(dataclasses.replace(stages, up=stages.up[:1]))

@@ -662,7 +662,7 @@ EXERCISES = (
         stub="def joint_loss(segmentation, decision, epoch, epochs, delta):\n    return ...",
         answer_name="joint_loss",
         hints=(
-            "`lambda` is a word of Python's own: call it `share`, or `balance`.",
+            "`lambda` is a word of Python's own: call it `lam`, or `share`.",
             "In epoch 0 nothing but the segmentation is left; in the last one lambda is 1 / E.",
         ),
         solution_source=(

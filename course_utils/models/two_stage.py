@@ -3,17 +3,22 @@
 Sources: Tabernik et al., "Segmentation-based deep-learning approach for surface-defect detection",
 J. Intelligent Manufacturing 2019 (the layers); Božič, Tabernik and Skočaj, "End-to-end training of
 a two-stage neural network for defect detection", ICPR 2020, arXiv 2007.07676 (joint training,
-gradient stops).
+gradient stops, feature normalization: it trains on one image at a time); its code of 2021.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from course_utils.models.two_stage.feature_norm import FeatureNorm, Normalization
-from course_utils.models.two_stage.wide_convolution import WideConvolution
+from course_utils.models.blocks import check_image
+
+Normalization = Literal["std", "published"]
+
+EPSILON = {"std": 1e-5, "published": 1e-3}
+"""What is added below the root: to the variance, and to the standard deviation."""
 
 
 class TwoStageOutput(NamedTuple):
@@ -56,10 +61,6 @@ class TwoStageNet(nn.Module):
     `stop_shortcut` and `stop_extractor` are plain attributes: set them whenever wanted. They
     change gradients, never outputs. Weights start as Glorot and Bengio propose (normal), shifts
     at 0.
-
-    `forward` takes floats (N, in_channels, H, W), usually in [0, 1], and returns `TwoStageOutput`.
-    It raises `ValueError` for other shapes, for sides that are no multiple of 8, and for images
-    of less than 2 cells of 64 x 64 pixels, since the deepest map would have no spread.
 
     Example:
         >>> net = TwoStageNet(channels=(8, 16, 16, 64))
@@ -127,7 +128,13 @@ class TwoStageNet(nn.Module):
         self.apply(_xavier_normal)
 
     def forward(self, image: Tensor) -> TwoStageOutput:
-        self._check(image)
+        """Return both answers for floats (N, in_channels, H, W), usually in [0, 1].
+
+        Raises `ValueError` for other shapes, for sides that are no multiple of 8, and for images of
+        less than 2 cells of 64 x 64 pixels, since the deepest map would have no std.
+        """
+        check_image(image, self.in_channels)
+        self.output_size(*image.shape[2:])
         volume = self.volume(image)  # (N, 1024, H/8, W/8)
         segmentation = self.segmentation_head(volume)  # (N, 1, H/8, W/8)
         both = torch.cat([volume, segmentation], dim=1)  # (N, 1025, H/8, W/8)
@@ -166,12 +173,91 @@ class TwoStageNet(nn.Module):
         """Name what the layers do not show; a checkpoint of `fit` tells networks apart by it."""
         return f"stop_shortcut={self.stop_shortcut}, stop_extractor={self.stop_extractor}"
 
-    def _check(self, image: Tensor) -> None:
-        if image.ndim != 4 or image.shape[1] != self.in_channels:
+
+class FeatureNorm(nn.Module):
+    """Give every channel of every image mean 0 and std 1 by itself, then scale and shift.
+
+    The statistics are those of the image at hand, in training and in use alike, so an image's
+    output does not depend on its batch (also known as instance normalization).
+
+    Args:
+        channels: of input and output; scale and shift are learned for each.
+        kind: `"std"` divides by the standard deviation, sqrt(variance + 1e-5). `"published"`
+            repeats the public code, which divides by sqrt(standard deviation + .001): a channel
+            of std 100 leaves with std 10, one of std .01 with .095.
+        bias: whether there is a shift. Without one, every output map has mean 0.
+
+    Example:
+        >>> x = 100 * torch.randn(2, 3, 40, 40) + 7
+        >>> [FeatureNorm(3, kind=kind)(x).std().round().item() for kind in ("std", "published")]
+        [1.0, 10.0]
+    """
+
+    bias: nn.Parameter | None
+
+    def __init__(self, channels: int, *, kind: Normalization = "std", bias: bool = True) -> None:
+        super().__init__()
+        if channels < 1:
+            raise ValueError(f"channels must be at least 1, got {channels}")
+        if kind not in get_args(Normalization):
+            raise ValueError(f"kind must be one of {get_args(Normalization)}, got {kind!r}")
+        self.channels, self.kind, self.epsilon = channels, kind, EPSILON[kind]
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.register_parameter("bias", nn.Parameter(torch.zeros(channels)) if bias else None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalized maps (N, channels, H, W).
+
+        Raises `ValueError` for other shapes and for maps of a single cell, which have no std.
+        """
+        if x.ndim != 4 or x.shape[1] != self.channels or x.shape[2] * x.shape[3] < 2:
             raise ValueError(
-                f"image must be (N, {self.in_channels}, H, W), got {tuple(image.shape)}"
+                f"x must be (N, {self.channels}, H, W) with at least 2 cells per map, "
+                f"got {tuple(x.shape)}"
             )
-        self.output_size(*image.shape[2:])
+        if self.kind == "published":
+            return self._published(x)
+        # An image on its own is a batch. `F.instance_norm` would rearrange channels-last maps, and
+        # `F.group_norm` loses digits there where the mean is far larger than the std.
+        each = [
+            F.batch_norm(image, None, None, self.weight, self.bias, training=True, eps=self.epsilon)
+            for image in x.split(1)
+        ]
+        return torch.cat(each) if len(each) > 1 else each[0]
+
+    def extra_repr(self) -> str:
+        """Return the options, for `print`."""
+        return f"{self.channels}, kind={self.kind!r}, bias={self.bias is not None}"
+
+    def _published(self, x: Tensor) -> Tensor:
+        # Statistics in float32 at least: bf16 rounds a mean to three digits.
+        exact = x.to(torch.promote_types(x.dtype, torch.float32))
+        std, mean = torch.std_mean(exact, dim=(2, 3), keepdim=True)
+        scale = self.weight[:, None, None] * (std + self.epsilon).rsqrt()  # (N, C, 1, 1)
+        shift = -mean * scale
+        if self.bias is not None:
+            shift = shift + self.bias[:, None, None]
+        return torch.addcmul(shift.to(x.dtype), x, scale.to(x.dtype))
+
+
+class WideConvolution(nn.Conv2d):
+    """`nn.Conv2d` for 15x15 kernels: channels-first on a CPU, even where the rest is channels-last.
+
+    The training loop keeps images and weights channels-last, which is faster for small kernels.
+    Large ones take up to 1.8 times as long that way on a CPU in float32; a copy of their weights
+    takes next to nothing. Values, arguments and names are those of `nn.Conv2d`.
+
+    Example:
+        >>> layer = WideConvolution(2, 3, 15, padding=7).to(memory_format=torch.channels_last)
+        >>> layer(torch.rand(1, 2, 20, 30)).shape
+        torch.Size([1, 3, 20, 30])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve `x`, as `nn.Conv2d` does."""
+        if x.device.type != "cpu":
+            return super().forward(x)
+        return self._conv_forward(x.contiguous(), self.weight.contiguous(), self.bias)
 
 
 def _xavier_normal(module: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""ResNet-18 as an encoder: an image in, five feature maps out.
+"""Encoders: an image in, feature maps out. ResNet-18, with weights that come with the package.
 
 Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016; layers and names are
 torchvision's. The weights that come with the package are described in `weights/README.md`.
@@ -16,13 +16,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, resnet18
 
+from course_utils.value_checks import check_unit_range
+
 Named = Literal["imagenet", "offline"]
 Weights = Named | Path
 OFFLINE_WEIGHTS = Path(__file__).parent / "weights" / "resnet18_tiny_imagenet.safetensors"
 DOWNLOAD_PATIENCE = 20.0  # seconds without an answer
 
 _MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in 0..1; both sets of weights expect them
-_SPREAD = (0.229, 0.224, 0.225)
+_STD = (0.229, 0.224, 0.225)
 
 
 class ResNetEncoder(nn.Module):
@@ -38,11 +40,6 @@ class ResNetEncoder(nn.Module):
     torchvision's names, so a `state_dict` of its ResNet-18 fits once `fc.weight` and `fc.bias` are
     removed.
 
-    `forward` takes float images (N, 1 or 3, H, W) with values in [0, 1] and sides that are
-    multiples of 32. Gray is repeated to three channels; ImageNet's mean and standard deviation are
-    taken off inside. It returns f0 (N, 64, H/2, W/2), f1 (N, 64, H/4, W/4), f2 (N, 128, H/8, W/8),
-    f3 (N, 256, H/16, W/16) and f4 (N, 512, H/32, W/32), and raises `ValueError` for other images.
-
     Example:
         >>> encoder = ResNetEncoder(weights=None)
         >>> [tuple(f.shape) for f in encoder(torch.rand(2, 1, 64, 32))]
@@ -53,7 +50,7 @@ class ResNetEncoder(nn.Module):
     """What `freeze` freezes: all that f0 to f3 are made of."""
 
     mean: Tensor
-    spread: Tensor
+    std: Tensor
 
     def __init__(self, weights: Weights | None = "imagenet") -> None:
         super().__init__()
@@ -66,7 +63,7 @@ class ResNetEncoder(nn.Module):
         self.layer1, self.layer2 = layers.layer1, layers.layer2
         self.layer3, self.layer4 = layers.layer3, layers.layer4
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("spread", torch.tensor(_SPREAD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
         self.frozen = False
         self.weights_used = None if weights is None else str(weights)
         if weights == "imagenet":
@@ -75,13 +72,27 @@ class ResNetEncoder(nn.Module):
             load_exactly(self, read_weights(OFFLINE_WEIGHTS if weights == "offline" else weights))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return the five feature maps f0 .. f4 of images.
+
+        Gray is repeated to three channels; ImageNet's mean and standard deviation are taken off.
+
+        Args:
+            image: floats (N, 1 or 3, H, W) in [0, 1]; sides are multiples of 32.
+
+        Returns:
+            f0 (N, 64, H/2, W/2), f1 (N, 64, H/4, W/4), f2 (N, 128, H/8, W/8),
+            f3 (N, 256, H/16, W/16) and f4 (N, 512, H/32, W/32).
+
+        Raises:
+            ValueError: for other images.
+        """
         f0, f1, f2, f3 = self.up_to_layer3(image)
         return f0, f1, f2, f3, self.layer4(f3)  # f4: (N, 512, H/32, W/32)
 
     def up_to_layer3(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return f0 to f3 alone: what `freeze` freezes."""
         _check(image)
-        x = (image - self.mean) / self.spread  # (N, 3, H, W)
+        x = (image - self.mean) / self.std  # (N, 3, H, W)
         f0 = self.bn1(self.conv1(x)).relu()  # (N, 64, H/2, W/2)
         f1 = self.layer1(self.maxpool(f0))  # (N, 64, H/4, W/4)
         f2 = self.layer2(f1)  # (N, 128, H/8, W/8)
@@ -163,7 +174,7 @@ def load_exactly(encoder: ResNetEncoder, state: dict[str, Tensor]) -> None:
         >>> load_exactly(ResNetEncoder(weights=None), {"conv1.weight": torch.zeros(64, 3, 7, 7)})
         Traceback (most recent call last):
             ...
-        ValueError: weights do not fit this encoder: bn1.bias is missing, bn1.num_batches_tracked is...
+        ValueError: weights do not fit this encoder: bn1.bias is missing, bn1.num_batches_...
     """
     wanted = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in state.items()}
@@ -178,6 +189,12 @@ def load_exactly(encoder: ResNetEncoder, state: dict[str, Tensor]) -> None:
         more = f" and {len(differences) - 4} more" if len(differences) > 4 else ""
         raise ValueError(f"weights do not fit this encoder: {', '.join(differences[:4])}{more}")
     encoder.load_state_dict(state)
+
+
+def check_range(images: Tensor) -> None:
+    """Raise `ValueError`, in eager mode, unless `images` lie in [0, 1] (a resize may round up)."""
+    if images.is_floating_point():
+        check_unit_range("images", images, "divide first", rounding=1e-3)
 
 
 def _check(image: Tensor) -> None:
