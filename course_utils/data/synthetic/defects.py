@@ -21,7 +21,7 @@ NO_COLOR = np.zeros(3, np.float32)
 NO_CHANGE = np.ones(3, np.float32)
 
 _THINNEST = 0.62  # half width in pixels: thinner lines would leave gaps in the mask
-_LIQUIDS = np.float32(
+_LIQUIDS = np.array(
     [
         (0.50, 0.40, 0.28),
         (0.42, 0.38, 0.34),
@@ -29,7 +29,8 @@ _LIQUIDS = np.float32(
         (0.40, 0.46, 0.54),
         (0.55, 0.36, 0.30),
         (0.34, 0.34, 0.36),
-    ]
+    ],
+    np.float32,
 )
 
 
