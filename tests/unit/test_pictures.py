@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from course_utils.anomaly.texture_source import TextureFolder
+from course_utils.anomaly.textures import TextureFolder
 from course_utils.data.image_mask_dataset import ImageMaskDataset
 from course_utils.data.labelled_images import find_labelled_images
 from course_utils.data.readers.pictures import (
