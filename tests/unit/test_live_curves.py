@@ -7,7 +7,7 @@ import pytest
 
 from course_utils.lessons import live
 from course_utils.lessons.live import LiveCurves
-from course_utils.plots.training_curves import training_curves
+from course_utils.plots import training_curves
 from course_utils.training.history import History
 
 

@@ -1,4 +1,4 @@
-"""The drawn U: every stage and every way between stages, readable."""
+"""Flow charts and the drawn U: every box, stage and arrow, readable."""
 
 import dataclasses
 from itertools import combinations
@@ -6,12 +6,66 @@ from itertools import combinations
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.patches import Rectangle
+from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.text import Annotation
 
 from course_utils.models import UNet, feature_shapes
-from course_utils.plots.network_diagram import unet_diagram
+from course_utils.plots import flow_chart, unet_diagram
 from course_utils.plots.style import GREEN, WIDTH
+
+BOXES = {"image": (0, 0.5), "encoder": (1, 0), "memory": (1, 1)}
+ARROWS = [("image", "encoder"), ("encoder", "memory", "f1, f2, f3")]
+
+
+def parts_of(figure):
+    axes = figure.axes[0]
+    boxes = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
+    arrows = [text for text in axes.texts if getattr(text, "arrow_patch", None) is not None]
+    return boxes, arrows, [text.get_text() for text in axes.texts if text.get_text()]
+
+
+def test_every_box_and_arrow_is_there():
+    boxes, arrows, texts = parts_of(flow_chart(BOXES, ARROWS))
+    assert len(boxes) == 3
+    assert len(arrows) == 2
+    assert texts == ["image", "encoder", "memory", "f1, f2, f3"]
+
+
+def test_boxes_stand_in_their_columns_and_rows():
+    figure = flow_chart(BOXES, ARROWS)
+    place = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
+    assert place["image"][0] < place["encoder"][0] == place["memory"][0]
+    assert place["encoder"][1] > place["image"][1] > place["memory"][1]
+
+
+def test_arrows_go_from_box_to_box_the_right_way():
+    _, arrows, _ = parts_of(flow_chart(BOXES, ARROWS))
+    (to_right, downwards) = arrows
+    assert to_right.xyann[0] < to_right.xy[0]
+    assert downwards.xyann[1] > downwards.xy[1]
+
+
+def test_strong_boxes_are_filled():
+    boxes, _, _ = parts_of(flow_chart(BOXES, ARROWS, strong=["memory"]))
+    blue = flow_chart({"a": (0, 0)}, [], strong=["a"]).axes[0].patches[0].get_facecolor()
+    assert [box.get_facecolor() == blue for box in boxes] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "arrows", "strong", "message"),
+    [
+        (BOXES, [("image", "decoder")], [], "no box is named 'decoder'"),
+        (BOXES, [("x", "image")], [], "no box is named 'x'"),
+        (BOXES, [], ["decoder"], "no box is named 'decoder'"),
+        ({}, [], [], "empty"),
+    ],
+)
+def test_unknown_names_and_no_box_are_refused(boxes, arrows, strong, message):
+    with pytest.raises(ValueError, match=message):
+        flow_chart(boxes, arrows, strong=strong)
+
+
+# The drawn U
 
 FORMS = {
     "slim": (UNet(3, 4), 128, None),
@@ -63,7 +117,7 @@ def test_there_is_an_arrow_for_each_skip_and_one_in_the_legend(drawn):
     assert ("no skip connections" in words(figure)) is not stages.skips
 
 
-def test_crops_are_told_where_a_skip_is_larger_than_what_it_joins(drawn):
+def test_crops_are_written_where_a_skip_is_larger_than_what_it_joins(drawn):
     stages, figure = drawn
     crops = [text for text in words(figure) if text.startswith("crop")]
     wanted = [

@@ -1,4 +1,7 @@
-"""Structure anomalies: what fills the mask is the image itself, changed and laid in disorder."""
+"""Structure anomalies: what fills the mask is the image itself, changed and laid in disorder.
+
+Source: MemSeg (arXiv 2205.00908), anomaly simulation, step 2.
+"""
 
 from collections.abc import Callable
 
@@ -24,18 +27,12 @@ def structure_source(
     Args:
         image: uint8, (H, W, 3) in RGB order or (H, W) gray.
         rng: where all random numbers come from.
-        rows, columns: of the grid, the paper's by default.
+        rows: of the grid; 4 x 8 is the paper's.
+        columns: of the grid.
         change: takes the image and the generator; None: `change_appearance`.
-
-    Source: MemSeg (arXiv 2205.00908), anomaly simulation, step 2.
 
     Raises:
         ValueError: for an unusable image, generator or grid.
-
-    Example:
-        >>> image = np.arange(64, dtype=np.uint8).reshape(8, 8)
-        >>> structure_source(image, np.random.default_rng(0)).shape
-        (8, 8)
     """
     check_image(image)
     check_rng(rng)
@@ -49,10 +46,6 @@ def pitfall_structure_source(image: Image, rng: np.random.Generator) -> Image:
 
     Three of ten augmenters (`augment_at_random`), which are DRAEM's, and a grid of 8 x 8. They go
     far beyond the paper's list: one of them always inverts, and rotation fills with black.
-
-    Example:
-        >>> pitfall_structure_source(np.zeros((16, 16, 3), np.uint8), np.random.default_rng(0)).shape
-        (16, 16, 3)
     """
     return structure_source(image, rng, rows=8, columns=8, change=augment_at_random)
 
@@ -67,10 +60,6 @@ def change_appearance(image: Image, rng: np.random.Generator) -> Image:
 
     Raises:
         ValueError: for an unusable image or generator.
-
-    Example:
-        >>> change_appearance(np.full((4, 4), 100, np.uint8), np.random.default_rng(0)).shape
-        (4, 4)
     """
     check_image(image)
     check_rng(rng)
