@@ -60,7 +60,7 @@ def print_plan(
     """Print what a fetch of `parts` will do."""
     info = published.info
     folder = info.folder(root)
-    lines = [f"{info.title}, {info.page}", f"licence: {info.licence}"]
+    lines = [f"{info.title}, {info.page}", f"license: {info.licence}"]
     for archive in published.archives_of(parts):
         if archive.name in given:
             source = f"from {given[archive.name]}"

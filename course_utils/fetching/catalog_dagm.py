@@ -8,7 +8,7 @@ _COMPETITION = Archive(
     holds="classes with the competition's train and test parts",
     members=r"Class\d+/(?:Train|Test)/(?:Label/)?\d+(?:_label)?\.(?:PNG|png)",
     limit=20 * GB,
-    by_hand="The competition's sets (classes 1 to 10) want an account: with the organisers at "
+    by_hand="The competition's sets (classes 1 to 10) want an account: with the organizers at "
     "hci.iwr.uni-heidelberg.de (Weakly Supervised Learning for Industrial Optical Inspection), or "
     "with Kaggle (mhskjelvareid/dagm-2007-competition-dataset-optical-inspection)",
 )

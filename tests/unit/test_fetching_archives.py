@@ -201,7 +201,8 @@ def test_no_more_than_the_limit_is_written(form, tmp_path):
     members = [("a", bytes(60)), ("b", bytes(40)), ("c", b""), ("bomb", bytes(2_000_000))]
     file = archive_in(form, tmp_path / "set", members)
     refused(file, tmp_path, "more than the 99 bytes expected of it .*'b'", limit=99)
-    assert unpacked(file, target := tmp_path / "part", {"a": "a"}.get, limit=60)[0] == 1
+    target = tmp_path / "part"
+    assert unpacked(file, target, {"a": "a"}.get, limit=60)[0] == 1
     with pytest.raises(ArchiveError, match="'bomb'"):
         unpack(file, target, {"b": "b", "c": "c", "bomb": "bomb"}.get, limit=10_000)
     assert not (target / "bomb").exists()

@@ -3,12 +3,12 @@
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +49,11 @@ def server() -> Iterator[LocalServer]:
 def mirror() -> Iterator[LocalServer]:
     with LocalServer({"a.zip": CONTENT}) as running:
         yield running
+
+
+def behave(server: LocalServer, habits: dict[str, Any]) -> None:
+    for name, value in habits.items():
+        setattr(server, name, value)
 
 
 class Notes(Watch):
@@ -110,21 +115,20 @@ def test_a_file_arrives_whole_and_nothing_else_stays(server, tmp_path, digest):
     assert len(notes.done) > 3
 
 
-@with_and_without_digest
 @pytest.mark.parametrize(
-    "habit",
+    ("habits", "content", "has_digest"),
     [
-        {"chunked": True},
-        {"files": {"a.zip": b""}},
-        {"extra_headers": {"Content-Encoding": "gzip"}},  # some servers label a .tar.gz so
+        ({"chunked": True}, CONTENT, True),
+        ({"chunked": True}, CONTENT, False),
+        ({"tells_length": False}, CONTENT, True),
+        ({}, b"", False),
+        # Some servers label a .tar.gz so.
+        ({"extra_headers": {"Content-Encoding": "gzip"}}, CONTENT, True),
     ],
-    ids=["no length", "empty", "labelled"],
 )
-def test_a_file_arrives_as_it_is_sent(server, tmp_path, digest, habit):
-    for name, value in habit.items():
-        setattr(server, name, value)
-    content = server.files["a.zip"]
-    fetch(tmp_path, server, digest=digest and sha256(content))
+def test_a_file_arrives_as_it_is_sent(server, tmp_path, habits, content, has_digest):
+    behave(server, habits | {"files": {"a.zip": content}})
+    fetch(tmp_path, server, digest=sha256(content) if has_digest else "")
     check_arrived(tmp_path, content)
 
 
@@ -234,24 +238,42 @@ def test_a_network_that_was_there_a_moment_ago_is_tried_again(server, tmp_path, 
     assert server.asked_ranges == [None, f"bytes={CUT}-"]
 
 
+NO_VERSION = {"etag": False, "last_modified": False}
+UNKNOWING = {"if_range": False} | NO_VERSION
+SHORT = {"files": {"a.zip": OTHER[:1000]}}
+
+
 @pytest.mark.parametrize(
-    ("habits", "words"),
+    ("before", "after", "digest", "words"),
     [
-        ({"ranges": False}, "the server cannot go on within a file"),
-        ({"extra_headers": {"Content-Range": "bytes 5-299999/300000"}}, "sends another part"),
-        ({"extra_headers": {"Content-Range": "bytes 5-299999/*"}}, "sends another part"),
-        ({"extra_headers": {"Content-Range": "nonsense"}}, "sends another part"),
+        ({}, {"ranges": False}, DIGEST, "the server cannot go on within a file"),
+        ({}, {"extra_headers": {"Content-Range": "bytes 5-9/300000"}}, DIGEST, "another part"),
+        ({}, {"extra_headers": {"Content-Range": "nonsense"}}, DIGEST, "sends another part"),
+        (NO_VERSION, SHORT, sha256(OTHER[:1000]), "the server has nothing beyond"),  # 416
+        (NO_VERSION, {}, "", "neither a hash nor the server tells"),
+        ({"weak_etag": True, "last_modified": False}, {}, "", "neither a hash nor the server"),
     ],
 )
-def test_an_answer_that_is_not_the_rest_is_not_appended(server, tmp_path, habits, words):
-    leave_part(tmp_path, server)
-    for name, value in habits.items():
-        setattr(server, name, value)
-    notes = fetch(tmp_path, server)
-    check_arrived(tmp_path)
+def test_an_answer_that_is_not_the_rest_is_not_appended(
+    server, tmp_path, before, after, digest, words
+):
+    behave(server, before)
+    leave_part(tmp_path, server, digest)
+    behave(server, after)
+    notes = fetch(tmp_path, server, digest=digest)
+    check_arrived(tmp_path, server.files["a.zip"])
     assert words in notes.text
     assert "starting from zero" in notes.text
     assert notes.done[0] == 0
+
+
+def test_with_a_digest_no_version_is_needed_to_go_on(server, tmp_path):
+    behave(server, NO_VERSION)
+    size = leave_part(tmp_path, server)
+    fetch(tmp_path, server)
+    check_arrived(tmp_path)
+    assert server.asked_ranges == [f"bytes={size}-"]
+    assert server.requests[0].headers["If-Range"] is None
 
 
 @pytest.mark.parametrize("new", [OTHER, OTHER[:200_000], OTHER + b"more"])
@@ -262,16 +284,13 @@ def test_an_answer_that_is_not_the_rest_is_not_appended(server, tmp_path, habits
         {"if_range": False},
         {"etag": False},
         {"last_modified": False},
-        {"if_range": False, "etag": False, "last_modified": False},
+        {"if_range": False} | NO_VERSION,
     ],
 )
 def test_a_file_that_has_changed_is_fetched_from_zero(server, tmp_path, new, habits):
-    if len(habits) < 3:
-        for name, value in habits.items():
-            setattr(server, name, value)
+    behave(server, habits if len(habits) < 3 else {})  # else the version is lost on the way
     leave_part(tmp_path, server, digest="")
-    for name, value in habits.items():
-        setattr(server, name, value)
+    behave(server, habits)
     server.files = {"a.zip": new}
     server.modified += 1
     assert "starting from zero" in fetch(tmp_path, server, digest="").text
@@ -291,37 +310,15 @@ def test_a_file_that_changes_between_two_tries_is_fetched_from_zero(server, tmp_
     check_arrived(tmp_path, OTHER)
 
 
-def test_a_file_that_is_shorter_now_is_fetched_from_zero(server, tmp_path):
-    # Neither version nor hash tell it; there is nothing to send from there on (416).
-    server.etag = server.last_modified = False
-    leave_part(tmp_path, server)
-    server.files = {"a.zip": OTHER[:1000]}
-    notes = fetch(tmp_path, server, digest=sha256(OTHER[:1000]))
-    check_arrived(tmp_path, OTHER[:1000])
-    assert "the server has nothing beyond" in notes.text
-
-
 def test_a_part_of_a_file_is_no_answer_to_a_request_for_the_whole(server, tmp_path):
     server.statuses["a.zip"] = 206
     with pytest.raises(OSError, match="HTTP 206 to a request for the whole file"):
         fetch(tmp_path, server, digest="")
 
 
-@with_and_without_digest
-@pytest.mark.parametrize("weak", [False, True])
-def test_without_a_version_only_a_digest_allows_to_go_on(server, tmp_path, digest, weak):
-    server.etag, server.weak_etag, server.last_modified = weak, weak, False
-    size = leave_part(tmp_path, server, digest)
-    notes = fetch(tmp_path, server, digest=digest)
-    check_arrived(tmp_path)
-    assert server.asked_ranges == [f"bytes={size}-" if digest else None]
-    assert server.requests[0].headers["If-Range"] is None
-    assert ("neither a hash nor the server tells" in notes.text) == (not digest)
-
-
 @pytest.mark.parametrize("when", ["between two calls", "within one"])
 def test_bytes_that_do_not_fit_together_are_fetched_once_more(server, tmp_path, when):
-    server.etag = server.last_modified = False
+    behave(server, NO_VERSION)
     if when == "within one":
         server.drop_after, server.drops = CUT, 1
     else:
@@ -348,19 +345,18 @@ def test_a_whole_part_file_is_checked_before_it_is_fetched_again(server, tmp_pat
     assert len(server.requests) == damaged
 
 
-@pytest.mark.parametrize("record", ["", "[]", '{"url": 3}', '{"url": "x", "total": "9"}'])
-def test_a_damaged_record_means_from_zero(server, tmp_path, record):
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        *((".json", text, "damaged record") for text in (b"", b"[]", b'{"url": 3}')),
+        (".json", b'{"url": "x", "total": "9"}', "damaged record"),
+        ("", CONTENT + b"more", "more came so far than the file has"),
+    ],
+)
+def test_a_damaged_record_or_part_means_from_zero(server, tmp_path, name, content, words):
     leave_part(tmp_path, server)
-    (tmp_path / "a.zip.part.json").write_text(record)
-    assert "damaged record: starting from zero" in fetch(tmp_path, server).text
-    check_arrived(tmp_path)
-    assert server.asked_ranges == [None]
-
-
-def test_a_part_file_longer_than_the_file_means_from_zero(server, tmp_path):
-    leave_part(tmp_path, server)
-    (tmp_path / "a.zip.part").write_bytes(CONTENT + b"more")
-    fetch(tmp_path, server)
+    (tmp_path / f"a.zip.part{name}").write_bytes(content)
+    assert f"{words}: starting from zero" in fetch(tmp_path, server).text
     check_arrived(tmp_path)
     assert server.asked_ranges == [None]
 
@@ -374,21 +370,22 @@ def test_a_web_page_does_not_cost_the_bytes_so_far(server, tmp_path):
     assert (tmp_path / "a.zip.part").stat().st_size == size
 
 
-@pytest.mark.parametrize("status", [403, 404])
-def test_a_mirror_is_asked_when_the_file_is_not_there(server, mirror, tmp_path, status):
-    server.statuses["*"] = status
+@pytest.mark.parametrize(
+    ("habits", "words"),
+    [
+        ({"statuses": {"*": 403}}, "HTTP 403"),
+        ({"statuses": {"*": 404}}, "HTTP 404"),
+        ({"files": {"a.zip": OTHER}}, "wrong sha256: expected {}, found {}"),
+    ],
+)
+def test_a_mirror_is_asked_when_the_file_is_not_there_or_wrong(
+    server, mirror, tmp_path, habits, words
+):
+    behave(server, habits)
     notes = fetch(tmp_path, server, mirror)
     check_arrived(tmp_path)
-    assert len(server.requests) == 1
-    assert f"{server.url('a.zip')}: HTTP {status}" in notes.text
-
-
-def test_a_mirror_is_asked_when_the_hash_is_wrong(server, mirror, tmp_path):
-    server.files = {"a.zip": OTHER}
-    notes = fetch(tmp_path, server, mirror)
-    check_arrived(tmp_path)
-    expected, found = DIGEST.partition(":")[2], sha256(OTHER).partition(":")[2]
-    assert f"wrong sha256: expected {expected}, found {found}" in notes.text
+    words = words.format(DIGEST.partition(":")[2], sha256(OTHER).partition(":")[2])
+    assert f"{server.url('a.zip')}: {words}" in notes.text
     assert (len(server.requests), len(mirror.requests)) == (1, 1)
 
 
@@ -498,8 +495,7 @@ def test_if_all_fail_each_is_listed_with_its_reason(server, mirror, tmp_path):
 def test_a_body_that_is_not_as_long_as_announced_is_no_file(
     server, tmp_path, habits, digest, words
 ):
-    for name, value in habits.items():
-        setattr(server, name, value)
+    behave(server, habits)
     with pytest.raises(OSError, match=words):
         fetch(tmp_path, server, digest=digest)
     assert not (tmp_path / "a.zip").exists()
@@ -513,12 +509,6 @@ def test_a_rest_longer_than_announced_is_refused(server, tmp_path):
     with pytest.raises(OSError, match="more than the 300000 bytes that it announced"):
         fetch(tmp_path, server)
     assert os.listdir(tmp_path) == []
-
-
-def test_with_a_digest_a_length_is_not_needed(server, tmp_path):
-    server.tells_length = False
-    fetch(tmp_path, server)
-    check_arrived(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -659,12 +649,3 @@ def test_any_drops_in_any_calls_give_the_same_bytes(tmp_path_factory, cuts, etag
         server.drops = 0
         fetch(folder, server, digest=sha256(content))
     check_arrived(folder, content)
-
-
-def test_the_record_names_address_version_and_length(server, tmp_path):
-    leave_part(tmp_path, server)
-    assert json.loads((tmp_path / "a.zip.part.json").read_text()) == {
-        "url": server.url("a.zip"),
-        "version": f'"{hashlib.md5(CONTENT).hexdigest()}"',
-        "total": len(CONTENT),
-    }

@@ -1,7 +1,6 @@
 """Whatever stops a fetch, the set's folder holds each part as it was or whole."""
 
 import errno
-import io
 import multiprocessing
 import os
 import shutil
@@ -201,29 +200,14 @@ def test_an_archive_that_is_not_whole_changes_nothing(kolektor: StandIn, tmp_pat
     assert not (tmp_path / "root" / "kolektor_sdd").exists()
 
 
-@pytest.mark.parametrize(
-    ("member", "complaint"), [("../outside.txt", "outside"), ("/etc/passwd", "passwd")]
-)
-def test_an_unsafe_archive_leaves_nothing(
-    kolektor: StandIn, tmp_path: Path, member: str, complaint: str
-):
+def test_an_unsafe_archive_leaves_nothing(kolektor: StandIn, tmp_path: Path):
     with zipfile.ZipFile(tmp_path / "files" / "KolektorSDD.zip", "a") as archive:
-        archive.writestr(member, "gotcha")
-    with pytest.raises(ValueError, match=complaint):
+        archive.writestr("../outside.txt", "gotcha")
+    with pytest.raises(ValueError, match="outside"):
         bring(kolektor, tmp_path, unverified=True)
     assert not (tmp_path / "root" / "kolektor_sdd").exists()
-    assert not (tmp_path / "outside.txt").exists()
-
-
-def test_a_wrong_file_is_named(kolektor: StandIn, tmp_path: Path):
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr("holiday/beach.jpg", b"sea")
-    (tmp_path / "holiday.zip").write_bytes(content.getvalue())
-    with pytest.raises(ValueError, match="holds nothing of kolektor_sdd"):
-        match_archives(kolektor.published, [str(tmp_path / "holiday.zip")])
-    with pytest.raises(FileNotFoundError, match="there is no file"):
-        match_archives(kolektor.published, [str(tmp_path / "nowhere.zip")])
+    assert os.listdir(tmp_path / "root" / ".fetching" / "kolektor_sdd") == ["lock"]
+    assert not list(tmp_path.rglob("outside.txt"))
 
 
 def test_a_file_of_any_name_is_known_by_what_it_holds_or_by_the_part_it_is_said_to_bring(
@@ -245,6 +229,12 @@ def test_a_file_of_any_name_is_known_by_what_it_holds_or_by_the_part_it_is_said_
         match_archives(kolektor.published, [f"boxes={mine}", f"boxes={mine}"])
     with pytest.raises(ValueError, match="has no part 'lids'"):
         match_archives(kolektor.published, [f"lids={mine}"])
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        match_archives(kolektor.published, [str(tmp_path / "nowhere.zip")])
+    with zipfile.ZipFile(mine, "w") as archive:
+        archive.writestr("holiday/beach.jpg", b"sea")
+    with pytest.raises(ValueError, match="holds nothing of kolektor_sdd"):
+        match_archives(kolektor.published, [str(mine)])
 
 
 def test_a_full_disk_leaves_nothing_and_keeps_what_was_downloaded(served, tmp_path, monkeypatch):
