@@ -104,12 +104,15 @@ def doctor(
     data_root: Annotated[
         Path | None, typer.Option(help="Folder of the real data sets, if not the usual one.")
     ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Within a second: do not load torch, start no kernel.")
+    ] = False,
 ) -> None:
     """Check this machine; each problem comes with the command that mends it."""
     from course_utils import doctor as checks
 
     console = Console()
-    found = checks.doctor(data_root=data_root)
+    found = checks.doctor(data_root=data_root, quick=quick)
     console.print(checks.Checklist(found))
     if any(check.status is checks.Status.PROBLEM for check in found):
         raise typer.Exit(1)

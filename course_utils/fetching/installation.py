@@ -4,26 +4,22 @@ Everything happens in `.fetching/<set>` under the data root: files are downloade
 there, checked, and only then renamed into place.
 """
 
-import errno
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import pooch
-from filelock import FileLock, Timeout
-
-from course_utils.fetching.download import download
+from course_utils.fetching.archives import ArchiveError, unpack
+from course_utils.fetching.disk_space import require_space
+from course_utils.fetching.download import SILENT, Watch, download, file_hash
 from course_utils.fetching.published import Archive, Part, PublishedSet
-from course_utils.fetching.unpack import unpack
-from course_utils.fetching.watch import SILENT, Watch
+from course_utils.io import lock_folder
 
-WORKPLACE = ".fetching"
+WORK_FOLDER = ".fetching"
 _READY = {"ready": False, "ready_to_replace": True}
 """Folders whose content is complete and may go into place; whether it may replace what is there."""
-
-_REPLACED, _UNPACKED, _UNPACKING = _LEFTOVERS = "replaced", "unpacked", "unpacking"
+_REPLACED, _UNPACKED = _LEFTOVERS = "replaced", "unpacked"
 
 
 def install(
@@ -39,15 +35,21 @@ def install(
 ) -> list[Part]:
     """Bring `parts` of `published` into `root/<set>` and return those that were not there.
 
-    Files of `given`, by the name of the archive, are taken instead of being downloaded; they are
-    never moved or changed. What lies in place already is left alone, unless `force` allows to
-    replace it. `unverified` accepts files of the user that are not those that were published,
-    and other numbers of files than published, so long as they hold what is wanted; the hash of a
-    download is checked all the same. `keep` leaves downloaded archives in the workplace, where
-    the next fetch finds them.
-
     One process at a time works on a set; others wait. Whatever stops this, the folder of the set
     then has each part as it was before or whole; the next call cleans up or completes.
+
+    Args:
+        published: the set.
+        parts: those of its parts that are wanted; what lies in place already is left alone.
+        root: the folder of all sets.
+        given: files of the user by the name of the archive, taken instead of being downloaded;
+            they are never moved or changed.
+        force: whether what is there may be replaced.
+        unverified: whether to accept files of the user that are not those that were published, and
+            other numbers of files than published, so long as they hold what is wanted; the hash of
+            a download is checked all the same.
+        keep: whether downloaded archives stay, where the next fetch finds them.
+        watch: is told how far it is.
 
     Raises:
         FileExistsError: for a part of which only some is there.
@@ -56,8 +58,12 @@ def install(
     """
     place, work = _places(published, root)
     given = given or {}
-    with _alone(work, watch):
-        _require_one_disk(work, place)
+    with _lock(work, watch):
+        if place.exists() and os.stat(place).st_dev != os.stat(work).st_dev:
+            raise OSError(
+                f"{place} is on another disk than {work}, and only within one can things be put "
+                "into place at once: choose a --root on that disk"
+            )
         _complete(work, place)
         missing = [part for part in parts if force or not part.is_here(place)]
         if not missing:
@@ -66,15 +72,23 @@ def install(
             _require_free(missing, place)
         archives = published.archives_of(missing)
         for archive in archives:
-            _require_space(archive, root, archive.name in given)
+            # Pictures do not shrink when they are packed.
+            needed = archive.size if archive.name in given else 2 * archive.size
+            require_space(root, needed, f"{archive.name}, to be unpacked,")
         files = {
-            archive.name: _user_file(archive, given[archive.name], unverified, watch)
+            archive.name: _check_given(archive, given[archive.name], unverified, watch)
             if archive.name in given
-            else _fetched(archive, work, watch)
+            else _fetch(archive, work, watch)
             for archive in archives
         }
-        unpacked = _unpack_all(archives, files, missing, work, given, watch)
-        _require_whole(missing, unpacked, unverified, watch)
+        unpacked = work / _UNPACKED
+        try:
+            for archive in archives:
+                _unpack(archive, files[archive.name], missing, unpacked, given, watch)
+            _require_whole(missing, unpacked, unverified, watch)
+        except BaseException:
+            _remove(unpacked)
+            raise
         unpacked.rename(work / ("ready_to_replace" if force else "ready"))
         _complete(work, place)
         if not keep:
@@ -92,7 +106,7 @@ def settle(published: PublishedSet, root: Path, *, watch: Watch = SILENT) -> Non
     """
     place, work = _places(published, root)
     if any((work / name).exists() for name in (*_READY, *_LEFTOVERS)):
-        with _alone(work, watch):
+        with _lock(work, watch):
             _complete(work, place)
 
 
@@ -102,23 +116,18 @@ def _places(published: PublishedSet, root: Path) -> tuple[Path, Path]:
     if not place.is_dir() and (place.exists() or place.is_symlink()):
         what = "a link that leads nowhere" if place.is_symlink() else "a file"
         raise NotADirectoryError(f"{place} is {what}, and a folder is wanted there: move it away")
-    return place, root / WORKPLACE / published.info.name
+    return place, root / WORK_FOLDER / published.info.name
 
 
 @contextmanager
-def _alone(work: Path, watch: Watch) -> Iterator[None]:
-    """Hold the set's lock, which the operating system frees when the process ends."""
-    work.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(work / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        watch.say(f"another process works on {work.name}: waiting until it is done")
-        lock.acquire()
-    try:
+def _lock(work: Path, watch: Watch) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock_folder(work, "lock", "waiting until it is done"))
+        except FileExistsError as error:
+            watch.say(str(error))
+            stack.enter_context(lock_folder(work, "lock", "", timeout=-1))
         yield
-    finally:
-        lock.release()
 
 
 def _complete(work: Path, place: Path) -> None:
@@ -128,7 +137,7 @@ def _complete(work: Path, place: Path) -> None:
         if not ready.is_dir():
             continue
         if not place.exists():
-            _move(ready, place)
+            os.rename(ready, place)
             continue
         for entry in sorted(ready.iterdir()):
             target = place / entry.name
@@ -138,8 +147,8 @@ def _complete(work: Path, place: Path) -> None:
                 aside = work / _REPLACED / entry.name
                 _remove(aside)
                 aside.parent.mkdir(exist_ok=True)
-                _move(target, aside)
-            _move(entry, target)
+                os.rename(target, aside)
+            os.rename(entry, target)
         ready.rmdir()
     for leftover in _LEFTOVERS:
         _remove(work / leftover)
@@ -147,8 +156,7 @@ def _complete(work: Path, place: Path) -> None:
 
 def _require_free(parts: Collection[Part], place: Path) -> None:
     for part in parts:
-        there = part.lies_at(place)
-        if there:
+        if there := part.lies_at(place):
             lacks = [entry for entry in part.entries if entry not in there] or ["all of its files"]
             raise FileExistsError(
                 f"{place} has {there[0]} but not {lacks[0]}, so it is not whole, or another "
@@ -156,30 +164,12 @@ def _require_free(parts: Collection[Part], place: Path) -> None:
             )
 
 
-def _require_one_disk(work: Path, place: Path) -> None:
-    """Raise if what is fetched could not be renamed into place: before it is fetched."""
-    if place.exists() and os.stat(place).st_dev != os.stat(work).st_dev:
-        raise _other_disk(work, place)
-
-
-def _require_space(archive: Archive, root: Path, is_given: bool) -> None:
-    free = shutil.disk_usage(root).free
-    needed = archive.size if is_given else 2 * archive.size  # pictures do not shrink when packed
-    if needed > free:
-        raise OSError(
-            errno.ENOSPC,
-            f"{archive.name} needs about {needed / 1e9:.1f} GB while it is unpacked, "
-            f"and {root} has {free / 1e9:.1f} GB free: make room, or choose another --root",
-        )
-
-
-def _user_file(archive: Archive, file: Path, unverified: bool, watch: Watch) -> Path:
-    if not file.is_file():
-        raise FileNotFoundError(f"there is no file {file}")
+def _check_given(archive: Archive, file: Path, unverified: bool, watch: Watch) -> Path:
+    """Return `file` of the user if it is the published one, or taken all the same."""
+    kind, _, wanted = archive.digest.partition(":")
     if archive.digest:
-        kind, _, wanted = archive.digest.partition(":")
         watch.start(f"checking {file.name}", file.stat().st_size)
-        found = pooch.file_hash(str(file), alg=kind)
+        found = file_hash(file, kind)
         if found != wanted and not unverified:
             raise ValueError(
                 f"{file} is not {archive.name} as it was published: its {kind} is {found}, that of "
@@ -190,61 +180,47 @@ def _user_file(archive: Archive, file: Path, unverified: bool, watch: Watch) -> 
     return file
 
 
-def _fetched(archive: Archive, work: Path, watch: Watch) -> Path:
+def _fetch(archive: Archive, work: Path, watch: Watch) -> Path:
     watch.start(f"fetching {archive.name}", archive.size)
-    file = download(
-        archive.urls,
-        work,
-        archive.name,
-        digest=archive.digest,
-        tick=watch.reach,
-        tell=watch.say,
-    )
+    file = download(archive, work, watch=watch)
     if not archive.digest:
-        found = pooch.file_hash(str(file), alg="sha256")
+        found = file_hash(file, "sha256")
         watch.say(f"no hash of {archive.name} is published; what came has sha256 {found}")
     return file
 
 
-def _unpack_all(
-    archives: Sequence[Archive],
-    files: Mapping[str, Path],
+def _unpack(
+    archive: Archive,
+    file: Path,
     parts: Collection[Part],
-    work: Path,
+    target: Path,
     given: Collection[str],
     watch: Watch,
-) -> Path:
-    """Unpack what `parts` want into one folder, and return it.
+) -> None:
+    """Unpack what `parts` want of one archive.
 
     What was downloaded without a published hash and turns out to be no such archive (the page of
     a log-in, say) is removed: else it would be found and used each time again.
     """
     wanted = {entry for part in parts for entry in part.entries}
-    whole, fresh = work / _UNPACKED, work / _UNPACKING
-    whole.mkdir()
-    for archive in archives:
 
-        def place(member: str, archive: Archive = archive) -> str | None:
-            goes_to = archive.place(member)
-            return goes_to if goes_to and goes_to.partition("/")[0] in wanted else None
+    def place(member: str) -> str | None:
+        goes_to = archive.place(member)
+        return goes_to if goes_to and goes_to.partition("/")[0] in wanted else None
 
-        file = files[archive.name]
-        watch.start(f"unpacking {file.name}", file.stat().st_size)
-        try:
-            if not unpack(file, fresh, place, limit=archive.limit, tick=watch.advance):
-                raise ValueError(
-                    f"{file} holds nothing of what is wanted ({', '.join(sorted(wanted)[:5])}): "
-                    f"is it {archive.name}?"
-                )
-        except ValueError as error:
-            if archive.name in given or archive.digest:
-                raise
-            file.unlink()
-            raise ValueError(f"{error}. It was removed: the next try fetches it anew") from None
-        for entry in list(fresh.iterdir()):
-            entry.rename(whole / entry.name)
-        fresh.rmdir()
-    return whole
+    target.mkdir(exist_ok=True)
+    watch.start(f"unpacking {file.name}", file.stat().st_size)
+    try:
+        if not unpack(file, target, place, limit=archive.limit, tick=watch.reach):
+            raise ArchiveError(
+                f"{file} holds nothing of what is wanted ({', '.join(sorted(wanted)[:5])}): "
+                f"is it {archive.name}?"
+            )
+    except ArchiveError as error:
+        if archive.name in given or archive.digest:
+            raise
+        file.unlink()
+        raise ArchiveError(f"{error}. It was removed: the next try fetches it anew") from None
 
 
 def _require_whole(parts: Collection[Part], unpacked: Path, unverified: bool, watch: Watch) -> None:
@@ -254,31 +230,14 @@ def _require_whole(parts: Collection[Part], unpacked: Path, unverified: bool, wa
             if found == count:
                 continue
             what = f"{pattern} finds {found} files after unpacking, published are {count}"
-            if not unverified or not found:
+            if not found:
+                raise ValueError(f"{what}: this is not the archive that is wanted")
+            if not unverified:
                 raise ValueError(
                     f"{what}: the archive is not whole, or another version. Nothing was changed; "
                     f"--unverified takes it as it is"
-                    if found
-                    else f"{what}: this is not the archive that is wanted. Nothing was changed"
                 )
             watch.say(what)
-
-
-def _move(source: Path, target: Path) -> None:
-    try:
-        os.rename(source, target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        raise _other_disk(source.parent, target.parent) from None
-
-
-def _other_disk(work: Path, place: Path) -> OSError:
-    return OSError(
-        errno.EXDEV,
-        f"{place} is on another disk than {work}, and only within one can things be put into place "
-        f"at once: choose a --root on that disk",
-    )
 
 
 def _remove(path: Path) -> None:

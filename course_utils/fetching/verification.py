@@ -36,7 +36,7 @@ def verify(
 
     Counted are the images of each split and class, and defects without a marked pixel. Each image
     and its mask is read: both must be whole and of one size, and mask files hold values that were
-    published. `tick` is told how many of how many images were opened.
+    published. `tick` is called with how many of how many images were opened.
     """
     findings = Findings(published.name_of(part))
     try:
