@@ -1,9 +1,7 @@
 """Images, masks and classes: the item, the data sets, how they are split and counted."""
 
-from course_utils.data.any_defect import BinaryMasks
-from course_utils.data.augmented import TransformedDataset
+from course_utils.data.augmentation import SimulatedAnomalies, TransformedDataset
 from course_utils.data.catalog import open_dataset
-from course_utils.data.coarse_masks import EllipseMasks
 from course_utils.data.counts import class_weights, count_pixels
 from course_utils.data.dataset_info import DatasetInfo
 from course_utils.data.defect_crops import Crop, DefectCrops, crop_upright
@@ -12,18 +10,22 @@ from course_utils.data.distance_weights import distance_weights
 from course_utils.data.found_datasets import FoundDataset, find_datasets
 from course_utils.data.image_mask_dataset import ImageMaskDataset
 from course_utils.data.known_datasets import DATASETS
-from course_utils.data.least_used import FrequencyOfUseSampler
-from course_utils.data.memory import CachedDataset
 from course_utils.data.near_duplicates import near_duplicate_groups
 from course_utils.data.samples import DefectDataset, Sample
-from course_utils.data.selection import Subset
-from course_utils.data.simulated import BalancedBatches, SimulatedAnomalies
+from course_utils.data.sampling import BalancedBatches, FrequencyOfUseSampler
 from course_utils.data.splits import group_split
 from course_utils.data.two_stage_targets import (
     TwoStageSample,
     TwoStageTargets,
     downsample_mask,
     two_stage_target,
+)
+from course_utils.data.wrappers import (
+    BinaryMasks,
+    CachedDataset,
+    EllipseMasks,
+    MappedDataset,
+    Subset,
 )
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "FoundDataset",
     "FrequencyOfUseSampler",
     "ImageMaskDataset",
+    "MappedDataset",
     "Region",
     "Sample",
     "SimulatedAnomalies",

@@ -14,9 +14,9 @@ from course_utils.data.image_mask_dataset import ImageMaskDataset, ImageSet
 from course_utils.data.known_datasets import DATASETS, ON_DISK, SYNTHETIC
 from course_utils.data.readers.folder import read_folder
 from course_utils.data.samples import DefectDataset
-from course_utils.data.selection import Subset
 from course_utils.data.splits import SPLIT_NAMES, group_split
 from course_utils.data.synthetic import SyntheticSurfaces
+from course_utils.data.wrappers import Subset
 
 _FOLDER_PREFIX = "folder:"
 _SYNTHETIC_OPTIONS = [

@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from course_utils.data.any_defect import BinaryMasks
 from course_utils.data.distance_weights import (
     Largest,
     check_weighting,
@@ -23,6 +22,7 @@ from course_utils.data.distance_weights import (
     distance_weights,
 )
 from course_utils.data.samples import DefectDataset, Sample
+from course_utils.data.wrappers import BINARY_CLASSES
 from course_utils.losses import TwoStageTarget
 
 
@@ -68,7 +68,7 @@ class TwoStageTargets(Dataset[TwoStageSample]):
         (torch.Size([1, 8, 8]), True, False)
     """
 
-    class_names = BinaryMasks.class_names
+    class_names = BINARY_CLASSES
 
     def __init__(
         self,

@@ -115,7 +115,7 @@ def test_images_that_were_normalized_before_are_refused():
             sample = super().__getitem__(index)
             return sample._replace(image=(sample.image - 0.5) / 0.2)
 
-    with pytest.raises(ValueError, match="normalise afterwards"):
+    with pytest.raises(ValueError, match="normalize afterwards"):
         SimulatedAnomalies(Normalised())[13]
 
 
