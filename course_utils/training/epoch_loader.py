@@ -76,7 +76,7 @@ class EpochLoader:
         self._rank, self._processes = 0, 1
         self._epoch, self._used = -1, 0
         self._order: list[list[Any]] = []
-        self._sampler_state: Any = None
+        self._sampler_state = _state_of(self.sampler)
         self._rest: list[list[tuple[int, Any]]] = []
         self._loader: DataLoader[Any] = DataLoader(
             self._items,
@@ -128,6 +128,9 @@ class EpochLoader:
         """
         if state["sampler"] is not None:
             self.sampler.load_state_dict(state["sampler"])
+        self._epoch, self._used, self._order = -1, 0, []
+        if state["epoch"] < 0:  # before the first epoch
+            return
         self._start(state["epoch"])
         self._used = state["used"]
         if self._used > len(self._order) or self._checksum() != state["checksum"]:
@@ -137,8 +140,7 @@ class EpochLoader:
             )
 
     def _start(self, epoch: int) -> None:
-        if hasattr(self.sampler, "load_state_dict"):
-            self._sampler_state = self.sampler.state_dict()
+        self._sampler_state = _state_of(self.sampler)
         set_epoch(self, epoch)
         _seed_globals(ORDER, self.seed, epoch)
         self._epoch, self._used, self._order = epoch, 0, list(self.batch_sampler)
@@ -192,6 +194,10 @@ class _SeededItems(Dataset[Any]):
         number = index[-1] if isinstance(index, tuple) else index
         _seed_globals(ITEM, self.seed, epoch, int(number))
         return self.dataset[index]
+
+
+def _state_of(sampler: Any) -> Any:
+    return sampler.state_dict() if hasattr(sampler, "load_state_dict") else None
 
 
 def _contents(batch: Any) -> Iterator[bytes]:
