@@ -1,4 +1,4 @@
-"""Pictures from disk, whatever the letters in their names, and pictures at another size."""
+"""Image files: list them, read them whole or not at all, resize them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +12,9 @@ JPEG_SUFFIXES = (".jpeg", ".jpg")
 _NOT_PICTURES = ("Thumbs.db", "desktop.ini")  # what file managers leave behind
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Return the image files of `folder`, sorted by name. Errors as `list_by_suffix`."""
-    return list(list_by_suffix(folder, IMAGE_SUFFIXES)[0].values())
+def list_images(folder: Path) -> dict[str, Path]:
+    """Return the image files of `folder` by stem, sorted by name. Errors as `list_by_suffix`."""
+    return list_by_suffix(folder, IMAGE_SUFFIXES)[0]
 
 
 def list_by_suffix(folder: Path, *kinds: Sequence[str]) -> list[dict[str, Path]]:
@@ -42,6 +42,16 @@ def list_by_suffix(folder: Path, *kinds: Sequence[str]) -> list[dict[str, Path]]
             )
         stems[path.stem] = path
     return found
+
+
+FileStamp = tuple[Path, int, int]
+"""A file, when it was last written, and its length: enough to see that it has changed."""
+
+
+def file_stamps(paths: Sequence[Path]) -> tuple[FileStamp, ...]:
+    """Return the stamp of each file. Raises `FileNotFoundError` for one that is not there."""
+    states = [(path, path.stat()) for path in paths]
+    return tuple((path, state.st_mtime_ns, state.st_size) for path, state in states)
 
 
 def read_image(path: Path) -> np.ndarray:

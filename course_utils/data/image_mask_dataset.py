@@ -1,8 +1,6 @@
 """Images and masks that lie on disk, as a data set of `Sample`."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,58 +8,10 @@ import torch
 from torch.utils.data import Dataset
 
 from course_utils.data.image_files import read_gray, read_image, resize_image, resize_mask
+from course_utils.data.image_set import ImageSet, require_same_size
 from course_utils.data.samples import Sample
 
 _FAULTS_SHOWN = 20
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One image on disk, and what the layout of its data set tells of it."""
-
-    image: Path
-    mask: Path | None
-    """None: there is no mask file, since the image is free of defects."""
-    label: int
-    name: str
-
-
-@dataclass(frozen=True)
-class Folds:
-    """A division of a set into parts, each of which is tested once."""
-
-    test_fold: np.ndarray
-    """(number of entries,): the fold, from 1, in which each entry is tested."""
-    origin: str
-    """Whose folds these are, for people: `"the authors'"`."""
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """What a reader finds in a folder: all entries, before any split."""
-
-    entries: Sequence[Entry]
-    groups: np.ndarray
-    """(len(entries),): entries of one number show the same thing."""
-    grouping: str
-    """What makes a group, for people: `"shots of one tile"`."""
-    class_names: tuple[str, ...]
-    channels: int
-    read_mask: Callable[[Entry], np.ndarray]
-    """Entry to uint8 classes, (H, W), at the size of the file; importable, so that it pickles."""
-    published_test: np.ndarray | None = None
-    """(len(entries),) bool: the test part that its authors chose; None: they chose none."""
-    folds: Folds | None = None
-    """Folds for cross-validation; None: the set has none."""
-
-    def __post_init__(self) -> None:
-        twice = [name for name, n in Counter(e.name for e in self.entries).items() if n > 1]
-        if twice:
-            raise ValueError(f"names must be unique, found more than one {twice[0]!r}")
-
-    @property
-    def labels(self) -> np.ndarray:
-        return np.array([entry.label for entry in self.entries], np.int64)
 
 
 class ImageMaskDataset(Dataset[Sample]):
@@ -146,15 +96,6 @@ class ImageMaskDataset(Dataset[Sample]):
         if self._cache is not None:
             self._cache[index] = pixels
         return pixels
-
-
-def require_same_size(entry: Entry, image: tuple[int, ...], mask: tuple[int, ...]) -> None:
-    """Raise `ValueError` unless image and mask of `entry`, given (height, width), are one size."""
-    if image != mask:
-        raise ValueError(
-            f"{entry.mask} is {mask[1]} x {mask[0]} pixels but its image {entry.image.name} is "
-            f"{image[1]} x {image[0]}: make the mask anew from that image"
-        )
 
 
 def _read_color(path: Path) -> np.ndarray:

@@ -1,20 +1,29 @@
 """Which images show the same thing?"""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
-from course_utils.data.image_files import resize_image, to_gray
+from course_utils.data.image_files import (
+    FileStamp,
+    file_stamps,
+    read_image,
+    resize_image,
+    to_gray,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _ROWS_AT_ONCE = 1024  # bounds the memory: one block of correlations is 1024 x N
-_FLAT = 1e-5  # spread, relative to the brightest value, below which only rounding is left
+_FLAT = 1e-5  # std, relative to the brightest value, below which only rounding is left
 
 
 def near_duplicate_groups(
-    images: Iterable[np.ndarray | torch.Tensor], *, threshold: float = 0.98, size: int = 32
+    images: "Iterable[np.ndarray | Tensor]", *, threshold: float = 0.98, size: int = 32
 ) -> np.ndarray:
     """Return int64 group numbers, (N,): images that look alike, directly or by way of others.
 
@@ -48,18 +57,18 @@ def near_duplicate_groups(
     return _first_come_numbers(_join_flat(_join_twins(unit, threshold), values, flat))
 
 
-def thumbnail(image: np.ndarray | torch.Tensor, size: int = 32) -> np.ndarray:
+def thumbnail(image: "np.ndarray | Tensor", size: int = 32) -> np.ndarray:
     """Return `image` as a gray float32 thumbnail, (size, size), in the units of `image`.
 
     Example:
         >>> thumbnail(np.full((100, 80, 3), 7, np.uint8)).mean().item()
         7.0
     """
-    if isinstance(image, torch.Tensor):
+    if isinstance(image, np.ndarray):
+        pixels = image
+    else:
         pixels = image.detach().cpu().numpy()
         pixels = np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels
-    else:
-        pixels = np.asarray(image)
     if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,)) or not pixels.size:
         raise ValueError(
             f"an image must be an array (H, W) or (H, W, 3), or a tensor (3, H, W), got "
@@ -78,10 +87,45 @@ def join_groups(*groupings: np.ndarray) -> np.ndarray:
         >>> join_groups(np.array([0, 0, 1, 2]), np.array([5, 6, 6, 7])).tolist()
         [0, 0, 0, 1]
     """
-    joined = groupings[0]
-    for other in groupings[1:]:
-        joined = _connect(_first_come_numbers(joined), _first_come_numbers(other))
+    joined = _first_come_numbers(groupings[0])
+    for other in map(_first_come_numbers, groupings[1:]):
+        # The groups are the nodes, and each image links its two.
+        first = int(joined.max()) + 1
+        joined = _components(joined, first + other, first + int(other.max()) + 1)[joined]
     return _first_come_numbers(joined)
+
+
+class ImageSurvey(NamedTuple):
+    """What the images of a folder have in common, and their sizes."""
+
+    groups: np.ndarray
+    """(N,): the group of near-duplicates of each; read-only, since it is shared."""
+    shapes: tuple[tuple[int, int], ...]
+    """(height, width) of each."""
+    channels: int
+    """1 if every file is gray, else 3."""
+
+
+def survey_images(paths: Sequence[Path]) -> ImageSurvey:
+    """Decode each image once; the result is kept until one of the files changes.
+
+    Raises:
+        ValueError: naming a file that cannot be read.
+    """
+    return _survey(file_stamps(paths))
+
+
+@lru_cache(maxsize=8)
+def _survey(stamps: tuple[FileStamp, ...]) -> ImageSurvey:
+    thumbnails, shapes, channels = [], [], 1
+    for path, *_ in stamps:
+        image = read_image(path)
+        thumbnails.append(thumbnail(image))
+        shapes.append((image.shape[0], image.shape[1]))
+        channels = max(channels, 1 if image.ndim == 2 else 3)
+    groups = near_duplicate_groups(thumbnails)
+    groups.flags.writeable = False
+    return ImageSurvey(groups, tuple(shapes), channels)
 
 
 def _join_twins(unit: np.ndarray, threshold: float) -> np.ndarray:
@@ -105,12 +149,11 @@ def _join_flat(groups: np.ndarray, values: np.ndarray, flat: np.ndarray) -> np.n
     return groups
 
 
-def _connect(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    # The groups are the nodes, and each image links its group in `a` to its group in `b`.
-    return _components(a, a.max() + 1 + b, int(a.max() + b.max()) + 2)[a]
-
-
 def _components(left: np.ndarray, right: np.ndarray, nodes: int) -> np.ndarray:
+    # Imported here: half a second that listing data sets should not wait for.
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     links = coo_matrix((np.ones(len(left), bool), (left, right)), shape=(nodes, nodes))
     return connected_components(links, directed=False)[1]
 

@@ -1,9 +1,13 @@
-"""Train, validation and test sets that share no group."""
+"""Train, validation and test parts that share no group, and how they were made."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
+from course_utils.data.image_set import ImageSet
+
+SplitBy = Literal["group", "image"]
 SPLIT_NAMES = ("train", "val", "test")
 
 
@@ -18,9 +22,9 @@ def group_split(
 
     No group is ever cut. With `labels` (N,), each part gets about its fraction of each label;
     since groups stay whole, only about. No part that wants some is left empty. Where every group
-    has one label, a label found in at least
-    as many groups as there are parts is found in each part; where groups mix labels this is tried
-    for the rarest first. The result depends on `seed` and on the order of the items only.
+    has one label, a label found in at least as many groups as there are parts is found in each
+    part; where groups mix labels this is tried for the rarest first. The result depends on `seed`
+    and on the order of the items only.
 
     The rarest label's groups are dealt out first, large ones before small ones, each to the part
     that this brings closest to its share: the greedy idea of Sechidis et al., "On the
@@ -31,7 +35,7 @@ def group_split(
             fewer groups than parts that want some.
 
     Example:
-        >>> train, val, test = group_split(["a", "a", "b", "c", "d", "e"], fractions=(0.5, 0.25, 0.25))
+        >>> train, val, test = group_split(["a", "a", "b", "c", "d", "e"], fractions=(.5, .25, .25))
         >>> len(train), len(val), len(test)
         (3, 2, 1)
     """
@@ -55,6 +59,107 @@ def group_split(
     np.add.at(table, (group_of, label_of), 1)
     part_of = _deal(table, shares, np.random.default_rng(seed))
     return tuple(np.flatnonzero(part_of[group_of] == part) for part in range(len(shares)))
+
+
+def split_images(
+    image_set: ImageSet,
+    split: str,
+    *,
+    seed: int = 0,
+    split_by: SplitBy = "group",
+    fold: int | None = None,
+) -> tuple[np.ndarray, str]:
+    """Return the indices of the part `split` and the sentences that say how it was made.
+
+    Arguments as in `open_dataset`. Where the authors chose the test part, and where a fold is the
+    test part, a fifth of the other images, in whole groups, is for validation. Where folds cut a
+    group in two, its images on the side of training are in no part: the test part stays comparable
+    with what others report, and nothing leaks.
+
+    Raises:
+        ValueError: if there are too few groups for all parts.
+    """
+    count = len(image_set.entries)
+    if split == "all":
+        return np.arange(count), f"All {count} images, no split."
+    position = SPLIT_NAMES.index(split)
+    if fold is not None:
+        parts, note = _fold_parts(image_set, fold, seed)
+    elif image_set.published_test is not None:
+        parts, note = _published_parts(image_set, image_set.published_test, seed)
+        return parts[position], note
+    elif split_by == "group":
+        parts = group_split(image_set.groups, image_set.labels, seed=seed)
+        note = (
+            f"{count} images in {len(np.unique(image_set.groups))} groups ({image_set.grouping}) "
+            f"were split 60/20/20 by seed {seed}: no group is in two parts."
+        )
+    else:
+        parts = group_split(np.arange(count), image_set.labels, seed=seed)
+        note = leak_note(image_set.groups, parts, image_set.grouping)
+    return parts[position], note + _missing_classes(image_set, parts)
+
+
+def leak_note(groups: np.ndarray, parts: Sequence[np.ndarray], grouping: str) -> str:
+    """Return the sentence on `parts`, indices of train, val and test, that cut `groups`."""
+    train, _, test = parts
+    leaking = np.isin(groups[test], groups[train]).mean()
+    return (
+        f"Leaks on purpose: {len(groups)} images were dealt out one by one, so {leaking:.0%} of "
+        f"the test images show something that is in train too ({grouping})."
+    )
+
+
+def _published_parts(
+    image_set: ImageSet, in_test: np.ndarray, seed: int
+) -> tuple[tuple[np.ndarray, ...], str]:
+    train, val = _train_and_val(image_set, ~in_test, seed)
+    note = (
+        f"The test part of {in_test.sum()} images is the authors'; of the other "
+        f"{len(train) + len(val)} images, {len(val)} were held out for validation by seed {seed}."
+    )
+    return (train, val, np.flatnonzero(in_test)), note
+
+
+def _fold_parts(image_set: ImageSet, fold: int, seed: int) -> tuple[tuple[np.ndarray, ...], str]:
+    if image_set.folds is None:
+        raise ValueError("this set has no folds")
+    in_test = image_set.folds.test_fold == fold
+    shown_in_test = np.isin(image_set.groups, image_set.groups[in_test])
+    train, val = _train_and_val(image_set, ~shown_in_test, seed)
+    note = (
+        f"The test part of {in_test.sum()} images is fold {fold}; folds are "
+        f"{image_set.folds.origin}. Of the other {len(train) + len(val)} images, {len(val)} were "
+        f"held out for validation by seed {seed}, in whole groups ({image_set.grouping})."
+    )
+    cut = shown_in_test & ~in_test
+    if cut.any():
+        first = image_set.entries[int(cut.argmax())].name
+        note += (
+            f" These folds cut groups in two: {cut.sum()} more images, such as {first}, show "
+            f"what is in the test part and are in no part."
+        )
+    return (train, val, np.flatnonzero(in_test)), note
+
+
+def _train_and_val(
+    image_set: ImageSet, chosen: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    rest = np.flatnonzero(chosen)
+    train, val = group_split(
+        image_set.groups[rest], image_set.labels[rest], fractions=(0.8, 0.2), seed=seed
+    )
+    return rest[train], rest[val]
+
+
+def _missing_classes(image_set: ImageSet, parts: Sequence[np.ndarray]) -> str:
+    sentences = ""
+    for part_name, indices in zip(SPLIT_NAMES, parts, strict=True):
+        gone = np.setdiff1d(image_set.labels, image_set.labels[indices])
+        if len(gone):
+            names = ", ".join(image_set.class_names[label] if label else "good" for label in gone)
+            sentences += f" Too rare to be in {part_name}: {names}."
+    return sentences
 
 
 def _numbered(values: Sequence[object] | np.ndarray) -> np.ndarray:

@@ -1,16 +1,27 @@
-"""How each data set lies on disk: one file each, from a folder to an `ImageSet`."""
+"""How each data set lies on disk: a module each, named as the set, and one for people's folders.
 
-from course_utils.data.readers.folder import read_folder
-from course_utils.data.readers.kolektor_sdd import KOLEKTOR_SDD, read_kolektor_sdd
-from course_utils.data.readers.magnetic_tile import MAGNETIC_TILE, read_magnetic_tile
-from course_utils.data.readers.steel import SD_SALIENCY_900, read_sd_saliency_900
+Each is a `Reader`. None imports torch, so that data sets are listed quickly.
+"""
 
-__all__ = [
-    "KOLEKTOR_SDD",
-    "MAGNETIC_TILE",
-    "SD_SALIENCY_900",
-    "read_folder",
-    "read_kolektor_sdd",
-    "read_magnetic_tile",
-    "read_sd_saliency_900",
-]
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from course_utils.data.image_set import Entry, ImageSet
+
+
+class Reader(Protocol):
+    """The functions of such a module."""
+
+    read: Callable[..., ImageSet]
+    """Takes the folder of the set, the category if it is opened by category, and options."""
+    list_entries: Callable[..., list[Entry]]
+    """Takes the same, and opens no image; labels that only pixels tell are 0."""
+    categories: Callable[[Path], list[str]]
+    """Folder of the set to the categories in it; only of a set that is opened by category."""
+
+
+def find_reader(name: str) -> Reader:
+    """Return the reader of the data set `name`, or of `"folder"`."""
+    return cast(Reader, import_module(f"{__name__}.{name}"))

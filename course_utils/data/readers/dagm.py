@@ -1,39 +1,29 @@
 """DAGM 2007, generated textures with one weakly marked defect, in both of its original layouts."""
 
 import re
+from collections.abc import Mapping
+from functools import lru_cache
+from math import cos, isfinite, sin
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from course_utils.data.dataset_info import DatasetInfo
-from course_utils.data.image_files import read_gray
-from course_utils.data.image_mask_dataset import Entry, ImageSet
-from course_utils.data.readers.dagm_ellipses import ellipse_mask, read_ellipses
-from course_utils.data.readers.nonzero_masks import nonzero_mask_classes
-from course_utils.data.readers.pairing import require_images
-
-DAGM = DatasetInfo(
-    name="dagm",
-    title="Generated textures DAGM 2007",
-    class_names=("background", "defect"),
-    licence="none stated; for research",
-    page="https://conferences.mpi-inf.mpg.de/dagm/2007/prizes.html",
-    layout="Class1 to Class10 as published: with Train and Test, each with images <number>.PNG and "
-    "masks Label/<number>_label.PNG of the defects; or Class<i> with good images and Class<i>_def "
-    "with defects and labels.txt",
-    remark="Open one class, as dagm/1. Masks are weak labels: ellipses around the defect, which "
-    "hold sound surface too. Where Train and Test are there, the test part is the authors'.",
-)
+from course_utils.data.image_files import FileStamp, file_stamps, read_gray
+from course_utils.data.image_set import Entry, ImageSet
+from course_utils.data.readers.masks import nonzero_mask_classes, require_folder, require_images
+from course_utils.data.registry import DAGM
 
 LABELS_FILE = "labels.txt"
 _PARTS = ("Train", "Test")
 _MASK_FOLDER = "Label"
 _MASK_ENDING = "_label"
 _CLASS_FOLDER = re.compile(r"Class(\d+)(_def)?")
+_COLUMNS = "file number, semi-major axis, semi-minor axis, angle, x and y of the center"
 _NO_IMAGES = (_MASK_FOLDER, LABELS_FILE, "Labels.txt", "Thumbs.db", "desktop.ini")
 
 
-def read_dagm(folder: Path, number: str) -> ImageSet:
+def read(folder: Path, number: str) -> ImageSet:
     """Return the images of class `number` ("1" to "10") below `folder`, gray.
 
     Of the competition's layout, `Class1/Train` and `Class1/Test`, an image is defective if it has a
@@ -41,9 +31,9 @@ def read_dagm(folder: Path, number: str) -> ImageSet:
     defective images are those of `Class1_def`; their masks are drawn from the ellipses in its
     labels.txt (see `ellipse_mask`), and there is no published test part.
 
-    Raises as `list_dagm`. Reading a mask raises `ValueError` if it marks no pixel.
+    Raises as `list_entries`. Reading a mask raises `ValueError` if it marks no pixel.
     """
-    entries = list_dagm(folder, number)
+    entries = list_entries(folder, number)
     parts = [entry.name.partition("/")[0] for entry in entries]
     return ImageSet(
         entries=entries,
@@ -56,7 +46,7 @@ def read_dagm(folder: Path, number: str) -> ImageSet:
     )
 
 
-def list_dagm(folder: Path, number: str) -> list[Entry]:
+def list_entries(folder: Path, number: str) -> list[Entry]:
     """Return the images of class `number` below `folder` with their masks, opening none.
 
     Raises:
@@ -65,8 +55,11 @@ def list_dagm(folder: Path, number: str) -> list[Entry]:
         ValueError: if both layouts are there at once, for a mask or an ellipse without an image, a
             line of labels.txt that is no ellipse, and a file that is no image.
     """
-    if number not in dagm_classes(folder):
-        raise FileNotFoundError(f"{folder} holds no Class{number}: {_choice(folder)}")
+    found = categories(folder)
+    if number not in found:
+        choice = ", ".join(f"{DAGM.name}/{one}" for one in found)
+        cure = f"choose {choice}" if found else f"want {DAGM.layout}"
+        raise FileNotFoundError(f"{folder} holds no Class{number}: {cure}")
     place, defects = folder / f"Class{number}", folder / f"Class{number}_def"
     competition = [place / part for part in _PARTS if (place / part).is_dir()]
     if not competition:
@@ -81,19 +74,64 @@ def list_dagm(folder: Path, number: str) -> list[Entry]:
     return [entry for part in competition for entry in _list_part(part)]
 
 
-def dagm_classes(folder: Path) -> list[str]:
+def categories(folder: Path) -> list[str]:
     """Return the numbers of the classes that lie in `folder`, in their order: `["1", "10"]`."""
     paths = [path for path in folder.glob("Class*") if path.is_dir()]
     found = {match[1] for path in paths if (match := _CLASS_FOLDER.fullmatch(path.name))}
     return sorted(found, key=int)
 
 
+class Ellipse(NamedTuple):
+    """One line of labels.txt after the file number; lengths in pixels."""
+
+    semi_major: float
+    semi_minor: float
+    angle: float
+    """Radians, from the x axis to the major axis, turning towards y (down)."""
+    x: float
+    y: float
+
+
+def read_ellipses(labels_file: Path) -> Mapping[int, Ellipse]:
+    """Return the ellipse of each image by file number.
+
+    Each line has six numbers, with tabs or blanks between them: file number, semi-major axis,
+    semi-minor axis, angle in radians, x and y of the center. Remembered until the file changes.
+
+    Raises:
+        FileNotFoundError: without the file.
+        ValueError: naming file and line, for a line that has anything else, an axis that is not
+            above 0, and a file number that comes twice.
+    """
+    if not labels_file.is_file():
+        raise FileNotFoundError(f"{labels_file} is missing: it holds the ellipse of each defect")
+    return _read_ellipses(file_stamps([labels_file])[0])
+
+
+def ellipse_mask(ellipse: Ellipse, size: tuple[int, int]) -> np.ndarray:
+    """Return bool, `size` (height, width): whether a pixel's center lies in `ellipse`.
+
+    Centers of pixels are whole numbers, x counts columns and y rows, both from 0, and a positive
+    angle turns from x towards y, as in `cv2.ellipse`. This is how public code for these files
+    draws them. One description of the files says that angles turn counter-clockwise; the files
+    were not at hand to see which holds, so look at a few masks before you build on them.
+
+    Example:
+        >>> ellipse_mask(Ellipse(2, 1, 0, x=2, y=1), (3, 5)).astype(int).tolist()
+        [[0, 0, 1, 0, 0], [1, 1, 1, 1, 1], [0, 0, 1, 0, 0]]
+    """
+    y, x = np.ogrid[: size[0], : size[1]]
+    right, down = x - ellipse.x, y - ellipse.y
+    along = right * cos(ellipse.angle) + down * sin(ellipse.angle)
+    across = down * cos(ellipse.angle) - right * sin(ellipse.angle)
+    return (along / ellipse.semi_major) ** 2 + (across / ellipse.semi_minor) ** 2 <= 1
+
+
 def _list_part(part: Path) -> list[Entry]:
-    images, place = _by_number(part), part / _MASK_FOLDER
+    images, mask_folder = _by_number(part), part / _MASK_FOLDER
     require_images(len(images), part, "<number>.PNG")
-    if not place.is_dir():
-        raise FileNotFoundError(f"{place} is missing: it holds the masks of the defective images")
-    masks = _by_number(place, _MASK_ENDING)
+    require_folder(mask_folder, "the masks of the defective images in it")
+    masks = _by_number(mask_folder, _MASK_ENDING)
     for number, mask in masks.items():
         if number not in images:
             raise ValueError(f"{mask} is a mask without an image: add the image or take it away")
@@ -104,9 +142,8 @@ def _list_part(part: Path) -> list[Entry]:
 
 
 def _list_development(place: Path, defects: Path) -> list[Entry]:
-    for wanted in (place, defects):
-        if not wanted.is_dir():
-            raise FileNotFoundError(f"{wanted} is missing: want {DAGM.layout}")
+    for folder in (place, defects):
+        require_folder(folder, DAGM.layout)
     good, bad = _by_number(place), _by_number(defects)
     require_images(len(good), place, "good images <number>.png")
     require_images(len(bad), defects, "defective images <number>.png")
@@ -155,8 +192,29 @@ def _mask_classes(entry: Entry) -> np.ndarray:
     return classes
 
 
-def _choice(folder: Path) -> str:
-    found = dagm_classes(folder)
-    if not found:
-        return f"want {DAGM.layout}"
-    return "choose " + ", ".join(f"{DAGM.name}/{number}" for number in found)
+@lru_cache(maxsize=16)
+def _read_ellipses(stamp: FileStamp) -> Mapping[int, Ellipse]:
+    path = stamp[0]
+    ellipses: dict[int, Ellipse] = {}
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    for count, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        number, ellipse = _parse(line, f"{path}, line {count}")
+        if number in ellipses:
+            raise ValueError(f"{path}, line {count} is a second ellipse for {number}: want one")
+        ellipses[number] = ellipse
+    return ellipses
+
+
+def _parse(line: str, where: str) -> tuple[int, Ellipse]:
+    try:
+        values = [float(field) for field in line.split()]
+    except ValueError:
+        values = []
+    if len(values) != 6 or not all(map(isfinite, values)) or not values[0].is_integer():
+        raise ValueError(f"{where} is {line.strip()!r}: want 6 numbers ({_COLUMNS})")
+    ellipse = Ellipse(*values[1:])
+    if min(ellipse.semi_major, ellipse.semi_minor) <= 0:
+        raise ValueError(f"{where} is {line.strip()!r}: want axes above 0 pixels")
+    return int(values[0]), ellipse

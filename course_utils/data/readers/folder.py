@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from course_utils.data.image_files import list_images, read_mask
-from course_utils.data.image_mask_dataset import Entry, ImageSet, require_same_size
-from course_utils.data.image_survey import file_stamps, survey_images
-from course_utils.data.readers.pairing import require_images, require_pairs
+from course_utils.data.image_files import FileStamp, file_stamps, list_images, read_mask
+from course_utils.data.image_set import Entry, ImageSet, require_same_size
+from course_utils.data.near_duplicates import survey_images
+from course_utils.data.readers.masks import require_images, require_pairs
 
 FOLDER_LAYOUT = (
     "images/ and masks/ with files of the same names; if you like, good/ for images without "
@@ -17,16 +17,16 @@ FOLDER_LAYOUT = (
 _VALUES_SHOWN = 8
 
 
-def read_folder(folder: Path) -> ImageSet:
-    """Return all images below `folder`, grouped by near-identical looks.
+def read(folder: Path) -> ImageSet:
+    """Return all images below `folder`, grouped by near-duplicates.
 
     - `images/` and `masks/`: matched by the name before the ending.
     - `good/`: images without defects and without masks; may be left out.
     - `classes.txt`: one name per line, for mask values 1, 2, ...; background is always 0. Without
       this file a mask holds 0 and one other value, 1 or 255: `background` and `defect`.
 
-    Every file is read once, since only the pixels tell the class of an image and which images
-    look alike; this is remembered until a file changes. An image with an empty mask is good; one
+    Every file is read once, until it changes, since only the pixels tell the class of an image and
+    which images are near-duplicates. An image with an empty mask is good; one
     with several classes counts as the one with the most pixels. The set is gray if all its images
     are, else RGB.
 
@@ -35,7 +35,7 @@ def read_folder(folder: Path) -> ImageSet:
         ValueError: for a damaged image, a mask without an image, of another size or with an unknown
             value, and a faulty classes.txt. All name the file.
     """
-    entries = list_folder(folder)
+    entries = list_entries(folder)
     names = _read_class_names(folder / "classes.txt")
     survey = survey_images([entry.image for entry in entries])
     masks = [entry.mask for entry in entries if entry.mask is not None]
@@ -49,7 +49,7 @@ def read_folder(folder: Path) -> ImageSet:
         labelled.append(Entry(entry.image, entry.mask, label, entry.name))
     return ImageSet(
         entries=labelled,
-        groups=survey.look_alikes,
+        groups=survey.groups,
         grouping="near-identical images",
         class_names=("background", *(names or ("defect",))),
         channels=survey.channels,
@@ -57,14 +57,13 @@ def read_folder(folder: Path) -> ImageSet:
     )
 
 
-def list_folder(folder: Path) -> list[Entry]:
+def list_entries(folder: Path) -> list[Entry]:
     """Return all images below `folder`, opening none; the labels are not known yet (0)."""
     for place in (folder, folder / "images", folder / "masks"):
         if not place.is_dir():
             raise FileNotFoundError(f"{place} does not exist: want a folder with {FOLDER_LAYOUT}")
-    images = {path.stem: path for path in list_images(folder / "images")}
-    masks = {path.stem: path for path in list_images(folder / "masks")}
-    good = list_images(folder / "good") if (folder / "good").is_dir() else []
+    images, masks = list_images(folder / "images"), list_images(folder / "masks")
+    good = list_images(folder / "good").values() if (folder / "good").is_dir() else ()
     require_images(len(images) + len(good), folder, FOLDER_LAYOUT)
     require_pairs(images, masks, folder / "masks")
     return [
@@ -104,7 +103,7 @@ def _entry_classes(entry: Entry, *, named_classes: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _survey_masks(
-    stamps: tuple[tuple[Path, int, int], ...], named_classes: int
+    stamps: tuple[FileStamp, ...], named_classes: int
 ) -> tuple[tuple[tuple[int, ...], int], ...]:
     """Return (shape, most frequent defect class or 0) of each mask."""
     summaries = []

@@ -1,38 +1,28 @@
 """Kolektor surface defects, KolektorSDD (Tabernik et al., 2019): small cracks, folds by item."""
 
+import pickle
 import re
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from course_utils.data.dataset_info import DatasetInfo
 from course_utils.data.image_files import JPEG_SUFFIXES, list_by_suffix
-from course_utils.data.image_mask_dataset import Entry, Folds, ImageSet
-from course_utils.data.readers.kolektor_folds import deal_folds, read_folds
-from course_utils.data.readers.nonzero_masks import nonzero_mask_classes, nonzero_mask_labels
-from course_utils.data.readers.pairing import require_images, require_pairs
-
-KOLEKTOR_SDD = DatasetInfo(
-    name="kolektor_sdd",
-    title="Surface cracks of commutators KolektorSDD",
-    class_names=("background", "defect"),
-    licence="CC BY-NC-SA 4.0",
-    page="https://www.vicos.si/resources/kolektorsdd/",
-    layout="kos01 to kos50, each with Part<i>.jpg and fine masks Part<i>_label.bmp; if you like, "
-    "boxes with the box masks, as boxes/kos01/Part<i>_label.bmp, and split.pyb of "
-    "KolektorSDD-training-splits.zip, the authors' folds",
-    remark="Some items were taken twice: kos26 repeats kos01 and kos34 repeats kos27 to the pixel, "
-    "with other masks (their IoU is two thirds: so much is up to who draws them), and kos39 shows "
-    "kos38 again. Each pair stays together. Of kos21, Part7 repeats Part6 and is left out.",
-    folds=3,
+from course_utils.data.image_set import Entry, Folds, ImageSet
+from course_utils.data.readers.masks import (
+    label_by_masks,
+    nonzero_mask_classes,
+    require_images,
+    require_pairs,
 )
+from course_utils.data.registry import KOLEKTOR_SDD
 
 MaskStyle = Literal["fine", "boxes"]
 """Masks drawn around the crack, or boxes around it, as the papers on this set used them."""
 SPLIT_FILE = "split.pyb"
 BOXES_FOLDER = "boxes"
+FOLDS = KOLEKTOR_SDD.folds
 _ITEM_NAME = re.compile(r"kos\d+")
 _MASK_ENDING = "_label"
 _FIRST_TAKEN_AS = {"kos26": "kos01", "kos34": "kos27", "kos39": "kos38"}
@@ -47,13 +37,13 @@ _STRAY = ("kos21", "Part7", "Part6")
 """Part7 is Part6 to the pixel. The official count of 399 images, 8 of each item, leaves it out."""
 
 
-def read_kolektor_sdd(folder: Path, masks: MaskStyle = "fine") -> ImageSet:
+def read(folder: Path, masks: MaskStyle = "fine") -> ImageSet:
     """Return the images below `folder`, grouped by item, with three folds of whole items.
 
     Masks are those beside the images, or with `masks="boxes"` those of the same names below
     `folder/boxes`, where only masks are looked at. What is not 0 in a mask is defect, and an image
-    with any such pixel has label 1. So every mask is read once; this is remembered until a file
-    changes. Folds are the authors' if `split.pyb` lies in `folder` (see `read_folds`), else those
+    with any such pixel has label 1. So every mask is read once, until a file changes. Folds are the
+    authors' if `split.pyb` lies in `folder` (see `read_folds`), else those
     of `deal_folds`.
 
     Raises:
@@ -62,12 +52,11 @@ def read_kolektor_sdd(folder: Path, masks: MaskStyle = "fine") -> ImageSet:
         ValueError: for a mask without an image, a damaged mask, a split file that does not fit, and
             other `masks`.
     """
-    entries = list_kolektor_sdd(folder, masks)
-    labels = nonzero_mask_labels([entry.mask for entry in entries if entry.mask is not None])
+    entries = list_entries(folder, masks)
     items = [_item(entry) for entry in entries]
     firsts = [_FIRST_TAKEN_AS.get(item, item) for item in items]
     return ImageSet(
-        entries=[replace(e, label=label) for e, label in zip(entries, labels, strict=True)],
+        entries=label_by_masks(entries),
         groups=np.unique(firsts, return_inverse=True)[1],
         grouping="items, some of them taken twice",
         class_names=KOLEKTOR_SDD.class_names,
@@ -77,7 +66,7 @@ def read_kolektor_sdd(folder: Path, masks: MaskStyle = "fine") -> ImageSet:
     )
 
 
-def list_kolektor_sdd(folder: Path, masks: MaskStyle = "fine") -> list[Entry]:
+def list_entries(folder: Path, masks: MaskStyle = "fine") -> list[Entry]:
     """Return all images below `folder`, opening none; the labels are not known yet (0)."""
     if masks not in get_args(MaskStyle):
         raise ValueError(
@@ -92,6 +81,46 @@ def list_kolektor_sdd(folder: Path, masks: MaskStyle = "fine") -> list[Entry]:
     return [
         entry for name, place in places.items() for entry in _list_item(place, mask_root / name)
     ]
+
+
+def read_folds(split_file: Path, items: set[str]) -> dict[str, int]:
+    """Return the fold, 1 to 3, in which each of `items` is tested, from the authors' split file.
+
+    The file is a pickle of (items to train on, items to test on, all items), the first two with
+    one list of names for each fold. Opening a pickle can run any code in it, so this one is opened
+    by a reader that knows lists, tuples, dicts, sets, texts and numbers, and refuses all else.
+
+    Raises:
+        ValueError: naming the file, if it holds anything else or is damaged, if an item is tested
+            in no fold or in two, is trained on where it is tested, or has no images here.
+    """
+    train, test = _read_lists(split_file)
+    fold_of: dict[str, int] = {}
+    for number, names in enumerate(test, start=1):
+        for name in sorted(names):
+            if name in fold_of:
+                raise _wrong(split_file, f"tests {name} in folds {fold_of[name]} and {number}")
+            if name in train[number - 1]:
+                raise _wrong(split_file, f"both trains and tests on {name} in fold {number}")
+            fold_of[name] = number
+    for name in sorted(set(fold_of) ^ items):
+        raise _wrong(
+            split_file,
+            f"tests {name} in no fold" if name in items else f"lists {name}, which is not here",
+        )
+    return fold_of
+
+
+def deal_folds(groups: Sequence[str]) -> np.ndarray:
+    """Return the fold, (N,) in 1 to 3, of each item: groups are dealt out in turn, by name.
+
+    Every item of the set has one or two defects, so folds with as many items are balanced, too.
+
+    Example:
+        >>> deal_folds(["kos01", "kos02", "kos03", "kos04", "kos01"]).tolist()
+        [1, 2, 3, 1, 1]
+    """
+    return np.unique(groups, return_inverse=True)[1] % FOLDS + 1
 
 
 def _items_in(folder: Path) -> dict[str, Path]:
@@ -139,3 +168,46 @@ def _folds(split_file: Path, items: list[str], firsts: list[str]) -> Folds:
         return Folds(deal_folds(firsts), "dealt out by this course, item after item")
     fold_of = read_folds(split_file, set(items))
     return Folds(np.array([fold_of[item] for item in items]), "the authors'")
+
+
+_PLAIN = {"set": set, "frozenset": frozenset}  # containers that older pickles name as functions
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if module in ("builtins", "__builtin__") and name in _PLAIN:
+            return _PLAIN[name]
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+
+
+def _read_lists(split_file: Path) -> tuple[list[set[str]], list[set[str]]]:
+    """Return the items to train on and those to test on, by fold."""
+    try:
+        with split_file.open("rb") as file:
+            content = _PlainUnpickler(file).load()
+    except OSError:
+        raise
+    except Exception as error:  # a damaged pickle can raise almost anything
+        raise _wrong(split_file, f"is no pickle of plain lists and names ({error})") from error
+    if not isinstance(content, list | tuple) or len(content) != 3:
+        raise _wrong(split_file, "does not hold (train, test, all)")
+    if not all(_is_list_of_folds(part) for part in content[:2]):
+        raise _wrong(split_file, f"does not hold {FOLDS} lists of item names for train and test")
+    train, test = ([set(names) for names in part] for part in content[:2])
+    return train, test
+
+
+def _is_list_of_folds(part: Any) -> bool:
+    return (
+        isinstance(part, list | tuple)
+        and len(part) == FOLDS
+        and all(isinstance(names, list | tuple | set | frozenset) for names in part)
+        and all(isinstance(name, str) for names in part for name in names)
+    )
+
+
+def _wrong(split_file: Path, what: str) -> ValueError:
+    return ValueError(
+        f"{split_file} {what}: take split.pyb of KolektorSDD-training-splits.zip as it was "
+        f"published, or take it away for folds made by this course"
+    )

@@ -5,24 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from course_utils.data.dataset_info import DatasetInfo
 from course_utils.data.image_files import JPEG_SUFFIXES, list_by_suffix
-from course_utils.data.image_mask_dataset import Entry, ImageSet
-from course_utils.data.image_survey import survey_images
-from course_utils.data.near_duplicates import join_groups
-from course_utils.data.readers.pairing import require_images, require_pairs, soft_mask_classes
-
-MAGNETIC_TILE = DatasetInfo(
-    name="magnetic_tile",
-    title="Magnetic-tile defects",
-    class_names=("background", "blowhole", "break", "crack", "fray", "uneven"),
-    licence="no formal licence; its authors welcome its use and ask to be cited",
-    page="https://github.com/abin24/Magnetic-tile-defect-datasets.",
-    layout="MT_Blowhole, MT_Break, MT_Crack, MT_Fray, MT_Free and MT_Uneven, each with Imgs/*.jpg "
-    "and masks Imgs/*.png of the same names",
-    remark="Each tile was photographed under about six exposures. Four images of class uneven "
-    "have an empty mask: their label is uneven all the same, as filed by the authors.",
+from course_utils.data.image_set import Entry, ImageSet
+from course_utils.data.near_duplicates import join_groups, survey_images
+from course_utils.data.readers.masks import (
+    require_folder,
+    require_images,
+    require_pairs,
+    soft_mask_classes,
 )
+from course_utils.data.registry import MAGNETIC_TILE
 
 _FOLDERS = ("MT_Free", "MT_Blowhole", "MT_Break", "MT_Crack", "MT_Fray", "MT_Uneven")  # 0..5
 _SHOT_NAME = re.compile(r"exp(\d+)_num_(\d+)")
@@ -55,52 +47,47 @@ and less, only 98336 does (.25). So a tile that came back very differently may b
 """
 
 
-def read_magnetic_tile(folder: Path) -> ImageSet:
+def read(folder: Path) -> ImageSet:
     """Return all images below `folder`, grouped by tile.
 
-    Shots of one tile differ in exposure, so much that looks alone leave 691 groups (correlation
-    above .98). The running number in the file name tells more: neighbors no more than 100 apart
-    are one tile. Eleven tiles came back later, under other numbers. All three together leave 199
-    groups. Whether each is one whole tile its authors do not say: what came back looking different
-    is not found.
+    Shots of one tile differ in exposure, so much that near-duplicates alone (correlation above
+    .98) leave 691 groups. The running number in the file name tells more: neighbors no more than
+    100 apart are one tile. Eleven tiles came back later, under other numbers. All three together
+    leave 199 groups. Whether each is one whole tile its authors do not say: what came back looking
+    different is not found.
 
     Raises:
         FileNotFoundError: for a missing or empty class folder and a missing mask.
         ValueError: for a mask without an image, a file that is neither JPEG nor PNG, and a name
             without exposure and number.
     """
-    entries = list_magnetic_tile(folder)
-    looks = survey_images([e.image for e in entries]).look_alikes
+    entries = list_entries(folder)
+    duplicates = survey_images([entry.image for entry in entries]).groups
     numbers = np.array([_shot_number(entry.image) for entry in entries])
     first_numbers = np.array([_AGAIN_LATER.get(number, number) for number in numbers.tolist()])
     return ImageSet(
         entries=entries,
-        groups=join_groups(looks, _shot_runs(numbers), first_numbers),
-        grouping="shots recognized as one tile by file number or looks",
+        groups=join_groups(duplicates, _shot_runs(numbers), first_numbers),
+        grouping="shots recognized as one tile by file number or as near-duplicates",
         class_names=MAGNETIC_TILE.class_names,
         channels=1,
         read_mask=soft_mask_classes,
     )
 
 
-def list_magnetic_tile(folder: Path) -> list[Entry]:
+def list_entries(folder: Path) -> list[Entry]:
     """Return all images below `folder` with their masks, opening none. Errors as above."""
     entries: list[Entry] = []
     for label, name in enumerate(_FOLDERS):
         place = folder / name / "Imgs"
-        if not place.is_dir():
-            raise FileNotFoundError(f"{place} is missing: {folder} wants {MAGNETIC_TILE.layout}")
-        entries += _list_class(place, name, label)
+        require_folder(place, MAGNETIC_TILE.layout)
+        images, masks = list_by_suffix(place, JPEG_SUFFIXES, (".png",))
+        require_images(len(images) + len(masks), place, "exp<exposure>_num_<number>.jpg and .png")
+        require_pairs(images, masks, place)
+        entries += [
+            Entry(image, masks[stem], label, f"{name}/{stem}") for stem, image in images.items()
+        ]
     return entries
-
-
-def _list_class(place: Path, name: str, label: int) -> list[Entry]:
-    images, masks = list_by_suffix(place, JPEG_SUFFIXES, (".png",))
-    require_images(len(images) + len(masks), place, "exp<exposure>_num_<number>.jpg and .png")
-    require_pairs(images, masks, place)
-    return [
-        Entry(image, masks[stem], label, name=f"{name}/{stem}") for stem, image in images.items()
-    ]
 
 
 def _shot_runs(numbers: np.ndarray) -> np.ndarray:

@@ -4,32 +4,26 @@ from pathlib import Path
 
 import numpy as np
 
-from course_utils.data.dataset_info import DatasetInfo
 from course_utils.data.image_files import list_images
-from course_utils.data.image_mask_dataset import Entry, ImageSet
-from course_utils.data.readers.pairing import require_images, require_pairs, soft_mask_classes
-
-MVTEC_AD = DatasetInfo(
-    name="mvtec_ad",
-    title="Industrial parts and textures MVTec AD",
-    class_names=("background",),
-    licence="CC BY-NC-SA 4.0",
-    page="https://www.mvtec.com/company/research/datasets/mvtec-ad",
-    layout="<category>/train/good, <category>/test/<kind> and <category>/ground_truth/<kind>",
-    remark="Open one category, as mvtec_ad/bottle; its classes are the kinds of defect it shows. "
-    "Only good images are for training: the test part is the authors'.",
+from course_utils.data.image_set import Entry, ImageSet
+from course_utils.data.readers.masks import (
+    require_folder,
+    require_images,
+    require_pairs,
+    soft_mask_classes,
 )
+from course_utils.data.registry import MVTEC_AD
 
 MASK_ENDING = "_mask"
 
 
-def read_mvtec_ad(folder: Path, category: str) -> ImageSet:
+def read(folder: Path, category: str) -> ImageSet:
     """Return all images of `category` below `folder`; those of `test/` are the test part.
 
     Classes are the folders of `test/` other than `good`, in the order of the alphabet. Images are
-    RGB, the gray ones of grid, screw and zipper too. Raises as `list_mvtec_ad`.
+    RGB, the gray ones of grid, screw and zipper too. Raises as `list_entries`.
     """
-    entries = list_mvtec_ad(folder, category)
+    entries = list_entries(folder, category)
     return ImageSet(
         entries=entries,
         groups=np.arange(len(entries)),
@@ -41,7 +35,7 @@ def read_mvtec_ad(folder: Path, category: str) -> ImageSet:
     )
 
 
-def list_mvtec_ad(folder: Path, category: str) -> list[Entry]:
+def list_entries(folder: Path, category: str) -> list[Entry]:
     """Return the images of `category` below `folder` with their masks, opening none.
 
     Raises:
@@ -52,17 +46,20 @@ def list_mvtec_ad(folder: Path, category: str) -> list[Entry]:
     good = folder / "train" / "good"
     if not good.is_dir() or not (folder / "test").is_dir():
         raise FileNotFoundError(f"{folder} is not complete: want {MVTEC_AD.layout}")
-    entries = [_good(path, "train") for path in list_images(good)]
+    entries = [
+        Entry(path, None, 0, f"train/good/{stem}") for stem, path in list_images(good).items()
+    ]
     require_images(len(entries), good, "good images to train on")
-    if (folder / "test" / "good").is_dir():
-        entries += [_good(path, "test") for path in list_images(folder / "test" / "good")]
+    if (good := folder / "test" / "good").is_dir():
+        entries += [
+            Entry(path, None, 0, f"test/good/{stem}") for stem, path in list_images(good).items()
+        ]
     for label, kind in enumerate(_kinds(folder), start=1):
-        images = {path.stem: path for path in list_images(folder / "test" / kind)}
-        place = folder / "ground_truth" / kind
-        if not place.is_dir():
-            raise FileNotFoundError(f"{place} is missing: it holds the masks of test/{kind}")
-        masks = {path.stem.removesuffix(MASK_ENDING): path for path in list_images(place)}
-        require_pairs(images, masks, place)
+        images = list_images(folder / "test" / kind)
+        truth = folder / "ground_truth" / kind
+        require_folder(truth, f"the masks of test/{kind} in it")
+        masks = {s.removesuffix(MASK_ENDING): path for s, path in list_images(truth).items()}
+        require_pairs(images, masks, truth)
         entries += [
             Entry(image, masks[stem], label, f"test/{kind}/{stem}")
             for stem, image in images.items()
@@ -70,13 +67,14 @@ def list_mvtec_ad(folder: Path, category: str) -> list[Entry]:
     return entries
 
 
-def mvtec_ad_categories(folder: Path) -> list[str]:
+def categories(folder: Path) -> list[str]:
     """Return the names of the categories that lie in `folder`, in the order of the alphabet."""
     return sorted(path.parent.name for path in folder.glob("*/train") if path.is_dir())
 
 
-def _good(path: Path, part: str) -> Entry:
-    return Entry(path, None, 0, f"{part}/good/{path.stem}")
+def _good_entries(folder: Path, part: str) -> list[Entry]:
+    images = list_images(folder)
+    return [Entry(path, None, 0, f"{part}/good/{stem}") for stem, path in images.items()]
 
 
 def _kinds(folder: Path) -> list[str]:

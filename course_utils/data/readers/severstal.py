@@ -9,24 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from course_utils.data.dataset_info import DatasetInfo
-from course_utils.data.image_files import JPEG_SUFFIXES, list_by_suffix
-from course_utils.data.image_mask_dataset import Entry, ImageSet
-from course_utils.data.image_survey import FileStamp, file_stamps, survey_images
-from course_utils.data.readers.pairing import require_images
+from course_utils.data.image_files import JPEG_SUFFIXES, FileStamp, file_stamps, list_by_suffix
+from course_utils.data.image_set import Entry, ImageSet
+from course_utils.data.near_duplicates import survey_images
+from course_utils.data.readers.masks import require_folder, require_images
+from course_utils.data.registry import SEVERSTAL
 from course_utils.data.run_lengths import decode_runs, run_bounds
-
-SEVERSTAL = DatasetInfo(
-    name="severstal",
-    title="Steel strips of the Severstal competition",
-    class_names=("background", "class 1", "class 2", "class 3", "class 4"),
-    licence="rules of the Kaggle competition; not to be passed on",
-    page="https://www.kaggle.com/c/severstal-steel-defect-detection",
-    layout="train_images/*.jpg and train.csv",
-    remark="What the four classes of defect are its authors do not say. The images of test_images "
-    "have no labels and are not read. Which strips an image was cut from is not told either: only "
-    "images that look nearly identical stay together.",
-)
 
 _SIZE = (256, 1600)
 """(height, width) of every image; without it the runs mean nothing."""
@@ -38,8 +26,8 @@ Runs = Mapping[str, Mapping[int, str]]
 """Text of the runs by image file name and class."""
 
 
-def read_severstal(folder: Path) -> ImageSet:
-    """Return the images of `train_images/`, grouped by near-identical looks.
+def read(folder: Path) -> ImageSet:
+    """Return the images of `train_images/`, grouped by near-duplicates.
 
     All rows of an image make up its mask. Where two classes claim a pixel, it goes to the one that
     has fewer pixels in this image (at a draw, to the higher number), so that a small defect on a
@@ -47,8 +35,8 @@ def read_severstal(folder: Path) -> ImageSet:
     any row. Both versions of the table are read: ImageId, ClassId, EncodedPixels, and the early
     ImageId_ClassId, EncodedPixels, in which an empty row says that there is none of this class.
 
-    Every image is opened once, to see which look alike: a minute or two for all 12 568, and
-    remembered until a file changes. Lighting, and the black beyond the edge of a strip, can make
+    Every image is opened once, to find near-duplicates: a minute or two for all 12 568, and not
+    again until a file changes. Lighting, and the black beyond the edge of a strip, can make
     different strips look alike, so a group may hold more than one strip.
 
     Raises:
@@ -57,7 +45,7 @@ def read_severstal(folder: Path) -> ImageSet:
             and, naming the line, a row that repeats another, names no class or an image that is not
             there, or has faulty runs.
     """
-    entries = list_severstal(folder)
+    entries = list_entries(folder)
     survey = survey_images([entry.image for entry in entries])
     for entry, shape in zip(entries, survey.shapes, strict=True):
         if entry.mask is not None and shape != _SIZE:
@@ -70,7 +58,7 @@ def read_severstal(folder: Path) -> ImageSet:
     runs, labels = _runs_and_labels(*file_stamps([table]))
     return ImageSet(
         entries=[replace(entry, label=labels.get(entry.image.name, 0)) for entry in entries],
-        groups=survey.look_alikes,
+        groups=survey.groups,
         grouping="near-identical images",
         class_names=SEVERSTAL.class_names,
         channels=1,
@@ -78,15 +66,15 @@ def read_severstal(folder: Path) -> ImageSet:
     )
 
 
-def list_severstal(folder: Path) -> list[Entry]:
+def list_entries(folder: Path) -> list[Entry]:
     """Return all images of `train_images/`, opening none; the labels are not known yet (0).
 
     The mask of an image with runs is the table. Errors as above, but for sizes and faulty runs.
     """
     place, table = folder / "train_images", folder / "train.csv"
-    if not place.is_dir() or not table.is_file():
-        missing = table if place.is_dir() else place
-        raise FileNotFoundError(f"{missing} is missing: {folder} wants {SEVERSTAL.layout}")
+    require_folder(place, SEVERSTAL.layout)
+    if not table.is_file():
+        raise FileNotFoundError(f"{table} is missing: want {SEVERSTAL.layout}")
     images = {path.name: path for path in list_by_suffix(place, JPEG_SUFFIXES)[0].values()}
     require_images(len(images), place, SEVERSTAL.layout)
     marked = set()

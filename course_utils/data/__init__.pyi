@@ -1,0 +1,73 @@
+"""What `course_utils.data` offers, and where it is; `lazy_loader` reads this."""
+
+from .augmentation import SimulatedAnomalies, TransformedDataset
+from .counts import class_weights, count_pixels
+from .defect_crops import Crop, DefectCrops, crop_upright
+from .defect_regions import Region, find_regions
+from .image_mask_dataset import ImageMaskDataset
+from .image_set import Entry, ImageSet
+from .near_duplicates import near_duplicate_groups
+from .opening import (
+    FoundDataset,
+    find_datasets,
+    list_entries,
+    open_dataset,
+    read_image_set,
+)
+from .registry import DATASETS, DatasetInfo
+from .samples import DefectDataset, Sample
+from .sampling import BalancedBatches, FrequencyOfUseSampler
+from .splits import SplitBy, group_split
+from .two_stage_targets import (
+    TwoStageSample,
+    TwoStageTargets,
+    distance_weights,
+    downsample_mask,
+    two_stage_target,
+)
+from .wrappers import (
+    BinaryMasks,
+    CachedDataset,
+    EllipseMasks,
+    MappedDataset,
+    Subset,
+)
+
+__all__ = [
+    "DATASETS",
+    "BalancedBatches",
+    "BinaryMasks",
+    "CachedDataset",
+    "Crop",
+    "DatasetInfo",
+    "DefectCrops",
+    "DefectDataset",
+    "EllipseMasks",
+    "Entry",
+    "FoundDataset",
+    "FrequencyOfUseSampler",
+    "ImageMaskDataset",
+    "ImageSet",
+    "MappedDataset",
+    "Region",
+    "Sample",
+    "SimulatedAnomalies",
+    "SplitBy",
+    "Subset",
+    "TransformedDataset",
+    "TwoStageSample",
+    "TwoStageTargets",
+    "class_weights",
+    "count_pixels",
+    "crop_upright",
+    "distance_weights",
+    "downsample_mask",
+    "find_datasets",
+    "find_regions",
+    "group_split",
+    "list_entries",
+    "near_duplicate_groups",
+    "open_dataset",
+    "read_image_set",
+    "two_stage_target",
+]
