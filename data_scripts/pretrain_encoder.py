@@ -35,7 +35,7 @@ from course_utils.data.labelled_images import (
 )
 from course_utils.models import ResNetEncoder
 from course_utils.models.resnet_encoder import load_exactly
-from course_utils.training import History, fit, launch
+from course_utils.training import EpochLoader, History, fit, launch
 
 VAL_BATCH = 256
 
@@ -126,12 +126,13 @@ def pretrain(
     out.parent.mkdir(parents=True, exist_ok=True)
     seed_everything(recipe.seed)
     model = Classifier(len(files.class_names))
-    batches: DataLoader[LabelledImage] = DataLoader(
+    batches = EpochLoader(
         LabelledImages(files.train, augmentation(recipe.size)),
         batch_size=recipe.batch_size,
         shuffle=True,
         drop_last=True,
-        num_workers=recipe.workers,
+        seed=recipe.seed,
+        workers=recipe.workers,
     )
     shown = LabelledImages(files.val, plain_view(recipe.size))
     val = DataLoader(shown, batch_size=VAL_BATCH, num_workers=recipe.workers)

@@ -61,7 +61,7 @@ from course_utils.models import (
 from course_utils.trainers import (
     LOSS_NAMES, Parts, SegmentationRecipe, choose_threshold, decide, train_segmentation,
 )  # fmt: skip
-from course_utils.training import fit, predict_probabilities
+from course_utils.training import EpochLoader, fit, predict_probabilities
 
 lesson = start_lesson("03_unet_training", profile=profile, dataset=dataset, seed=seed)
 
@@ -385,11 +385,11 @@ def accident(history):
 def short_training(checkpoint, watch=None, start_seed=0):
     torch.manual_seed(start_seed)
     model = UNet(parts.train.channels, 2, width=4, dropout=0.5)
-    batches = DataLoader(parts.train, batch_size=4, shuffle=True)
+    batches = EpochLoader(parts.train, batch_size=4, shuffle=True)
     fit(model, batches, nn.CrossEntropyLoss(), steps=8, learning_rate=1e-3, device=lesson.device,
         precision=lesson.precision, checkpoint=checkpoint, checkpoint_every=2,
-        # `watch` is called only after a look: look at nothing, after each step.
-        evaluate=lambda model: {}, evaluate_every=1, watch=watch)  # fmt: skip
+        # `on_evaluation` is called only after an evaluation: evaluate nothing, after each step.
+        evaluate=lambda model: {}, evaluate_every=1, on_evaluation=watch)  # fmt: skip
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
