@@ -27,11 +27,11 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from course_utils.config import MAX_SEED, seed_everything
-from course_utils.data.labelled_images import (
-    LabelledFiles,
-    LabelledImage,
-    LabelledImages,
-    find_labelled_images,
+from course_utils.data.labeled_images import (
+    LabeledFiles,
+    LabeledImage,
+    LabeledImages,
+    find_labeled_images,
 )
 from course_utils.models import ResNetEncoder
 from course_utils.models.resnet_encoder import load_exactly
@@ -112,11 +112,11 @@ def pretrain(
 
     Returns the report: recipe, images, accuracy on the validation images with the weights as
     written, and circumstances. Raises `FileExistsError` if there is such a file, what
-    `find_labelled_images` and `fit` raise, and `ValueError` for fewer images than a batch takes.
+    `find_labeled_images` and `fit` raise, and `ValueError` for fewer images than a batch takes.
     """
     start = perf_counter()
     require_place(out)
-    files = find_labelled_images(data, seed=recipe.seed)
+    files = find_labeled_images(data, seed=recipe.seed)
     epoch = len(files.train) // recipe.batch_size
     if epoch == 0:
         raise ValueError(
@@ -127,14 +127,14 @@ def pretrain(
     seed_everything(recipe.seed)
     model = Classifier(len(files.class_names))
     batches = EpochLoader(
-        LabelledImages(files.train, augmentation(recipe.size)),
+        LabeledImages(files.train, augmentation(recipe.size)),
         batch_size=recipe.batch_size,
         shuffle=True,
         drop_last=True,
         seed=recipe.seed,
         workers=recipe.workers,
     )
-    shown = LabelledImages(files.val, plain_view(recipe.size))
+    shown = LabeledImages(files.val, plain_view(recipe.size))
     val = DataLoader(shown, batch_size=VAL_BATCH, num_workers=recipe.workers)
     history = fit(
         model,
@@ -215,7 +215,7 @@ _TO_TENSOR = (v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.ToPureTens
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, batches: DataLoader[LabelledImage]) -> dict[str, float]:
+def accuracy(model: nn.Module, batches: DataLoader[LabeledImage]) -> dict[str, float]:
     """Return the share of images whose class is the most probable one, or among the first five.
 
     Of five classes or fewer, "top5" would always be 1 and is left out.
@@ -260,7 +260,7 @@ def require_place(out: Path) -> None:
         raise FileExistsError(f"{taken} exists already: move it away, or choose another file")
 
 
-def _fingerprint(files: LabelledFiles, data: Path) -> int:
+def _fingerprint(files: LabeledFiles, data: Path) -> int:
     """Of names and classes, so that a training does not go on with other images."""
     names = [
         f"{label} {Path(path).relative_to(data).as_posix()}"

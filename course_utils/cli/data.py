@@ -114,14 +114,14 @@ def list_sets(root: Root = None) -> None:
         found = find_datasets(place)
     table = Table(title=f"in {escape(str(place))}")
     table.add_column("set", no_wrap=True, min_width=max(map(len, PUBLISHED)))
-    for heading in ("here", "to fetch", "licence", "lessons"):
+    for heading in ("here", "to fetch", "license", "lessons"):
         table.add_column(heading, overflow="fold")
     for name, published in PUBLISHED.items():
         table.add_row(
             name,
             here_told(published, found, place),
             size_told(published),
-            published.info.licence,
+            published.info.license,
             " ".join(published.lessons),
         )
     console = Console()

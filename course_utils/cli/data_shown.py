@@ -54,7 +54,7 @@ def show_plan(
     """Print what a fetch of `parts` will do."""
     info = published.info
     folder = info.folder(place)
-    lines = [f"{info.title}, {info.page}", f"licence: {info.licence}"]
+    lines = [f"{info.title}, {info.page}", f"license: {info.license}"]
     for archive in published.archives_of(parts):
         if archive.name in given:
             source = f"from {given[archive.name]}"

@@ -2,8 +2,7 @@
 
 from .augmentation import SimulatedAnomalies, TransformedDataset
 from .counts import class_weights, count_pixels
-from .defect_crops import Crop, DefectCrops, crop_upright
-from .defect_regions import Region, find_regions
+from .defect_crops import Crop, DefectCrops, Region, crop_upright, find_regions
 from .image_mask_dataset import ImageMaskDataset
 from .image_set import Entry, ImageSet
 from .near_duplicates import near_duplicate_groups

@@ -110,7 +110,7 @@ class SimulatedAnomalies(MappedDataset):
         sample = self.dataset[index % good]
         if sample.label != 0:
             raise ValueError(
-                f"anomalies are simulated on good images, and {sample.name!r} is labelled "
+                f"anomalies are simulated on good images, and {sample.name!r} is labeled "
                 f"{sample.label}: select the good images first"
             )
         if index < good:

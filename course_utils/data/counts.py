@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ def count_pixels(
     - a data set or a sequence, of `Sample`, of (image, mask) or of masks. A list counts as a pair
       only if it holds arrays or tensors, else it is a mask, row by row;
     - a `DataLoader` or another iterable of batches of these. An iterator may have no end and does
-      not tell its length, so it needs `batches`, the number of batches that make up the set.
+      not know its length, so it needs `batches`, the number of batches that make up the set.
 
     `batches` also limits a source that has a length. With `one_hot_axis`, masks are one-hot along
     that axis: exactly one 1 per pixel, any number type.
@@ -125,7 +125,7 @@ def _weights(number: np.ndarray, scheme: str, beta: float) -> np.ndarray:
         case "effective_number":
             raw = (1 - beta) / (1 - beta**number)
             return raw * len(number) / raw.sum()
-    known = ", ".join(Scheme.__args__)  # type: ignore[attr-defined]
+    known = ", ".join(get_args(Scheme))
     raise ValueError(f"scheme {scheme!r} is unknown: choose one of {known}")
 
 
@@ -144,28 +144,23 @@ def _checked_counts(counts: np.ndarray | torch.Tensor | Iterable[int]) -> np.nda
 def _items(source: Any, batches: int | None) -> Iterator[Any]:
     if batches is not None and batches < 1:
         raise ValueError(f"batches must be at least 1, got {batches}")
-    length = _length(source)
+    try:
+        length = len(source)
+    except TypeError:  # as iterators do, and loaders of data sets without a length
+        length = None
     if length is None and batches is None:
         raise ValueError(
-            f"a {type(source).__name__} does not tell where the set ends: pass batches=, the "
+            f"a {type(source).__name__} does not say where the set ends: pass batches=, the "
             f"number of batches that make up the set"
         )
-    wanted = length if batches is None else batches
     done = 0
     # Never past the length: Python iterates over a data set until an IndexError, and not every
     # data set raises one.
-    for item in islice(source, wanted):
+    for item in islice(source, length if batches is None else batches):
         done += 1
         yield item
     if batches is not None and done < batches:
         raise ValueError(f"the source ended after {done} of {batches} batches")
-
-
-def _length(source: Any) -> int | None:
-    try:
-        return len(source)
-    except TypeError:  # as iterators do, and loaders of data sets without a length
-        return None
 
 
 def _mask_of(item: Any) -> Any:

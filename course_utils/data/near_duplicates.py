@@ -25,18 +25,22 @@ _FLAT = 1e-5  # std, relative to the brightest value, below which only rounding 
 def near_duplicate_groups(
     images: "Iterable[np.ndarray | Tensor]", *, threshold: float = 0.98, size: int = 32
 ) -> np.ndarray:
-    """Return int64 group numbers, (N,): images that look alike, directly or by way of others.
+    """Return int64 group numbers, (N,): near-duplicates share one.
 
-    Each image becomes a gray thumbnail of `size` x `size`; two are twins if the Pearson
-    correlation of their thumbnails exceeds `threshold`. Brightness and gain do not matter, so the
-    same tile under two exposures counts as one. Groups are the connected components of twins,
-    numbered in the order in which they first appear. A constant image correlates with nothing: it
-    is a twin of constant images of the same gray, and of no other. Thumbnails are compared pixel by
-    pixel: the same thing shifted, turned or mirrored is not found.
+    Images are compared as gray thumbnails. Two whose Pearson correlation exceeds `threshold` are
+    near-duplicates, whatever their brightness and gain, so the same tile under two exposures counts
+    as one. Groups are the connected components of such pairs, numbered in the order in which they
+    first appear. Constant images correlate with nothing: those of one gray are a group. The same
+    thing shifted, turned or mirrored is not found.
 
-    `images` holds arrays (H, W) or (H, W, 1 or 3), tensors (H, W) or (C, H, W), of any sizes; an
-    array (N, H, W) will do. Raises `ValueError` for other shapes, values that are not finite,
-    a threshold outside 0..1 (both excluded), or no images at all.
+    Args:
+        images: arrays (H, W) or (H, W, 1 or 3), tensors (H, W) or (C, H, W), of any sizes; an array
+            (N, H, W) will do.
+        threshold: between 0 and 1, both excluded.
+        size: side of the thumbnails, in pixels.
+
+    Raises:
+        ValueError: for other shapes, values that are not finite, or no images at all.
 
     Example:
         >>> ramp = np.arange(64.0).reshape(8, 8)
@@ -54,7 +58,7 @@ def near_duplicate_groups(
     flat = length[:, 0] <= _FLAT * size * np.abs(values).max(axis=1)
     length[flat] = 1
     unit = (centered / length).astype(np.float32)
-    return _first_come_numbers(_join_flat(_join_twins(unit, threshold), values, flat))
+    return _first_come_numbers(_join_flat(_join_similar(unit, threshold), values, flat))
 
 
 def thumbnail(image: "np.ndarray | Tensor", size: int = 32) -> np.ndarray:
@@ -128,7 +132,7 @@ def _survey(stamps: tuple[FileStamp, ...]) -> ImageSurvey:
     return ImageSurvey(groups, tuple(shapes), channels)
 
 
-def _join_twins(unit: np.ndarray, threshold: float) -> np.ndarray:
+def _join_similar(unit: np.ndarray, threshold: float) -> np.ndarray:
     groups = np.arange(len(unit))
     for start in range(0, len(unit), _ROWS_AT_ONCE):
         rows, columns = np.nonzero(unit[start : start + _ROWS_AT_ONCE] @ unit.T > threshold)

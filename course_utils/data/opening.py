@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from inspect import signature
 from operator import index as whole_number
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def open_dataset(
     Raises:
         ValueError: for an unknown name, split or option, a `seed` that is no whole number in 0 ..
             2**32 - 1, and files that do not fit the layout.
-        FileNotFoundError: with the way to get it for a set that is not on disk, or the place of
+        FileNotFoundError: with the way to get it for a set that is not on disk, or the path of
             what is missing from it.
 
     Example:
@@ -85,17 +85,17 @@ def read_image_set(name: str, root: str | Path | None = None, **options: Any) ->
     `name`, `root` and errors as in `open_dataset`, but for the synthetic set, which has no files;
     `options` are those of the reader.
     """
-    location = _locate(name, root)
-    return location.reader.read(location.folder, *location.category, **options)
+    reader, where = _locate(name, root)
+    return reader.read(*where, **options)
 
 
 def list_entries(name: str, root: str | Path | None = None) -> tuple[Path, list[Entry]]:
     """Return the folder of the set `name` and all its images with their masks, opening none.
 
-    Arguments and errors as in `read_image_set`. Labels that only pixels tell are 0.
+    Arguments and errors as in `read_image_set`. Labels that only pixels show are 0.
     """
-    location = _locate(name, root)
-    return location.folder, location.reader.list_entries(location.folder, *location.category)
+    reader, where = _locate(name, root)
+    return where[0], reader.list_entries(*where)
 
 
 @dataclass(frozen=True)
@@ -136,27 +136,20 @@ def find_datasets(root: str | Path | None = None) -> dict[str, FoundDataset]:
     return found
 
 
-class _Location(NamedTuple):
-    reader: Reader
-    folder: Path
-    category: tuple[str, ...]
-    """One, or none if the set is opened as a whole."""
-
-
-def _locate(name: str, root: str | Path | None) -> _Location:
-    """Return where the set `name` lies, and what reads it. Errors as `open_dataset`."""
+def _locate(name: str, root: str | Path | None) -> tuple[Reader, list[Any]]:
+    """Return what reads the set `name`, and its folder and category. Errors as `open_dataset`."""
     if name.startswith(_FOLDER_PREFIX):
         folder = Path(name.removeprefix(_FOLDER_PREFIX)).expanduser()
         start = Path(root) if root is not None else Path.cwd()
-        return _Location(find_reader("folder"), start / folder, ())
+        return find_reader("folder"), [start / folder]
     info, category = _find_info(name), name.partition("/")[2]
     folder = info.require_folder(data_root(root))
     reader = find_reader(info.name)
     if not info.by_category:
-        return _Location(reader, folder, ())
+        return reader, [folder]
     here = reader.categories(folder)
     if category in here:
-        return _Location(reader, folder, (category,))
+        return reader, [folder, category]
     if not here:
         raise FileNotFoundError(f"{folder} is empty: want {info.layout}")
     lacks = f"no category {category!r}" if category else "categories, and none was named"

@@ -16,7 +16,7 @@ class DatasetInfo:
     title: str
     class_names: tuple[str, ...]
     """Classes of the mask, background first."""
-    licence: str
+    license: str
     page: str
     """Where its authors publish it; empty if it is made by this course."""
     layout: str
@@ -45,7 +45,7 @@ class DatasetInfo:
         """Return, in words for people, the command that fetches the set, and how it lies."""
         return (
             f"Fetch it with: course data fetch {self.name}\n"
-            f"It is published at {self.page} ({self.licence}). If you have it elsewhere, lay it "
+            f"It is published at {self.page} ({self.license}). If you have it elsewhere, lay it "
             f"out as {self.name}/ with {self.layout}, and set COURSE_DATA_ROOT to the folder that "
             f"holds {self.name}/."
         )
@@ -55,7 +55,7 @@ SYNTHETIC = DatasetInfo(
     name="synthetic",
     title="Synthetic surfaces",
     class_names=("background", "line", "spot", "area"),
-    licence="made by this course, Apache-2.0",
+    license="made by this course, Apache-2.0",
     page="",
     layout="",
 )
@@ -63,7 +63,7 @@ MAGNETIC_TILE = DatasetInfo(
     name="magnetic_tile",
     title="Magnetic-tile defects",
     class_names=("background", "blowhole", "break", "crack", "fray", "uneven"),
-    licence="no formal licence; its authors welcome its use and ask to be cited",
+    license="no formal license; its authors welcome its use and ask to be cited",
     page="https://github.com/abin24/Magnetic-tile-defect-datasets.",
     layout="MT_Blowhole, MT_Break, MT_Crack, MT_Fray, MT_Free and MT_Uneven, each with Imgs/*.jpg "
     "and masks Imgs/*.png of the same names",
@@ -74,7 +74,7 @@ SD_SALIENCY_900 = DatasetInfo(
     name="sd_saliency_900",
     title="Steel-strip defects SD-saliency-900",
     class_names=("background", "inclusion", "patches", "scratches"),
-    licence="no licence stated; for research",
+    license="no license stated; for research",
     page="https://github.com/SongGuorong/MCITF",
     layout='"Source Images" and "Ground truth" (or images and masks), files of the same names',
     remark="Every image has a defect, of one class, which the name of its file gives. "
@@ -84,7 +84,7 @@ KOLEKTOR_SDD = DatasetInfo(
     name="kolektor_sdd",
     title="Surface cracks of commutators KolektorSDD",
     class_names=("background", "defect"),
-    licence="CC BY-NC-SA 4.0",
+    license="CC BY-NC-SA 4.0",
     page="https://www.vicos.si/resources/kolektorsdd/",
     layout="kos01 to kos50, each with Part<i>.jpg and fine masks Part<i>_label.bmp; if you like, "
     "boxes with the box masks, as boxes/kos01/Part<i>_label.bmp, and split.pyb of "
@@ -98,7 +98,7 @@ MVTEC_AD = DatasetInfo(
     name="mvtec_ad",
     title="Industrial parts and textures MVTec AD",
     class_names=("background",),
-    licence="CC BY-NC-SA 4.0",
+    license="CC BY-NC-SA 4.0",
     page="https://www.mvtec.com/company/research/datasets/mvtec-ad",
     layout="<category>/train/good, <category>/test/<kind> and <category>/ground_truth/<kind>",
     remark="Open one category, as mvtec_ad/bottle; its classes are the kinds of defect it shows. "
@@ -109,7 +109,7 @@ KOLEKTOR_SDD2 = DatasetInfo(
     name="kolektor_sdd2",
     title="Surface defects KolektorSDD2",
     class_names=("background", "defect"),
-    licence="CC BY-NC-SA 4.0",
+    license="CC BY-NC-SA 4.0",
     page="https://www.vicos.si/resources/kolektorsdd2/",
     layout="train and test, each with images <id>.png and masks <id>_GT.png, one for every image",
     remark="The test part is the authors'. Which images show one piece they do not say. The "
@@ -120,7 +120,7 @@ DAGM = DatasetInfo(
     name="dagm",
     title="Generated textures DAGM 2007",
     class_names=("background", "defect"),
-    licence="none stated; for research",
+    license="none stated; for research",
     page="https://conferences.mpi-inf.mpg.de/dagm/2007/prizes.html",
     layout="Class1 to Class10 as published: with Train and Test, each with images <number>.PNG and "
     "masks Label/<number>_label.PNG of the defects; or Class<i> with good images and Class<i>_def "
@@ -133,7 +133,7 @@ SEVERSTAL = DatasetInfo(
     name="severstal",
     title="Steel strips of the Severstal competition",
     class_names=("background", "class 1", "class 2", "class 3", "class 4"),
-    licence="rules of the Kaggle competition; not to be passed on",
+    license="rules of the Kaggle competition; not to be passed on",
     page="https://www.kaggle.com/c/severstal-steel-defect-detection",
     layout="train_images/*.jpg and train.csv",
     remark="Its authors do not say what the four classes of defect are, nor which strip an image "
@@ -144,7 +144,7 @@ DTD = DatasetInfo(
     name="dtd",
     title="Describable textures DTD",
     class_names=("background",),
-    licence="for research purposes",
+    license="for research purposes",
     page="https://www.robots.ox.ac.uk/~vgg/data/dtd/",
     layout="images/<class>/*.jpg",
     remark="No image has a defect. They are textures for anomalies: `TextureFolder` takes its "
@@ -154,7 +154,7 @@ TINY_IMAGENET = DatasetInfo(
     name="tiny_imagenet",
     title="Small pictures of things Tiny-ImageNet",
     class_names=("background",),
-    licence="ImageNet's terms; for research",
+    license="ImageNet's terms; for research",
     page="http://cs231n.stanford.edu/",
     layout="train/<class>/images/*.JPEG, val/images/*.JPEG and val/val_annotations.txt",
     remark="No image has a defect. They are for pretraining an encoder: "

@@ -1,11 +1,13 @@
 """What the two-stage network is taught: mask and weights at one eighth of the size, and a label.
 
-Source: Božič, Tabernik, Skočaj, ICPR 2020 (arXiv 2007.07676) and Computers in Industry 2021
-(arXiv 2104.06064); how masks are made smaller, and the published label, from their public code.
+Source: Božič, Tabernik, Skočaj, ICPR 2020 (arXiv 2007.07676; weighting of positive pixels by a
+distance transform) and Computers in Industry 2021 (arXiv 2104.06064); how masks are made smaller,
+and the label of the pitfall, from their public code.
 """
 
 from collections.abc import Collection
-from typing import NamedTuple
+from functools import partial
+from typing import Literal, NamedTuple, get_args
 
 import cv2
 import numpy as np
@@ -15,15 +17,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from course_utils.data.distance_weights import (
-    Largest,
-    check_weighting,
-    defect_pixels,
-    distance_weights,
-)
 from course_utils.data.samples import DefectDataset, Sample
 from course_utils.data.wrappers import BINARY_CLASSES
 from course_utils.losses import TwoStageTarget
+
+Defect = npt.NDArray[np.bool_]
+Largest = Literal["image", "component"]
+"""Where the largest distance is looked for: in the whole image, or in each connected defect."""
 
 
 class TwoStageSample(NamedTuple):
@@ -41,7 +41,11 @@ class TwoStageTargets(Dataset[TwoStageSample]):
     Args:
         dataset: any defect data set; all classes of defects count as one. Height and width are
             divisible by 8.
-        weights, power, positive_weight, dilate, pitfall_label: as in `two_stage_target`.
+        weights: as in `two_stage_target`, like the following.
+        power: exponent of the distance.
+        positive_weight: largest weight of a defect pixel.
+        dilate: side of the square that each defect pixel grows to.
+        pitfall_label: repeat a mistake of the public code.
         segmented: names of the defective images whose masks teach; None: all. The others teach
             only the decision, and nothing of their masks is in their targets: weak supervision.
             Good images always teach that they are empty.
@@ -51,8 +55,7 @@ class TwoStageTargets(Dataset[TwoStageSample]):
     decision; with `pitfall_label` it is taught as good.
 
     Everything is read once at the start, and the targets of defective images are kept; images are
-    not. Where a mask comes otherwise than it was then, as from `TransformedDataset`, its target is made
-    anew.
+    not. Where a mask has changed since, as with `TransformedDataset`, its target is made anew.
 
     `labels` lists 0 (good) and 1 (defective), as `FrequencyOfUseSampler` wants them.
 
@@ -86,17 +89,24 @@ class TwoStageTargets(Dataset[TwoStageSample]):
         self.dataset = dataset
         self.channels = dataset.channels
         self.split_note = dataset.split_note
-        self.weights, self.power, self.positive_weight = weights, power, positive_weight
-        self.dilate, self.pitfall_label = dilate, pitfall_label
+        self.pitfall_label = pitfall_label
         self.segmented = None if segmented is None else frozenset(segmented)
         self.labels: list[int] = []
+        self._target_of = partial(
+            two_stage_target,
+            weights=weights,
+            power=power,
+            positive_weight=positive_weight,
+            dilate=dilate,
+            pitfall_label=pitfall_label,
+        )
         self._kept: dict[int, _Kept] = {}
         with_mask = set()
         for index in range(len(dataset)):
             sample = dataset[index]
             self.labels.append(int(sample.label > 0))
-            defect = defect_pixels(sample.mask)
-            target = self._make(sample, has_mask=bool(defect.any()))
+            defect = _defect_pixels(sample.mask)
+            target = self._make(sample, bool(defect.any()))
             if defect.any():
                 with_mask.add(sample.name)
                 self._kept[index] = _Kept(_packed(defect), target)
@@ -112,26 +122,20 @@ class TwoStageTargets(Dataset[TwoStageSample]):
 
     def __getitem__(self, index: int) -> TwoStageSample:
         sample = self.dataset[index]
-        defect = defect_pixels(sample.mask)
+        defect = _defect_pixels(sample.mask)
         kept = self._kept.get(index)
         if kept is not None and kept.defect == _packed(defect):
-            return TwoStageSample(sample.image, kept.target, sample.name)
-        target = self._make(sample, has_mask=bool(defect.any()))
+            target = kept.target
+        else:
+            target = self._make(sample, bool(defect.any()))
         return TwoStageSample(sample.image, target, sample.name)
 
-    def _make(self, sample: Sample, *, has_mask: bool) -> TwoStageTarget:
+    def _make(self, sample: Sample, has_mask: bool) -> TwoStageTarget:
         if has_mask and not sample.label:
             raise ValueError(
-                f"{sample.name!r} is labelled good, but its mask is not empty: correct either"
+                f"{sample.name!r} is labeled good, but its mask is not empty: correct either"
             )
-        target = two_stage_target(
-            sample.mask,
-            weights=self.weights,
-            power=self.power,
-            positive_weight=self.positive_weight,
-            dilate=self.dilate,
-            pitfall_label=self.pitfall_label,
-        )
+        target = self._target_of(sample.mask)
         if not sample.label or (self.pitfall_label and not has_mask):
             return target
         if not has_mask:
@@ -159,7 +163,8 @@ def two_stage_target(
     Args:
         mask: (H, W), bool or integers; above 0 is defect. H and W are divisible by 8.
         weights: where `distance_weights` looks for the largest distance; None: all cells weigh 1.
-        power, positive_weight: as in `distance_weights`; without meaning where that is not used.
+        power: as in `distance_weights`; without meaning where that is not used.
+        positive_weight: likewise.
         dilate: odd side, in pixels, of the square that each defect pixel grows to first; 1 leaves
             defects as they are. The papers take 7 for KolektorSDD's coarse marks.
         pitfall_label: repeat the mistake of the public code, for comparison: the label is the
@@ -180,8 +185,8 @@ def two_stage_target(
     """
     if dilate < 1 or dilate % 2 == 0:
         raise ValueError(f"dilate must be odd and at least 1, got {dilate}")
-    check_weighting(power, positive_weight, weights or "image")
-    hard = defect_pixels(mask)
+    _check_weighting(power, positive_weight, weights or "image")
+    hard = _defect_pixels(mask)
     _check_sides(mask)
     small = torch.zeros(1, mask.shape[0] // 8, mask.shape[1] // 8)
     weight = torch.ones_like(small)
@@ -194,6 +199,48 @@ def two_stage_target(
         weight = downsample_mask(full)
     label = small.max() if pitfall_label else torch.tensor(1.0)
     return TwoStageTarget(small, weight, label, torch.tensor(True))
+
+
+def distance_weights(
+    mask: Tensor,
+    *,
+    power: float = 2.0,
+    positive_weight: float = 1.0,
+    per: Largest = "image",
+) -> Tensor:
+    """Return positive_weight * (D / D_max)**power on defects and 1 elsewhere, float32, (H, W).
+
+    D is the Euclidean distance of a pixel's center to that of the nearest background pixel: 1 at
+    the edge of a defect.
+
+    Args:
+        mask: (H, W), bool or integers; above 0 is defect.
+        power: the paper's p, 2 for KolektorSDD; 0 weighs all pixels of a defect alike, and large
+            values leave only the middle.
+        positive_weight: the largest weight of a defect pixel. With the paper's 1, no defect pixel
+            counts more than the background.
+        per: `"image"`, as published, takes D_max of the whole image: beside a large defect, a
+            small one weighs next to nothing. `"component"` takes that of each connected defect
+            (pixels that touch at corners are connected).
+
+    A mask without background has no edge: all its pixels weigh `positive_weight`.
+
+    Raises:
+        ValueError: for another shape, dtype, or an option out of range.
+
+    Example:
+        >>> strip = torch.zeros(5, 5, dtype=torch.bool)
+        >>> strip[1:4] = True
+        >>> distance_weights(strip)[:, 0].tolist()
+        [1.0, 0.25, 1.0, 0.25, 1.0]
+    """
+    _check_weighting(power, positive_weight, per)
+    defect = _defect_pixels(mask)
+    weights = np.ones(defect.shape, np.float32)
+    if defect.any():
+        distance, largest = _distances(defect, per)
+        weights[defect] = positive_weight * (distance / largest) ** power
+    return torch.from_numpy(weights)
 
 
 def downsample_mask(image: Tensor) -> Tensor:
@@ -232,11 +279,52 @@ def _check_sides(image: Tensor) -> None:
         )
 
 
-def _packed(defect: npt.NDArray[np.bool_]) -> tuple[tuple[int, ...], bytes]:
+def _packed(defect: Defect) -> tuple[tuple[int, ...], bytes]:
     return defect.shape, np.packbits(defect).tobytes()
 
 
-def _dilated(defect: npt.NDArray[np.bool_], side: int) -> npt.NDArray[np.bool_]:
+def _dilated(defect: Defect, side: int) -> Defect:
     if side == 1:
         return defect
     return cv2.dilate(defect.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+
+
+def _check_weighting(power: float, positive_weight: float, per: Largest) -> None:
+    if per not in get_args(Largest):
+        raise ValueError(f"per must be one of {get_args(Largest)}, got {per!r}")
+    for name, value in (("power", power), ("positive_weight", positive_weight)):
+        if not 0 <= value < float("inf"):
+            raise ValueError(f"{name} must be finite and >= 0, got {value!r}")
+
+
+def _defect_pixels(mask: Tensor) -> Defect:
+    """Return where `mask`, (H, W) of bool or integers >= 0, is above 0."""
+    if mask.ndim != 2 or not mask.numel():
+        raise ValueError(f"mask must be (H, W), got {tuple(mask.shape)}")
+    if mask.is_floating_point() or mask.is_complex():
+        raise ValueError(
+            f"mask must be bool or integers, got {mask.dtype}: threshold a soft mask first"
+        )
+    values = mask.cpu().numpy()
+    if values.dtype != np.bool_ and values.min() < 0:
+        raise ValueError(f"mask must be >= 0, got {values.min()}: 0 is background")
+    return values > 0
+
+
+def _distances(
+    defect: Defect, per: Largest
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Of each defect pixel, row by row: D, and the largest D that it is compared with."""
+    pixels = defect.astype(np.uint8)
+    distance = np.ones(np.count_nonzero(defect), np.float32)
+    if not defect.all():
+        distance = np.asarray(
+            cv2.distanceTransform(pixels, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32
+        )[defect]
+    if per == "image":
+        return distance, distance.max(keepdims=True)
+    count, components = cv2.connectedComponents(pixels, connectivity=8)
+    component = np.asarray(components, np.int64)[defect]
+    largest = np.zeros(count, np.float32)
+    np.maximum.at(largest, component, distance)
+    return distance, largest[component]

@@ -55,7 +55,7 @@ class BinaryMasks(MappedDataset):
 class EllipseMasks(MappedDataset):
     """The samples of `dataset`, each defect of a mask grown to an ellipse that holds it.
 
-    So a hurried annotator draws, and so DAGM 2007 is labelled. The ellipse lies along the tightest
+    So a hurried annotator draws, and so DAGM 2007 is labeled. The ellipse lies along the tightest
     rectangle around the touching pixels of one class, as small as holds them all. Where two meet,
     the smaller one lies on top.
 
@@ -156,14 +156,14 @@ class Subset(Dataset[Sample]):
         self.class_names = first.class_names
         self.channels = first.channels
         self.split_note = first.split_note if split_note is None else split_note
-        places = [(data, index) for data in datasets for index in range(len(data))]
-        self._places = [places[index] for index in check_indices(indices, places)]
+        items = [(data, index) for data in datasets for index in range(len(data))]
+        self._items = [items[index] for index in check_indices(indices, items)]
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._items)
 
     def __getitem__(self, index: int) -> Sample:
-        dataset, position = self._places[index]
+        dataset, position = self._items[index]
         return dataset[position]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from course_utils.data.dataset_info import DatasetInfo
+from course_utils.data import DatasetInfo
 
 GB = 1_000_000_000
 ANYWHERE = r"(?:.*/)?"

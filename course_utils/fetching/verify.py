@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from course_utils.data.catalog import read_image_set
+from course_utils.data import Entry, ImageMaskDataset, ImageSet, read_image_set
 from course_utils.data.image_files import read_mask
-from course_utils.data.image_mask_dataset import Entry, ImageMaskDataset, ImageSet
 from course_utils.fetching.published import Part, PublishedSet
 
 

@@ -99,7 +99,7 @@ def test_an_iterator_is_read_for_exactly_the_number_of_batches():
 
 
 def test_an_iterator_needs_the_number_of_batches():
-    with pytest.raises(ValueError, match="generator does not tell where the set ends: pass batch"):
+    with pytest.raises(ValueError, match="generator does not say where the set ends: pass batch"):
         count_pixels((mask for mask in MASKS), 4)
     with pytest.raises(ValueError, match="pass batches="):
         count_pixels(DataLoader(Stream(), batch_size=2), 2)

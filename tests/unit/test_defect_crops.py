@@ -9,8 +9,13 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from course_utils.data import CachedDataset, DefectDataset, Sample, group_split, open_dataset
-from course_utils.data.defect_crops import Crop, DefectCrops, crop_upright
-from course_utils.data.defect_regions import Region, find_regions
+from course_utils.data.defect_crops import (
+    Crop,
+    DefectCrops,
+    Region,
+    crop_upright,
+    find_regions,
+)
 from course_utils.models.compact_cnn import CompactDefectCNN
 from course_utils.training import fit, predict_probabilities
 

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader
 from torchvision.models import resnet18
 from typer.testing import CliRunner
 
-from course_utils.data import labelled_images
-from course_utils.data.labelled_images import LabelledImages, find_labelled_images
+from course_utils.data import labeled_images
+from course_utils.data.labeled_images import LabeledImages, find_labeled_images
 from course_utils.models import ResNetEncoder
 from course_utils.models.resnet_encoder import OFFLINE_WEIGHTS, load_exactly
 from course_utils.training import Checkpoint
@@ -83,7 +83,7 @@ def tiny_imagenet(tmp_path) -> Path:
     return root
 
 
-def names_of(files: labelled_images.Files) -> set[str]:
+def names_of(files: labeled_images.Files) -> set[str]:
     return {Path(path).name for path, _ in files}
 
 
@@ -91,7 +91,7 @@ def names_of(files: labelled_images.Files) -> set[str]:
 
 
 def test_tiny_imagenets_layout_brings_its_own_validation_part(tiny_imagenet):
-    files = find_labelled_images(tiny_imagenet)
+    files = find_labeled_images(tiny_imagenet)
     assert files.class_names == list(CLASSES)
     assert (len(files.train), len(files.val)) == (12, 6)
     for path, label in files.train + files.val:
@@ -103,14 +103,14 @@ def test_a_val_folder_with_the_same_classes_is_the_validation_part(tmp_path):
     for kind in CLASSES:
         write(tmp_path / "train" / kind, kind, 3)
         write(tmp_path / "val" / kind, kind, 1, first=7)
-    files = find_labelled_images(tmp_path)
+    files = find_labeled_images(tmp_path)
     assert (len(files.train), names_of(files.val)) == (9, {f"{kind}_7.png" for kind in CLASSES})
 
 
 def test_a_tenth_of_each_class_is_held_out_by_seed(tmp_path):
     write(tmp_path / "dots", "dots", 30)
     write(tmp_path / "rows", "rows", 4)
-    parts = [find_labelled_images(tmp_path, seed=seed) for seed in (0, 0, 1)]
+    parts = [find_labeled_images(tmp_path, seed=seed) for seed in (0, 0, 1)]
     for files in parts:
         assert [label for _, label in files.val] == [0, 0, 0, 1]
         assert not names_of(files.train) & names_of(files.val)
@@ -148,7 +148,7 @@ def _unknown_image(root: Path) -> None:
 def test_a_damaged_layout_is_refused(tiny_imagenet, damage, message):
     damage(tiny_imagenet)
     with pytest.raises(ValueError, match=message):
-        find_labelled_images(tiny_imagenet)
+        find_labeled_images(tiny_imagenet)
 
 
 def test_folders_that_are_parts_are_not_taken_for_classes(tmp_path):
@@ -156,20 +156,20 @@ def test_folders_that_are_parts_are_not_taken_for_classes(tmp_path):
         (tmp_path / part / "dots").mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(tmp_path / part / "dots" / "a.png")
     with pytest.raises(ValueError, match="folder Training, which is the name of a part"):
-        find_labelled_images(tmp_path)
+        find_labeled_images(tmp_path)
 
 
 def test_a_folder_of_images_one_class_and_one_image_are_refused(folders, tmp_path):
     with pytest.raises(ValueError, match="no folders in it"):
-        find_labelled_images(folders / "dots")
+        find_labeled_images(folders / "dots")
     write(tmp_path / "data" / "dots", "dots", 2)
     with pytest.raises(ValueError, match=r"only one class, dots.*give .*dots"):
-        find_labelled_images(tmp_path / "data")
+        find_labeled_images(tmp_path / "data")
     write(tmp_path / "data" / "rows", "rows", 1)
     with pytest.raises(ValueError, match="class rows has 1 image"):
-        find_labelled_images(tmp_path / "data")
+        find_labeled_images(tmp_path / "data")
     with pytest.raises(NotADirectoryError, match="nowhere"):
-        find_labelled_images(tmp_path / "nowhere")
+        find_labeled_images(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("keep", [0, 20, 600])
@@ -178,7 +178,7 @@ def test_an_unreadable_image_is_named(tmp_path, keep):
     draw("dots", np.random.default_rng(0)).save(path)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(ValueError, match=r"the image .*cut\.png cannot be read"):
-        LabelledImages([(str(path), 0)], lambda image: image)[0]
+        LabeledImages([(str(path), 0)], lambda image: image)[0]
 
 
 # What is computed.
@@ -279,7 +279,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     call, finished, tmp_path, monkeypatch, folders
 ):
     out = tmp_path / "own.safetensors"
-    read, count = labelled_images._read, 0
+    read, count = labeled_images._read, 0
 
     def stop(path: str) -> Image.Image:
         nonlocal count
@@ -289,7 +289,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
         return read(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(labelled_images, "_read", stop)
+        patch.setattr(labeled_images, "_read", stop)
         assert isinstance(call(out, "--save-every", 3).exception, Stopped)
     assert [path.name for path in tmp_path.iterdir()] == ["own.checkpoint.pt"]
     assert Checkpoint.load(tmp_path / "own.checkpoint.pt").step == 3

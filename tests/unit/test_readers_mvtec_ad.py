@@ -2,16 +2,11 @@
 
 import shutil
 
-import cv2
 import numpy as np
 import pytest
+from few_images import write_image
 
 from course_utils.data import find_datasets, open_dataset
-
-
-def write(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imencode(path.suffix, pixels)[1].tofile(path)
 
 
 @pytest.fixture
@@ -20,14 +15,14 @@ def root(tmp_path):
     place = tmp_path / "mvtec_ad" / "grid"
     for number in range(10):
         picture = rng.integers(0, 256, (20, 30), np.uint8)
-        write(place / "train" / "good" / f"{number:03d}.png", picture)
-        write(place / "test" / "good" / f"{number:03d}.png", picture)
+        write_image(place / "train" / "good" / f"{number:03d}.png", picture)
+        write_image(place / "test" / "good" / f"{number:03d}.png", picture)
     for kind in ("glue", "bent"):
         for number in range(3):
             mask = np.zeros((20, 30), np.uint8)
             mask[4:8, 5 : 10 + number] = 255
-            write(place / "test" / kind / f"{number:03d}.png", mask + 50)
-            write(place / "ground_truth" / kind / f"{number:03d}_mask.png", mask)
+            write_image(place / "test" / kind / f"{number:03d}.png", mask + 50)
+            write_image(place / "ground_truth" / kind / f"{number:03d}_mask.png", mask)
     return tmp_path
 
 

@@ -97,7 +97,7 @@ def test_no_two_images_of_a_pass_share_their_mask(data):
 def test_images_that_are_not_good_wrong_indices_and_seeds_are_refused(data):
     bad = SimulatedAnomalies(GoodImages(bad=[2]))
     for index in (2, 15):
-        with pytest.raises(ValueError, match=r"'2' is labelled 1: select the good images first"):
+        with pytest.raises(ValueError, match=r"'2' is labeled 1: select the good images first"):
             bad[index]
     for index in (26, -1, (0, 26)):
         with pytest.raises(IndexError, match=r"index must lie in 0..25"):

@@ -324,7 +324,7 @@ def test_workers_and_pickling_change_nothing():
         (Surfaces(), {"segmented": ["x"]}, r"segmented names \['x'\]"),
         (Surfaces(lost=(3,)), {"segmented": ["n3"]}, r"segmented names \['n3'\]"),
         (Surfaces(), {"segmented": "n1"}, "segmented must be a collection of names, got 'n1'"),
-        (Surfaces(swapped=(3,)), {}, "'n3' is labelled good, but its mask is not empty"),
+        (Surfaces(swapped=(3,)), {}, "'n3' is labeled good, but its mask is not empty"),
         (Surfaces(), {"weights": "pixel"}, "per must be one of"),
     ],
 )

@@ -11,9 +11,7 @@ from typing import Any
 import nbformat
 
 import course_utils
-from course_utils.config import data_root
-from course_utils.data.known_datasets import DATASETS, ON_DISK, SYNTHETIC, SetOnDisk
-from course_utils.data.readers.folder import list_folder
+from course_utils.data import list_entries
 
 FOLDER_PREFIX = "folder:"
 WEIGHTS = "*.safetensors"
@@ -70,20 +68,13 @@ def data_fingerprint(dataset: str, root: str | Path | None = None) -> str:
         >>> data_fingerprint("synthetic")
         'synthetic'
     """
-    if dataset == SYNTHETIC.name:
+    if dataset == "synthetic":
         return dataset
     if dataset.startswith(FOLDER_PREFIX):
-        folder = Path(dataset.removeprefix(FOLDER_PREFIX)).expanduser()
-        entries, others = list_folder(folder), _below(folder)
+        folder, entries = list_entries(dataset)
+        others = _below(folder)
     else:
-        family, _, category = dataset.partition("/")
-        if family not in ON_DISK or (category and not ON_DISK[family].categories):
-            known = ", ".join(DATASETS)
-            raise ValueError(f"the data set is unknown: choose one of {known}, or folder:<path>")
-        known_set = ON_DISK[family]
-        folder = known_set.info.require_folder(data_root(root))
-        _require_category(known_set, folder, category)
-        entries = known_set.list_entries(folder, *filter(None, [category]))
+        folder, entries = list_entries(dataset, root)
         others = [path for path in folder.iterdir() if path.is_file()]
     listed = {path for entry in entries for path in (entry.image, entry.mask) if path is not None}
     return _digest([folder_name(dataset), *_stamps(folder, listed.union(others))])
@@ -97,21 +88,6 @@ def folder_name(dataset: str) -> str:
         ('folder', 'mvtec_ad/bottle')
     """
     return dataset.partition(":")[0]
-
-
-def _require_category(known: SetOnDisk, folder: Path, category: str) -> None:
-    if known.categories is None:
-        return
-    here, name = known.categories(folder), known.info.name
-    if not category:
-        choice = ", ".join(f"{name}/{one}" for one in here) or f"{name}/<category>"
-        raise ValueError(f"{name} is opened by category: choose {choice}")
-    if category not in here:
-        raise FileNotFoundError(
-            f"{folder} has no category {category!r}"
-            + (f", only {', '.join(here)}" if here else "")
-            + f".\nFetch it with: course data fetch {name}/{category}"
-        )
 
 
 def _below(folder: Path) -> list[Path]:

@@ -17,7 +17,7 @@ class Reader(Protocol):
     read: Callable[..., ImageSet]
     """Takes the folder of the set, the category if it is opened by category, and options."""
     list_entries: Callable[..., list[Entry]]
-    """Takes the same, and opens no image; labels that only pixels tell are 0."""
+    """Takes the same, and opens no image; labels that only pixels show are 0."""
     categories: Callable[[Path], list[str]]
     """Folder of the set to the categories in it; only of a set that is opened by category."""
 

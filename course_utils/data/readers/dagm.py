@@ -60,17 +60,17 @@ def list_entries(folder: Path, number: str) -> list[Entry]:
         choice = ", ".join(f"{DAGM.name}/{one}" for one in found)
         cure = f"choose {choice}" if found else f"want {DAGM.layout}"
         raise FileNotFoundError(f"{folder} holds no Class{number}: {cure}")
-    place, defects = folder / f"Class{number}", folder / f"Class{number}_def"
-    competition = [place / part for part in _PARTS if (place / part).is_dir()]
+    class_folder, defects = folder / f"Class{number}", folder / f"Class{number}_def"
+    competition = [class_folder / part for part in _PARTS if (class_folder / part).is_dir()]
     if not competition:
-        return _list_development(place, defects)
-    if defects.is_dir() or any(path.suffix.lower() == ".png" for path in place.iterdir()):
+        return _list_development(class_folder, defects)
+    if defects.is_dir() or any(path.suffix.lower() == ".png" for path in class_folder.iterdir()):
         raise ValueError(
-            f"{place} holds both the competition's Train and Test and the development images: keep "
-            f"one of the two"
+            f"{class_folder} holds both the competition's Train and Test and the development "
+            f"images: keep one of the two"
         )
     if len(competition) < len(_PARTS):
-        raise FileNotFoundError(f"{place} is not complete: want Train and Test")
+        raise FileNotFoundError(f"{class_folder} is not complete: want Train and Test")
     return [entry for part in competition for entry in _list_part(part)]
 
 
@@ -141,11 +141,11 @@ def _list_part(part: Path) -> list[Entry]:
     ]
 
 
-def _list_development(place: Path, defects: Path) -> list[Entry]:
-    for folder in (place, defects):
+def _list_development(class_folder: Path, defects: Path) -> list[Entry]:
+    for folder in (class_folder, defects):
         require_folder(folder, DAGM.layout)
-    good, bad = _by_number(place), _by_number(defects)
-    require_images(len(good), place, "good images <number>.png")
+    good, bad = _by_number(class_folder), _by_number(defects)
+    require_images(len(good), class_folder, "good images <number>.png")
     require_images(len(bad), defects, "defective images <number>.png")
     labels_file = defects / LABELS_FILE
     ellipses = read_ellipses(labels_file)
@@ -156,16 +156,16 @@ def _list_development(place: Path, defects: Path) -> list[Entry]:
         if number not in bad:
             raise ValueError(f"{labels_file} has an ellipse for {number}, which has no image")
     return [
-        *(Entry(image, None, 0, f"{place.name}/{image.stem}") for image in good.values()),
+        *(Entry(image, None, 0, f"{class_folder.name}/{image.stem}") for image in good.values()),
         *(Entry(image, labels_file, 1, f"{defects.name}/{image.stem}") for image in bad.values()),
     ]
 
 
-def _by_number(place: Path, ending: str = "") -> dict[int, Path]:
-    """Return the files `<number><ending>.png` of `place` by number, in the order of the numbers."""
+def _by_number(folder: Path, ending: str = "") -> dict[int, Path]:
+    """Return the files `<number><ending>.png` of `folder` by number, in order."""
     wanted = re.compile(rf"(\d+){ending}\.png", re.IGNORECASE)
     found: dict[int, Path] = {}
-    for path in sorted(place.iterdir()):
+    for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name in _NO_IMAGES:
             continue
         match = wanted.fullmatch(path.name)

@@ -28,8 +28,8 @@ def list_entries(folder: Path) -> list[Entry]:
     """
     return [
         entry
-        for place in class_folders(folder / "images", DTD.layout)
-        for entry in list_jpegs(place, f"{place.name}/", DTD.layout)
+        for class_folder in class_folders(folder / "images", DTD.layout)
+        for entry in list_jpegs(class_folder, f"{class_folder.name}/", DTD.layout)
     ]
 
 

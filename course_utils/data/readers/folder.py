@@ -25,10 +25,9 @@ def read(folder: Path) -> ImageSet:
     - `classes.txt`: one name per line, for mask values 1, 2, ...; background is always 0. Without
       this file a mask holds 0 and one other value, 1 or 255: `background` and `defect`.
 
-    Every file is read once, until it changes, since only the pixels tell the class of an image and
-    which images are near-duplicates. An image with an empty mask is good; one
-    with several classes counts as the one with the most pixels. The set is gray if all its images
-    are, else RGB.
+    Every file is read once, until it changes, since only pixels show the class of an image and
+    which images are near-duplicates. An image with an empty mask is good; one with several classes
+    counts as the one with the most pixels. The set is gray if all its images are, else RGB.
 
     Raises:
         FileNotFoundError: for a missing folder or mask.
@@ -40,15 +39,15 @@ def read(folder: Path) -> ImageSet:
     survey = survey_images([entry.image for entry in entries])
     masks = [entry.mask for entry in entries if entry.mask is not None]
     summaries = dict(zip(masks, _survey_masks(file_stamps(masks), len(names)), strict=True))
-    labelled = []
+    labeled = []
     for entry, shape in zip(entries, survey.shapes, strict=True):
         label = 0
         if entry.mask is not None:
             mask_shape, label = summaries[entry.mask]
             require_same_size(entry, shape, mask_shape)
-        labelled.append(Entry(entry.image, entry.mask, label, entry.name))
+        labeled.append(Entry(entry.image, entry.mask, label, entry.name))
     return ImageSet(
-        entries=labelled,
+        entries=labeled,
         groups=survey.groups,
         grouping="near-identical images",
         class_names=("background", *(names or ("defect",))),
@@ -59,9 +58,9 @@ def read(folder: Path) -> ImageSet:
 
 def list_entries(folder: Path) -> list[Entry]:
     """Return all images below `folder`, opening none; the labels are not known yet (0)."""
-    for place in (folder, folder / "images", folder / "masks"):
-        if not place.is_dir():
-            raise FileNotFoundError(f"{place} does not exist: want a folder with {FOLDER_LAYOUT}")
+    for needed in (folder, folder / "images", folder / "masks"):
+        if not needed.is_dir():
+            raise FileNotFoundError(f"{needed} does not exist: want a folder with {FOLDER_LAYOUT}")
     images, masks = list_images(folder / "images"), list_images(folder / "masks")
     good = list_images(folder / "good").values() if (folder / "good").is_dir() else ()
     require_images(len(images) + len(good), folder, FOLDER_LAYOUT)

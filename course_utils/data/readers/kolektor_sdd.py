@@ -72,14 +72,16 @@ def list_entries(folder: Path, masks: MaskStyle = "fine") -> list[Entry]:
         raise ValueError(
             f"masks {masks!r} is unknown: choose one of {', '.join(get_args(MaskStyle))}"
         )
-    places = _items_in(folder)
-    require_images(len(places), folder, KOLEKTOR_SDD.layout)
+    item_folders = _items_in(folder)
+    require_images(len(item_folders), folder, KOLEKTOR_SDD.layout)
     mask_root = folder
     if masks == "boxes":
         mask_root = folder / BOXES_FOLDER
-        _require_box_items(places, mask_root)
+        _require_box_items(item_folders, mask_root)
     return [
-        entry for name, place in places.items() for entry in _list_item(place, mask_root / name)
+        entry
+        for name, item_folder in item_folders.items()
+        for entry in _list_item(item_folder, mask_root / name)
     ]
 
 
@@ -128,35 +130,39 @@ def _items_in(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in paths}
 
 
-def _require_box_items(places: dict[str, Path], boxes: Path) -> None:
+def _require_box_items(item_folders: dict[str, Path], boxes: Path) -> None:
     """Raise unless `boxes` holds a folder for each item and for nothing else."""
     found = _items_in(boxes) if boxes.is_dir() else {}
-    for name in places:
+    for name in item_folders:
         if name not in found:
             raise FileNotFoundError(
                 f"{boxes / name} is missing: it holds the box masks of {name}. Get them with "
                 f"`course data fetch {KOLEKTOR_SDD.name}/{BOXES_FOLDER}`"
             )
     for name, path in found.items():
-        if name not in places:
+        if name not in item_folders:
             raise ValueError(f"{path} holds masks without images: add {name} or take it away")
 
 
-def _list_item(place: Path, mask_place: Path) -> list[Entry]:
-    images, labels = list_by_suffix(place, JPEG_SUFFIXES, (".bmp",))
-    if mask_place != place:
-        labels = list_by_suffix(mask_place, JPEG_SUFFIXES, (".bmp",))[1]
+def _list_item(item_folder: Path, mask_folder: Path) -> list[Entry]:
+    images, labels = list_by_suffix(item_folder, JPEG_SUFFIXES, (".bmp",))
+    if mask_folder != item_folder:
+        labels = list_by_suffix(mask_folder, JPEG_SUFFIXES, (".bmp",))[1]
     for stem, path in labels.items():
         if not stem.endswith(_MASK_ENDING):
             raise ValueError(f"{path} is no mask: want Part<i>{_MASK_ENDING}.bmp for Part<i>.jpg")
     masks = {stem.removesuffix(_MASK_ENDING): path for stem, path in labels.items()}
     item, stray, kept = _STRAY
-    if place.name == item and kept in images:
+    if item_folder.name == item and kept in images:
         images.pop(stray, None)
         masks.pop(stray, None)
-    require_images(len(images) + len(masks), place, f"Part<i>.jpg and Part<i>{_MASK_ENDING}.bmp")
-    require_pairs(images, masks, mask_place, mask_ending=_MASK_ENDING)
-    return [Entry(image, masks[stem], 0, f"{place.name}/{stem}") for stem, image in images.items()]
+    require_images(
+        len(images) + len(masks), item_folder, f"Part<i>.jpg and Part<i>{_MASK_ENDING}.bmp"
+    )
+    require_pairs(images, masks, mask_folder, mask_ending=_MASK_ENDING)
+    return [
+        Entry(image, masks[stem], 0, f"{item_folder.name}/{stem}") for stem, image in images.items()
+    ]
 
 
 def _item(entry: Entry) -> str:

@@ -48,20 +48,19 @@ def list_entries(folder: Path) -> list[Entry]:
     """Return all images below `folder`, opening none; the labels are not known yet (0)."""
     entries: list[Entry] = []
     for part in _PARTS:
-        place = folder / part
-        require_folder(place, KOLEKTOR_SDD2.layout)
-        entries += _list_part(place)
+        require_folder(folder / part, KOLEKTOR_SDD2.layout)
+        entries += _list_part(folder / part)
     return entries
 
 
-def _list_part(place: Path) -> list[Entry]:
-    (files,) = list_by_suffix(place, (".png",))
+def _list_part(folder: Path) -> list[Entry]:
+    (files,) = list_by_suffix(folder, (".png",))
     part, stray = _STRAY
-    if place.name == part:
+    if folder.name == part:
         files = {stem: path for stem, path in files.items() if stem not in stray}
     is_mask = {stem: stem.endswith(_MASK_ENDING) for stem in files}
     images = {stem: path for stem, path in files.items() if not is_mask[stem]}
     masks = {stem.removesuffix(_MASK_ENDING): path for stem, path in files.items() if is_mask[stem]}
-    require_images(len(files), place, f"<id>.png and <id>{_MASK_ENDING}.png")
-    require_pairs(images, masks, place, mask_ending=_MASK_ENDING)
-    return [Entry(image, masks[stem], 0, f"{place.name}/{stem}") for stem, image in images.items()]
+    require_images(len(files), folder, f"<id>.png and <id>{_MASK_ENDING}.png")
+    require_pairs(images, masks, folder, mask_ending=_MASK_ENDING)
+    return [Entry(image, masks[stem], 0, f"{folder.name}/{stem}") for stem, image in images.items()]

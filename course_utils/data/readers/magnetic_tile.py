@@ -51,7 +51,7 @@ def read(folder: Path) -> ImageSet:
     """Return all images below `folder`, grouped by tile.
 
     Shots of one tile differ in exposure, so much that near-duplicates alone (correlation above
-    .98) leave 691 groups. The running number in the file name tells more: neighbors no more than
+    .98) leave 691 groups. The running number in the file name says more: neighbors no more than
     100 apart are one tile. Eleven tiles came back later, under other numbers. All three together
     leave 199 groups. Whether each is one whole tile its authors do not say: what came back looking
     different is not found.
@@ -79,11 +79,13 @@ def list_entries(folder: Path) -> list[Entry]:
     """Return all images below `folder` with their masks, opening none. Errors as above."""
     entries: list[Entry] = []
     for label, name in enumerate(_FOLDERS):
-        place = folder / name / "Imgs"
-        require_folder(place, MAGNETIC_TILE.layout)
-        images, masks = list_by_suffix(place, JPEG_SUFFIXES, (".png",))
-        require_images(len(images) + len(masks), place, "exp<exposure>_num_<number>.jpg and .png")
-        require_pairs(images, masks, place)
+        image_folder = folder / name / "Imgs"
+        require_folder(image_folder, MAGNETIC_TILE.layout)
+        images, masks = list_by_suffix(image_folder, JPEG_SUFFIXES, (".png",))
+        require_images(
+            len(images) + len(masks), image_folder, "exp<exposure>_num_<number>.jpg and .png"
+        )
+        require_pairs(images, masks, image_folder)
         entries += [
             Entry(image, masks[stem], label, f"{name}/{stem}") for stem, image in images.items()
         ]
@@ -102,6 +104,6 @@ def _shot_number(path: Path) -> int:
     match = _SHOT_NAME.fullmatch(path.stem)
     if match is None:
         raise ValueError(
-            f"{path} is not named exp<exposure>_num_<number>, which tells the tiles apart"
+            f"{path} is not named exp<exposure>_num_<number>, which says which tile it shows"
         )
     return int(match[2])

@@ -71,16 +71,16 @@ def list_entries(folder: Path) -> list[Entry]:
 
     The mask of an image with runs is the table. Errors as above, but for sizes and faulty runs.
     """
-    place, table = folder / "train_images", folder / "train.csv"
-    require_folder(place, SEVERSTAL.layout)
+    image_folder, table = folder / "train_images", folder / "train.csv"
+    require_folder(image_folder, SEVERSTAL.layout)
     if not table.is_file():
         raise FileNotFoundError(f"{table} is missing: want {SEVERSTAL.layout}")
-    images = {path.name: path for path in list_by_suffix(place, JPEG_SUFFIXES)[0].values()}
-    require_images(len(images), place, SEVERSTAL.layout)
+    images = {path.name: path for path in list_by_suffix(image_folder, JPEG_SUFFIXES)[0].values()}
+    require_images(len(images), image_folder, SEVERSTAL.layout)
     marked = set()
     for row in _rows(*file_stamps([table])):
         if row.image not in images:
-            raise _wrong(table, row.line, f"there is no image {place / row.image}")
+            raise _wrong(table, row.line, f"there is no image {image_folder / row.image}")
         if row.runs:
             marked.add(row.image)
     return [

@@ -29,11 +29,13 @@ def list_entries(folder: Path) -> list[Entry]:
         ValueError: for a file that is no JPEG.
     """
     layout, table = TINY_IMAGENET.layout, folder / "val" / "val_annotations.txt"
-    places = [place / "images" for place in class_folders(folder / "train", layout)]
+    image_folders = [one / "images" for one in class_folders(folder / "train", layout)]
     if not table.is_file():
         raise FileNotFoundError(f"{table} is missing: want {layout}")
     return [
         entry
-        for place in (*places, folder / "val" / "images")
-        for entry in list_jpegs(place, f"{place.relative_to(folder).as_posix()}/", layout)
+        for image_folder in (*image_folders, folder / "val" / "images")
+        for entry in list_jpegs(
+            image_folder, f"{image_folder.relative_to(folder).as_posix()}/", layout
+        )
     ]

@@ -1,6 +1,6 @@
 """DAGM 2007: six classes open to everybody, and the competition's ten behind a log-in."""
 
-from course_utils.data.readers.dagm import DAGM
+from course_utils.data.registry import DAGM
 from course_utils.fetching.published import ANYWHERE, GB, Archive, Part, PublishedSet
 
 _FILES = "https://resources.mpi-inf.mpg.de/conference/dagm/2007/"

@@ -1,7 +1,6 @@
 """Both sets of Kolektor, from the laboratory that made them."""
 
-from course_utils.data.readers.kolektor_sdd import KOLEKTOR_SDD
-from course_utils.data.readers.kolektor_sdd2 import KOLEKTOR_SDD2
+from course_utils.data.registry import KOLEKTOR_SDD, KOLEKTOR_SDD2
 from course_utils.fetching.published import ANYWHERE, GB, Archive, Part, PublishedSet
 
 _FILES = "https://data.vicos.si/datasets/KSDD/"

@@ -1,6 +1,6 @@
 """MVTec AD: one archive with all categories, each of which is a part."""
 
-from course_utils.data.readers.mvtec_ad import MVTEC_AD
+from course_utils.data.registry import MVTEC_AD
 from course_utils.fetching.published import GB, Archive, Part, PublishedSet
 
 _COUNTS = {  # train good, test good, test defective

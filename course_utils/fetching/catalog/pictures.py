@@ -1,6 +1,6 @@
 """Pictures without defects: textures for anomalies, and classes to pretrain an encoder on."""
 
-from course_utils.data.readers.pictures import DTD, TINY_IMAGENET
+from course_utils.data.registry import DTD, TINY_IMAGENET
 from course_utils.fetching.published import ANYWHERE, GB, Archive, Part, PublishedSet
 
 _TEXTURES = Archive(

@@ -1,7 +1,6 @@
 """Steel: strips from the authors' repository, and Severstal's sheets by way of Kaggle."""
 
-from course_utils.data.readers.severstal import SEVERSTAL
-from course_utils.data.readers.steel import SD_SALIENCY_900
+from course_utils.data.registry import SD_SALIENCY_900, SEVERSTAL
 from course_utils.fetching.published import ANYWHERE, GB, Archive, Part, PublishedSet
 
 _REPOSITORY = Archive(

@@ -1,6 +1,6 @@
 """Magnetic tiles: the authors' repository, as it stood at one commit."""
 
-from course_utils.data.readers.magnetic_tile import MAGNETIC_TILE
+from course_utils.data.registry import MAGNETIC_TILE
 from course_utils.fetching.published import ANYWHERE, GB, Archive, Part, PublishedSet
 
 _COUNTS = {"Free": 952, "Blowhole": 115, "Break": 85, "Crack": 57, "Fray": 32, "Uneven": 103}

@@ -3,26 +3,17 @@
 import pickle
 import shutil
 
-import cv2
 import numpy as np
 import pytest
+from few_images import open_all, truncate, write_image
 
-from course_utils.data import ImageMaskDataset
-from course_utils.data.readers import nonzero_masks
-from course_utils.data.readers.kolektor_sdd2 import (
-    KOLEKTOR_SDD2,
-    list_kolektor_sdd2,
-    read_kolektor_sdd2,
-)
+from course_utils.data.readers import kolektor_sdd2, masks
+from course_utils.data.registry import KOLEKTOR_SDD2
 
+Missing = FileNotFoundError
 IDS = {"train": range(10300, 10305), "test": range(20000, 20003)}
 DEFECTIVE = {"train/10300": 1, "train/10303": 255, "test/20001": 3}
 RNG = np.random.default_rng(4)
-
-
-def write(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imencode(path.suffix, pixels)[1].tofile(path)
 
 
 def mask_of(value):
@@ -36,16 +27,16 @@ def folder(tmp_path):
     """Five images to train on and three to test on, three of the eight with a defect."""
     for part, numbers in IDS.items():
         for number in numbers:
-            write(tmp_path / part / f"{number}.png", RNG.integers(0, 256, (30, 12, 3), np.uint8))
+            write_image(
+                tmp_path / part / f"{number}.png", RNG.integers(0, 256, (30, 12, 3), np.uint8)
+            )
             value = DEFECTIVE.get(f"{part}/{number}", 0)
-            write(tmp_path / part / f"{number}_GT.png", mask_of(value))
+            write_image(tmp_path / part / f"{number}_GT.png", mask_of(value))
     return tmp_path
 
 
 def opened(folder):
-    image_set = read_kolektor_sdd2(folder)
-    indices = range(len(image_set.entries))
-    return ImageMaskDataset(image_set, indices, size=(30, 12), split_note="")
+    return open_all(kolektor_sdd2.read(folder), (30, 12))
 
 
 def names(entries):
@@ -65,14 +56,14 @@ def test_each_image_has_its_mask_in_which_what_is_not_zero_is_defect(folder):
 def test_images_come_in_rgb(folder):
     blue_first = np.zeros((30, 12, 3), np.uint8)
     blue_first[..., 0] = 255
-    write(folder / "train" / "10301.png", blue_first)
+    write_image(folder / "train" / "10301.png", blue_first)
     sample = opened(folder)[1]
     assert sample.name == "train/10301"
     assert sample.image.amax(dim=(1, 2)).tolist() == [0, 0, 1]
 
 
 def test_the_test_part_is_that_of_the_authors(folder):
-    image_set = read_kolektor_sdd2(folder)
+    image_set = kolektor_sdd2.read(folder)
     in_test = [
         e.name for e, t in zip(image_set.entries, image_set.published_test, strict=True) if t
     ]
@@ -81,9 +72,9 @@ def test_the_test_part_is_that_of_the_authors(folder):
     assert image_set.folds is None
 
 
-def test_images_that_look_alike_are_one_group_across_the_parts(folder):
+def test_near_duplicates_are_one_group_across_the_parts(folder):
     shutil.copy(folder / "train" / "10302.png", folder / "test" / "20002.png")
-    image_set = read_kolektor_sdd2(folder)
+    image_set = kolektor_sdd2.read(folder)
     group_of = dict(zip(names(image_set.entries), image_set.groups.tolist(), strict=True))
     assert group_of["train/10302"] == group_of["test/20002"]
     assert len(set(group_of.values())) == 7
@@ -91,19 +82,19 @@ def test_images_that_look_alike_are_one_group_across_the_parts(folder):
 
 
 def test_the_stray_copy_is_left_out_and_other_copies_are_not(folder):
-    before = names(list_kolektor_sdd2(folder))
+    before = names(kolektor_sdd2.list_entries(folder))
     for ending in ("", "_GT"):
         original = folder / "train" / f"10301{ending}.png"
         shutil.copy(original, folder / "train" / f"10301{ending} (copy).png")
-    assert names(list_kolektor_sdd2(folder)) == before
+    assert names(kolektor_sdd2.list_entries(folder)) == before
     assert "train/10301" in before
     (folder / "train" / "10301 (copy).png").unlink()  # its mask alone is no fault either
-    assert names(list_kolektor_sdd2(folder)) == before
+    assert names(kolektor_sdd2.list_entries(folder)) == before
     for number in (10301, 20000):
         path = folder / "test" / f"{number} (copy).png"
         shutil.copy(folder / "train" / "10301.png", path)
         with pytest.raises(FileNotFoundError, match=rf"{number} \(copy\)\.png has no mask"):
-            list_kolektor_sdd2(folder)
+            kolektor_sdd2.list_entries(folder)
         path.unlink()
 
 
@@ -111,13 +102,13 @@ def test_what_else_lies_at_the_top_of_the_archive_is_no_matter(folder):
     (folder / "split_weakly_16.pyb").write_bytes(b"\x80\x02]q\x00.")
     (folder / ".DS_Store").write_bytes(b"x")
     (folder / "train" / "Thumbs.db").write_bytes(b"x")
-    assert len(list_kolektor_sdd2(folder)) == 8
+    assert len(kolektor_sdd2.list_entries(folder)) == 8
 
 
 def test_listing_opens_no_image(folder):
     for path in folder.rglob("*.png"):
         path.write_bytes(b"x")
-    assert [entry.label for entry in list_kolektor_sdd2(folder)] == [0] * 8
+    assert [entry.label for entry in kolektor_sdd2.list_entries(folder)] == [0] * 8
 
 
 def test_endings_in_capitals_are_read(folder):
@@ -127,20 +118,18 @@ def test_endings_in_capitals_are_read(folder):
 
 
 def test_a_mask_that_was_drawn_anew_gives_a_new_label(folder):
-    assert read_kolektor_sdd2(folder).labels.sum() == 3
-    write(folder / "test" / "20001_GT.png", mask_of(0))
-    assert read_kolektor_sdd2(folder).labels.sum() == 2
+    assert kolektor_sdd2.read(folder).labels.sum() == 3
+    write_image(folder / "test" / "20001_GT.png", mask_of(0))
+    assert kolektor_sdd2.read(folder).labels.sum() == 2
 
 
 def test_a_mask_is_read_once_for_its_label_until_it_changes(folder, monkeypatch):
     read = []
-    monkeypatch.setattr(
-        nonzero_masks, "read_mask", lambda path: read.append(path.name) or mask_of(1)
-    )
-    assert [read_kolektor_sdd2(folder).labels.sum() for _ in range(2)] == [8, 8]
+    monkeypatch.setattr(masks, "read_mask", lambda path: read.append(path.name) or mask_of(1))
+    assert [kolektor_sdd2.read(folder).labels.sum() for _ in range(2)] == [8, 8]
     assert len(read) == len(set(read)) == 8
-    write(folder / "test" / "20001_GT.png", mask_of(0))
-    read_kolektor_sdd2(folder)
+    write_image(folder / "test" / "20001_GT.png", mask_of(0))
+    kolektor_sdd2.read(folder)
     assert read.count("20001_GT.png") == 2
 
 
@@ -149,60 +138,36 @@ def test_the_data_set_pickles(folder):
     assert again[0].mask.sum() == 8
 
 
-def truncate(path):
-    path.write_bytes(path.read_bytes()[:-20])
-
-
 def color(path):
-    write(path, RNG.integers(0, 256, (30, 12, 3), np.uint8))
+    write_image(path, RNG.integers(0, 256, (30, 12, 3), np.uint8))
 
 
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        (
-            lambda p: (p / "10301_GT.png").unlink(),
-            FileNotFoundError,
-            r"10301\.png has no mask: .* holds no file called 10301_GT\.\*",
-        ),
+        (lambda p: (p / "10301_GT.png").unlink(), Missing, r"10301\.png has no mask: .* holds no"),
         (lambda p: (p / "10301.png").unlink(), ValueError, r"10301_GT\.png is a mask without an"),
         (lambda p: truncate(p / "10301.png"), ValueError, r"10301\.png cannot be read as an image"),
         (lambda p: truncate(p / "10301_GT.png"), ValueError, r"10301_GT\.png cannot be read"),
         (lambda p: color(p / "10301_GT.png"), ValueError, r"10301_GT\.png is a color picture"),
         (
-            lambda p: write(p / "10301_GT.png", np.zeros((30, 12), np.uint16)),
+            lambda p: write_image(p / "10301_GT.png", np.zeros((30, 12), np.uint16)),
             ValueError,
             r"10301_GT\.png holds uint16 values",
         ),
-        (
-            lambda p: (p / "a.jpg").write_bytes(b"x"),
-            ValueError,
-            r"a\.jpg is not an image of a kind",
-        ),
-        (
-            lambda p: shutil.rmtree(p),
-            FileNotFoundError,
-            "train is missing: .* wants train and test",
-        ),
-        (
-            lambda p: shutil.rmtree(p.parent / "test"),
-            FileNotFoundError,
-            "test is missing: .* wants train and test",
-        ),
-        (
-            lambda p: [path.unlink() for path in p.iterdir()],
-            FileNotFoundError,
-            r"train holds no images: want <id>\.png and <id>_GT\.png",
-        ),
+        (lambda p: (p / "a.jpg").write_bytes(b"x"), ValueError, r"a\.jpg is not an image of a"),
+        (lambda p: shutil.rmtree(p), Missing, "train is missing: want train and test"),
+        (lambda p: shutil.rmtree(p.parent / "test"), Missing, "test is missing: want train and"),
+        (lambda p: [path.unlink() for path in p.iterdir()], Missing, r"train holds no images:"),
     ],
 )
 def test_what_is_wrong_is_named_when_the_set_is_opened(folder, change, kind, message):
     change(folder / "train")
     with pytest.raises(kind, match=message):
-        read_kolektor_sdd2(folder)
+        kolektor_sdd2.read(folder)
 
 
 def test_a_mask_of_another_size_is_named_when_it_is_read(folder):
-    write(folder / "train" / "10302_GT.png", np.zeros((30, 13), np.uint8))
+    write_image(folder / "train" / "10302_GT.png", np.zeros((30, 13), np.uint8))
     with pytest.raises(ValueError, match=r"10302_GT\.png is 13 x 30 pixels but its image 10302"):
         opened(folder).validate()

@@ -21,7 +21,7 @@ Files = list[tuple[str, int]]
 
 
 @dataclass(frozen=True)
-class LabelledFiles:
+class LabeledFiles:
     """The images of a folder, in two parts."""
 
     class_names: list[str]
@@ -31,7 +31,7 @@ class LabelledFiles:
     """Where the validation images come from, in words."""
 
 
-class LabelledImage(NamedTuple):
+class LabeledImage(NamedTuple):
     """An image and its class, or a batch of them, under the names that `fit` asks for."""
 
     image: Tensor
@@ -39,7 +39,7 @@ class LabelledImage(NamedTuple):
     """The index of the class: `fit` hands it to the loss as it is."""
 
 
-class LabelledImages(Dataset[LabelledImage]):
+class LabeledImages(Dataset[LabeledImage]):
     """Reads `files` as RGB and passes each through `transform`, a PIL image in, a tensor out.
 
     An image that cannot be read raises `ValueError` with its path.
@@ -52,12 +52,12 @@ class LabelledImages(Dataset[LabelledImage]):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index: int) -> LabelledImage:
+    def __getitem__(self, index: int) -> LabeledImage:
         path, label = self.files[index]
-        return LabelledImage(self.transform(_read(path)), label)
+        return LabeledImage(self.transform(_read(path)), label)
 
 
-def find_labelled_images(folder: str | Path, *, seed: int = 0) -> LabelledFiles:
+def find_labeled_images(folder: str | Path, *, seed: int = 0) -> LabeledFiles:
     """Find the images of each class, and which of them are for validation.
 
     Three layouts are known; files may lie deeper within the folder of their class:
@@ -80,7 +80,7 @@ def find_labelled_images(folder: str | Path, *, seed: int = 0) -> LabelledFiles:
         ...         path = Path(folder, name)
         ...         path.parent.mkdir(exist_ok=True)
         ...         path.touch()
-        ...     files = find_labelled_images(folder)
+        ...     files = find_labeled_images(folder)
         >>> files.class_names, len(files.train), [label for _, label in files.val]
         (['dots', 'lines'], 2, [0, 1])
     """
@@ -90,13 +90,13 @@ def find_labelled_images(folder: str | Path, *, seed: int = 0) -> LabelledFiles:
     has_train, val = (folder / "train").is_dir(), folder / "val"
     if val.is_dir() and not has_train:
         raise ValueError(f"{folder} has a folder val and no folder train: the data are incomplete")
-    names, train = _classes(folder / "train" if has_train else folder)
+    names, train = _find_classes(folder / "train" if has_train else folder)
     if has_train and (val / "val_annotations.txt").is_file():
-        return LabelledFiles(names, train, _annotated(val, names), "val_annotations.txt")
+        return LabeledFiles(names, train, _annotated(val, names), "val_annotations.txt")
     if val.is_dir():
-        return LabelledFiles(names, train, _same_classes(val, names), "the folder val")
+        return LabeledFiles(names, train, _same_classes(val, names), "the folder val")
     train, held_out = _hold_out(train, names, seed)
-    return LabelledFiles(names, train, held_out, f"{HELD_OUT:.0%} of each class, held out by seed")
+    return LabeledFiles(names, train, held_out, f"{HELD_OUT:.0%} of each class, held out by seed")
 
 
 def _read(path: str) -> Image.Image:
@@ -111,7 +111,7 @@ def _read(path: str) -> Image.Image:
         ) from error
 
 
-def _classes(folder: Path) -> tuple[list[str], Files]:
+def _find_classes(folder: Path) -> tuple[list[str], Files]:
     try:
         names, numbers = find_classes(str(folder))
     except FileNotFoundError:
@@ -119,29 +119,29 @@ def _classes(folder: Path) -> tuple[list[str], Files]:
             f"{folder} has no folders in it: it must hold a folder of images for each class"
         ) from None
     files = make_dataset(str(folder), numbers, extensions=IMG_EXTENSIONS, allow_empty=True)
-    filled = {label for _, label in files}
-    empty = [name for name in names if numbers[name] not in filled]
+    empty = sorted(set(names) - {names[label] for _, label in files})
+    problem = ""
     if not files:
-        raise ValueError(
-            f"no images in the folders of {folder}: names must end in {', '.join(IMG_EXTENSIONS)}"
-        )
-    if empty:
+        endings = ", ".join(IMG_EXTENSIONS)
+        problem = f"no images in the folders of {folder}: names must end in {endings}"
+    elif empty:
         more = f" and {len(empty) - 3} more" if len(empty) > 3 else ""
-        raise ValueError(
+        problem = (
             f"no images in {', '.join(empty[:3])}{more}, of {len(names)} folders in {folder}: each "
             "folder is a class, so remove or fill those"
         )
-    parts = [name for name in names if name.lower() in PART_NAMES]
-    if parts:
-        raise ValueError(
+    elif parts := [name for name in names if name.lower() in PART_NAMES]:
+        problem = (
             f"{folder} has a folder {parts[0]}, which is the name of a part and not of a class: "
             "call the parts train and val, or give the folder that holds the classes"
         )
-    if len(names) == 1:
-        raise ValueError(
+    elif len(names) == 1:
+        problem = (
             f"{folder} has only one class, {names[0]}: at least two are needed. If the classes are "
             f"the folders within, give {folder / names[0]}"
         )
+    if problem:
+        raise ValueError(problem)
     return names, files
 
 

@@ -7,13 +7,15 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from few_images import open_all, samples_of, truncate, write_image
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_utils.data import ImageMaskDataset
-from course_utils.data.readers.dagm import DAGM, dagm_classes, list_dagm, read_dagm
-from course_utils.data.readers.dagm_ellipses import Ellipse, ellipse_mask, read_ellipses
+from course_utils.data.readers import dagm
+from course_utils.data.readers.dagm import Ellipse, ellipse_mask, read_ellipses
+from course_utils.data.registry import DAGM
 
+Missing = FileNotFoundError
 RNG = np.random.default_rng(6)
 SIZE = (40, 50)
 ELLIPSES = {
@@ -22,11 +24,6 @@ ELLIPSES = {
     10: Ellipse(9, 2, -1, 30, 9),
 }
 DEFECTIVE = {"Train/0003", "Train/0010", "Test/0012"}
-
-
-def write(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imencode(path.suffix, pixels)[1].tofile(path)
 
 
 def texture():
@@ -45,9 +42,9 @@ def competition(tmp_path):
     for part, numbers in (("Train", (3, 4, 5, 9, 10)), ("Test", (1, 2, 11, 12))):
         place = tmp_path / "Class7" / part
         for number in numbers:
-            write(place / f"{number:04d}.PNG", texture())
+            write_image(place / f"{number:04d}.PNG", texture())
             if f"{part}/{number:04d}" in DEFECTIVE:
-                write(place / "Label" / f"{number:04d}_label.PNG", blob())
+                write_image(place / "Label" / f"{number:04d}_label.PNG", blob())
         (place / "Label" / "Labels.txt").write_text("1\t0\t0001.PNG\t0\t0\n")
     return tmp_path
 
@@ -56,23 +53,20 @@ def competition(tmp_path):
 def development(tmp_path):
     """Class 1 as published: eleven good images and three with an ellipse."""
     for number in range(1, 12):
-        write(tmp_path / "Class1" / f"{number}.png", texture())
+        write_image(tmp_path / "Class1" / f"{number}.png", texture())
     for number in ELLIPSES:
-        write(tmp_path / "Class1_def" / f"{number}.png", texture())
+        write_image(tmp_path / "Class1_def" / f"{number}.png", texture())
     lines = ["\t".join(map(str, (number, *ellipse))) for number, ellipse in ELLIPSES.items()]
     (tmp_path / "Class1_def" / "labels.txt").write_text("\n".join(lines) + "\n")
     return tmp_path
 
 
 def opened(folder, number):
-    image_set = read_dagm(folder, number)
-    indices = range(len(image_set.entries))
-    return ImageMaskDataset(image_set, indices, size=SIZE, split_note="")
+    return open_all(dagm.read(folder, number), SIZE)
 
 
 def samples(folder, number):
-    dataset = opened(folder, number)
-    return {sample.name: sample for sample in map(dataset.__getitem__, range(len(dataset)))}
+    return samples_of(opened(folder, number))
 
 
 def slow_ellipse(ellipse, size):
@@ -101,7 +95,7 @@ def test_a_competition_image_is_defective_if_it_has_a_mask(competition):
 
 
 def test_the_test_part_of_the_competition_is_the_authors(competition):
-    image_set = read_dagm(competition, "7")
+    image_set = dagm.read(competition, "7")
     assert [entry.name for entry in image_set.entries[:2]] == ["Train/0003", "Train/0004"]
     assert image_set.published_test.tolist() == [False] * 5 + [True] * 4
     assert image_set.class_names == DAGM.class_names
@@ -110,12 +104,12 @@ def test_the_test_part_of_the_competition_is_the_authors(competition):
 
 @pytest.mark.parametrize("value", [1, 255])
 def test_what_is_not_zero_in_a_mask_is_defect(competition, value):
-    write(competition / "Class7" / "Train" / "Label" / "0003_label.PNG", blob(value))
+    write_image(competition / "Class7" / "Train" / "Label" / "0003_label.PNG", blob(value))
     assert samples(competition, "7")["Train/0003"].mask.sum() == 200
 
 
 def test_development_images_are_defective_by_their_folder_and_have_no_test_part(development):
-    image_set = read_dagm(development, "1")
+    image_set = dagm.read(development, "1")
     names = [f"Class1/{number}" for number in range(1, 12)]
     names += [f"Class1_def/{number}" for number in ELLIPSES]
     assert [entry.name for entry in image_set.entries] == names
@@ -180,16 +174,16 @@ def test_endings_may_be_in_capitals_or_not(competition, development):
         path.rename(path.with_suffix(".png"))
     for path in [*development.rglob("Class1*/*.png")]:
         path.rename(path.with_suffix(".PNG"))
-    assert read_dagm(competition, "7").labels.sum() == 3
+    assert dagm.read(competition, "7").labels.sum() == 3
     opened(competition, "7").validate()
-    assert read_dagm(development, "1").labels.sum() == 3
+    assert dagm.read(development, "1").labels.sum() == 3
     opened(development, "1").validate()
 
 
 def test_listing_opens_no_image(competition, development):
     for path in [*competition.rglob("*.PNG"), *development.rglob("*.png")]:
         path.write_bytes(b"x")
-    assert [len(list_dagm(competition, number)) for number in ("7", "1")] == [9, 14]
+    assert [len(dagm.list_entries(competition, number)) for number in ("7", "1")] == [9, 14]
 
 
 def test_both_layouts_pickle(competition, development):
@@ -203,64 +197,52 @@ def test_classes_are_those_that_are_there_in_the_order_of_their_numbers(tmp_path
     for name in ("Class10", "Class2", "Class1_def", "Class1", "Classes", "Class3.zip", "class4"):
         (tmp_path / name).mkdir()
     (tmp_path / "Class5").write_bytes(b"x")
-    assert dagm_classes(tmp_path) == ["1", "2", "10"]
-    assert dagm_classes(tmp_path / "nowhere") == []
+    assert dagm.categories(tmp_path) == ["1", "2", "10"]
+    assert dagm.categories(tmp_path / "nowhere") == []
 
 
 @pytest.mark.parametrize("number", ["2", "01", "", "x", "Class7"])
 def test_a_class_that_is_not_there_names_those_that_are(competition, development, number):
     with pytest.raises(FileNotFoundError, match=f"holds no Class{number}: choose dagm/1, dagm/7"):
-        read_dagm(competition, number)
+        dagm.read(competition, number)
     with pytest.raises(FileNotFoundError, match=f"holds no Class{number}: want Class1 to Class10"):
-        read_dagm(competition / "nowhere", number)
-
-
-def truncate(path):
-    path.write_bytes(path.read_bytes()[:-20])
+        dagm.read(competition / "nowhere", number)
 
 
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        (
-            lambda p: (p / "Train" / "0003.PNG").unlink(),
-            ValueError,
-            r"0003_label\.PNG is a mask without an image",
-        ),
-        (
-            lambda p: shutil.rmtree(p / "Test" / "Label"),
-            FileNotFoundError,
-            "Label is missing: it holds the masks",
-        ),
-        (lambda p: shutil.rmtree(p / "Test"), FileNotFoundError, "is not complete: want Train and"),
+        (lambda p: (p / "Train" / "0003.PNG").unlink(), ValueError, r"0003_label\.PNG is a mask"),
+        (lambda p: shutil.rmtree(p / "Test" / "Label"), Missing, "Label is missing: want the"),
+        (lambda p: shutil.rmtree(p / "Test"), Missing, "is not complete: want Train and"),
         (
             lambda p: [path.unlink() for path in (p / "Test").glob("*.PNG")],
-            FileNotFoundError,
+            Missing,
             r"Test holds no images: want <number>\.PNG",
         ),
         (
-            lambda p: write(p / "Train" / "3.png", texture()),
+            lambda p: write_image(p / "Train" / "3.png", texture()),
             ValueError,
             r"0003\.PNG and 3\.png have one number",
         ),
         (
-            lambda p: write(p / "Train" / "a.png", texture()),
+            lambda p: write_image(p / "Train" / "a.png", texture()),
             ValueError,
             r"a\.png is not named <number>\.png",
         ),
         (
-            lambda p: write(p / "Train" / "Label" / "0004.PNG", blob()),
+            lambda p: write_image(p / "Train" / "Label" / "0004.PNG", blob()),
             ValueError,
             r"0004\.PNG is not named <number>_label\.png",
         ),
-        (lambda p: write(p / "1.png", texture()), ValueError, "both the competition's Train and"),
+        (lambda p: write_image(p / "1.png", texture()), ValueError, "both the competition's Train"),
         (lambda p: (p.parent / "Class7_def").mkdir(), ValueError, "both the competition's Train"),
     ],
 )
 def test_a_fault_in_the_competition_layout_is_named(competition, change, kind, message):
     change(competition / "Class7")
     with pytest.raises(kind, match=message):
-        read_dagm(competition, "7")
+        dagm.read(competition, "7")
 
 
 def put_lines(place, *lines):
@@ -278,20 +260,12 @@ def without_line(place, number):
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        (
-            lambda p: without_line(p, "2"),
-            FileNotFoundError,
-            r"2\.png has no mask: .*labels\.txt has no line for 2",
-        ),
-        (
-            lambda p: (p / "2.png").unlink(),
-            ValueError,
-            r"labels\.txt has an ellipse for 2, which has no image",
-        ),
+        (lambda p: without_line(p, "2"), Missing, r"2\.png has no mask: .*labels\.txt has no line"),
+        (lambda p: (p / "2.png").unlink(), ValueError, r"labels\.txt has an ellipse for 2, which"),
         (
             lambda p: put_lines(p, "2\t6\t6\t0\t3\t38"),
             ValueError,
-            r"labels\.txt, line 4 is a second ellipse for 2",
+            "line 4 is a second ellipse for 2",
         ),
         (lambda p: put_lines(p, "3 6 6 0 3"), ValueError, r"line 4 is '3 6 6 0 3': want 6 numbers"),
         (lambda p: put_lines(p, "3 6 6 0 3 8 1"), ValueError, "line 4 is .*: want 6 numbers"),
@@ -305,58 +279,41 @@ def without_line(place, number):
             ValueError,
             r"labels\.txt, line 1 is .*: want 6 numbers",
         ),
-        (
-            lambda p: (p / "labels.txt").unlink(),
-            FileNotFoundError,
-            r"labels\.txt is missing: it holds the ellipse",
-        ),
-        (lambda p: shutil.rmtree(p), FileNotFoundError, "Class1_def is missing: want Class1 to"),
-        (
-            lambda p: shutil.rmtree(p.parent / "Class1"),
-            FileNotFoundError,
-            "Class1 is missing: want Class1 to",
-        ),
-        (
-            lambda p: [path.unlink() for path in p.glob("*.png")],
-            FileNotFoundError,
-            r"Class1_def holds no images: want defective images <number>\.png",
-        ),
+        (lambda p: (p / "labels.txt").unlink(), Missing, r"labels\.txt is missing: it holds the"),
+        (lambda p: shutil.rmtree(p), Missing, "Class1_def is missing: want Class1 to"),
+        (lambda p: shutil.rmtree(p.parent / "Class1"), Missing, "Class1 is missing: want Class1"),
+        (lambda p: [path.unlink() for path in p.glob("*.png")], Missing, r"Class1_def holds no"),
         (
             lambda p: [path.unlink() for path in (p.parent / "Class1").iterdir()],
-            FileNotFoundError,
+            Missing,
             r"Class1 holds no images: want good images <number>\.png",
         ),
-        (
-            lambda p: write(p / "7_label.png", blob()),
-            ValueError,
-            r"7_label\.png is not named <number>\.png",
-        ),
+        (lambda p: write_image(p / "7_label.png", blob()), ValueError, r"7_label\.png is not"),
     ],
 )
 def test_a_fault_in_the_development_layout_is_named(development, change, kind, message):
     change(development / "Class1_def")
     with pytest.raises(kind, match=message):
-        read_dagm(development, "1")
+        dagm.read(development, "1")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda p: truncate(p / "Train" / "0004.PNG"), r"0004\.PNG cannot be read as an image"),
+        (lambda p: truncate(p / "Train" / "Label" / "0003_label.PNG"), r"0003_label\.PNG cannot"),
         (
-            lambda p: truncate(p / "Train" / "Label" / "0003_label.PNG"),
-            r"0003_label\.PNG cannot be",
-        ),
-        (
-            lambda p: write(p / "Train" / "Label" / "0003_label.PNG", np.ones((4, 5), np.uint8)),
+            lambda p: write_image(
+                p / "Train" / "Label" / "0003_label.PNG", np.ones((4, 5), np.uint8)
+            ),
             r"0003_label\.PNG is 5 x 4 pixels but its image 0003\.PNG is 50 x 40",
         ),
         (
-            lambda p: write(p / "Train" / "Label" / "0003_label.PNG", blob(0)),
+            lambda p: write_image(p / "Train" / "Label" / "0003_label.PNG", blob(0)),
             r"0003_label\.PNG marks no pixel of .*0003\.PNG, which shows a defect",
         ),
         (
-            lambda p: write(
+            lambda p: write_image(
                 p / "Train" / "Label" / "0003_label.PNG", RNG.integers(0, 9, (*SIZE, 3), np.uint8)
             ),
             r"0003_label\.PNG is a color picture",

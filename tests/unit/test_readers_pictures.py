@@ -2,28 +2,21 @@
 
 import shutil
 
-import cv2
 import numpy as np
 import pytest
+from few_images import open_all, truncate, write_image
 
 from course_utils.anomaly.texture_source import TextureFolder
-from course_utils.data.image_mask_dataset import ImageMaskDataset
-from course_utils.data.labelled_images import find_labelled_images
-from course_utils.data.readers.pictures import (
-    list_dtd,
-    list_tiny_imagenet,
-    read_dtd,
-    read_tiny_imagenet,
-)
-from course_utils.data.splits import group_split
+from course_utils.data import group_split
+from course_utils.data.labeled_images import find_labeled_images
+from course_utils.data.readers import dtd as dtd_reader
+from course_utils.data.readers import tiny_imagenet
 
 RNG = np.random.default_rng(4)
 
 
 def write(path, pixels=None):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = RNG.integers(0, 256, (10, 14, 3), np.uint8) if pixels is None else pixels
-    path.write_bytes(cv2.imencode(".jpg", pixels)[1].tobytes())
+    write_image(path, RNG.integers(0, 256, (10, 14, 3), np.uint8) if pixels is None else pixels)
 
 
 @pytest.fixture
@@ -51,7 +44,7 @@ def tiny(tmp_path):
 
 
 def opened(image_set):
-    return ImageMaskDataset(image_set, range(len(image_set.entries)), size=(10, 14), split_note="")
+    return open_all(image_set, (10, 14))
 
 
 def names(image_set):
@@ -59,7 +52,7 @@ def names(image_set):
 
 
 def test_textures_are_named_by_their_class_and_hold_no_defect(dtd):
-    dataset = opened(read_dtd(dtd))
+    dataset = opened(dtd_reader.read(dtd))
     assert [entry.name for entry in dataset.entries] == [
         f"{kind}/{kind}_{number:04d}" for kind in ("banded", "dotted") for number in (2, 4, 5, 6)
     ]
@@ -72,11 +65,11 @@ def test_textures_are_named_by_their_class_and_hold_no_defect(dtd):
 
 
 def test_textures_are_the_pictures_that_the_texture_folder_takes(dtd):
-    assert TextureFolder(dtd).paths == [entry.image for entry in list_dtd(dtd)]
+    assert TextureFolder(dtd).paths == [entry.image for entry in dtd_reader.list_entries(dtd)]
 
 
 def test_each_picture_is_a_group_and_can_be_split_though_all_labels_are_one(dtd):
-    image_set = read_dtd(dtd)
+    image_set = dtd_reader.read(dtd)
     assert len(set(image_set.groups.tolist())) == 8
     assert image_set.published_test is None
     parts = group_split(image_set.groups, image_set.labels)
@@ -85,7 +78,7 @@ def test_each_picture_is_a_group_and_can_be_split_though_all_labels_are_one(dtd)
 
 
 def test_the_validation_part_of_tiny_imagenet_is_the_test_part(tiny):
-    image_set = read_tiny_imagenet(tiny)
+    image_set = tiny_imagenet.read(tiny)
     assert names(image_set) == [
         *(f"train/n01443537/images/n01443537_{image}" for image in range(3)),
         *(f"train/n01629819/images/n01629819_{image}" for image in range(3)),
@@ -98,8 +91,8 @@ def test_the_validation_part_of_tiny_imagenet_is_the_test_part(tiny):
 
 
 def test_tiny_imagenet_is_the_images_that_an_encoder_is_pretrained_on(tiny):
-    files = find_labelled_images(tiny)
-    assert [str(entry.image) for entry in list_tiny_imagenet(tiny)] == [
+    files = find_labeled_images(tiny)
+    assert [str(entry.image) for entry in tiny_imagenet.list_entries(tiny)] == [
         path for path, _ in files.train + files.val
     ]
 
@@ -109,25 +102,21 @@ def test_a_gray_picture_comes_as_rgb(tiny):
         tiny / "train" / "n01443537" / "images" / "n01443537_0.JPEG",
         RNG.integers(0, 256, (10, 14), np.uint8),
     )
-    image = opened(read_tiny_imagenet(tiny))[0].image
+    image = opened(tiny_imagenet.read(tiny))[0].image
     assert image.shape == (3, 10, 14)
     assert bool((image[0] == image[2]).all())
 
 
-def damage(path):
-    path.write_bytes(path.read_bytes()[:-40])
-
-
 def test_a_damaged_texture_is_named_when_it_is_read_and_not_before(dtd):
-    damage(dtd / "images" / "dotted" / "dotted_0005.jpg")
-    dataset = opened(read_dtd(dtd))
+    truncate(dtd / "images" / "dotted" / "dotted_0005.jpg", 40)
+    dataset = opened(dtd_reader.read(dtd))
     with pytest.raises(ValueError, match=r"1 of 8 images .*\n.*dotted_0005\.jpg cannot be read"):
         dataset.validate()
 
 
 def test_a_damaged_picture_is_named_when_it_is_read_and_not_before(tiny):
-    damage(tiny / "val" / "images" / "val_1.JPEG")
-    dataset = opened(read_tiny_imagenet(tiny))
+    truncate(tiny / "val" / "images" / "val_1.JPEG", 40)
+    dataset = opened(tiny_imagenet.read(tiny))
     with pytest.raises(ValueError, match=r"1 of 8 images .*\n.*val_1\.JPEG cannot be read"):
         dataset.validate()
 
@@ -135,7 +124,7 @@ def test_a_damaged_picture_is_named_when_it_is_read_and_not_before(tiny):
 @pytest.mark.parametrize(
     ("gone", "message"),
     [
-        ("images", r"images is missing: dtd wants images/<class>/\*\.jpg"),
+        ("images", r"images is missing: want images/<class>/\*\.jpg"),
         ("images/*", "images holds no images"),
         ("images/banded/*", "banded holds no images"),
     ],
@@ -143,13 +132,13 @@ def test_a_damaged_picture_is_named_when_it_is_read_and_not_before(tiny):
 def test_what_is_missing_of_dtd_is_named(dtd, gone, message):
     take_away(dtd, gone)
     with pytest.raises(FileNotFoundError, match=message):
-        read_dtd(dtd)
+        dtd_reader.read(dtd)
 
 
 @pytest.mark.parametrize(
     ("gone", "message"),
     [
-        ("train", "train is missing: tiny_imagenet wants train/<class>/images"),
+        ("train", "train is missing: want train/<class>/images"),
         ("train/*", "train holds no images"),
         ("train/n01443537/images", "images is missing"),
         ("train/n01443537/images/*", "images holds no images"),
@@ -161,7 +150,7 @@ def test_what_is_missing_of_dtd_is_named(dtd, gone, message):
 def test_what_is_missing_of_tiny_imagenet_is_named(tiny, gone, message):
     take_away(tiny, gone)
     with pytest.raises(FileNotFoundError, match=message):
-        read_tiny_imagenet(tiny)
+        tiny_imagenet.read(tiny)
 
 
 def take_away(folder, pattern):
@@ -172,4 +161,4 @@ def take_away(folder, pattern):
 def test_a_file_that_is_no_jpeg_is_named(dtd):
     (dtd / "images" / "banded" / "notes.txt").touch()
     with pytest.raises(ValueError, match=r"notes\.txt is not an image of a kind that is read here"):
-        read_dtd(dtd)
+        dtd_reader.read(dtd)

@@ -5,29 +5,25 @@ import shutil
 from collections import OrderedDict
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from few_images import open_all, truncate, write_image
 
-from course_utils.data import ImageMaskDataset, find_datasets, open_dataset
-from course_utils.data.readers.kolektor_sdd import list_kolektor_sdd, read_kolektor_sdd
+from course_utils.data import find_datasets, open_dataset
+from course_utils.data.readers import kolektor_sdd
 
+Missing = FileNotFoundError
 ITEMS = [f"kos{number:02d}" for number in (1, 2, 3, 4, 21, 25, 26, 27, 34, 35, 38, 39)]
 PARTS = 2
 PAIRS = (("kos01", "kos26"), ("kos27", "kos34"), ("kos38", "kos39"))
 RNG = np.random.default_rng(7)
 
 
-def write(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imencode(path.suffix, pixels)[1].tofile(path)
-
-
 def write_part(place, part, *, value=0):
     mask = np.zeros((30, 12), np.uint8)
     mask[4:8, 3:5] = value
-    write(place / f"Part{part}.jpg", RNG.integers(0, 256, (30, 12), np.uint8))
-    write(place / f"Part{part}_label.bmp", mask)
+    write_image(place / f"Part{part}.jpg", RNG.integers(0, 256, (30, 12), np.uint8))
+    write_image(place / f"Part{part}_label.bmp", mask)
 
 
 @pytest.fixture
@@ -81,7 +77,7 @@ def test_what_is_not_zero_is_defect_and_gives_the_image_its_label(root, value):
 def test_a_defect_of_one_pixel_counts_whatever_the_size_images_are_opened_at(root):
     mask = np.zeros((30, 12), np.uint8)
     mask[29, 11] = 255
-    write(root / "kolektor_sdd" / "kos02" / "Part1_label.bmp", mask)
+    write_image(root / "kolektor_sdd" / "kos02" / "Part1_label.bmp", mask)
     small = open_dataset("kolektor_sdd", "all", root=root, size=4)
     assert small.entries[names_of(small).index("kos02/Part1")].label == 1
 
@@ -89,7 +85,7 @@ def test_a_defect_of_one_pixel_counts_whatever_the_size_images_are_opened_at(roo
 def test_a_mask_that_was_drawn_anew_gives_a_new_label(root):
     assert sum(entry.label for entry in opened(root, "all").entries) == len(ITEMS)
     path = root / "kolektor_sdd" / "kos02" / "Part0_label.bmp"
-    write(path, np.zeros((30, 12), np.uint8))
+    write_image(path, np.zeros((30, 12), np.uint8))
     assert sum(entry.label for entry in opened(root, "all").entries) == len(ITEMS) - 1
 
 
@@ -249,10 +245,7 @@ def test_a_split_file_with_anything_but_plain_containers_is_refused(root, thing)
         ([WHOLE_PAIRS, ["abc", "def", "ghi"], []], "does not hold 3 lists"),
         (published([*WHOLE_PAIRS[:2], WHOLE_PAIRS[2][:3]]), "tests kos35 in no fold"),
         (published([*WHOLE_PAIRS[:2], [*WHOLE_PAIRS[2], "kos50"]]), "lists kos50, which is not"),
-        (
-            published([*WHOLE_PAIRS[:2], [*WHOLE_PAIRS[2], "kos26"]]),
-            "tests kos26 in folds 1 and 3",
-        ),
+        (published([*WHOLE_PAIRS[:2], [*WHOLE_PAIRS[2], "kos26"]]), "tests kos26 in folds 1 and 3"),
         (published(WHOLE_PAIRS, train=WHOLE_PAIRS), "both trains and tests on kos01 in fold 1"),
     ],
 )
@@ -291,7 +284,7 @@ def test_other_sets_have_no_folds(name):
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        (lambda p: (p / "Part1_label.bmp").unlink(), FileNotFoundError, "Part1.jpg has no mask"),
+        (lambda p: (p / "Part1_label.bmp").unlink(), Missing, "Part1.jpg has no mask"),
         (lambda p: (p / "Part1.jpg").unlink(), ValueError, "Part1_label.bmp is a mask without"),
         (
             lambda p: (p / "Part1_label.bmp").rename(p / "Part1.bmp"),
@@ -300,14 +293,10 @@ def test_other_sets_have_no_folds(name):
         ),
         (lambda p: (p / "Part1_label.bmp").write_bytes(b"x"), ValueError, "cannot be read"),
         (lambda p: (p / "Part1.png").write_bytes(b"x"), ValueError, "not an image of a kind"),
-        (
-            lambda p: [path.unlink() for path in p.iterdir()],
-            FileNotFoundError,
-            r"kos02 holds no images: want Part<i>\.jpg",
-        ),
+        (lambda p: [path.unlink() for path in p.iterdir()], Missing, r"kos02 holds no images:"),
         (
             lambda p: [item.rename(item.with_name(f"x{item.name}")) for item in p.parent.iterdir()],
-            FileNotFoundError,
+            Missing,
             "kolektor_sdd holds no images: want kos01 to kos50",
         ),
     ],
@@ -324,13 +313,11 @@ def place_boxes(root, values):
         for part in range(PARTS):
             mask = np.zeros((30, 12), np.uint8)
             mask[2:10, 2:7] = values.get(f"{item}/Part{part}", 255 if part == 0 else 0)
-            write(root / "kolektor_sdd" / "boxes" / item / f"Part{part}_label.bmp", mask)
+            write_image(root / "kolektor_sdd" / "boxes" / item / f"Part{part}_label.bmp", mask)
 
 
 def boxed(root):
-    image_set = read_kolektor_sdd(root / "kolektor_sdd", masks="boxes")
-    indices = range(len(image_set.entries))
-    return ImageMaskDataset(image_set, indices, size=(30, 12), split_note="")
+    return open_all(kolektor_sdd.read(root / "kolektor_sdd", masks="boxes"), (30, 12))
 
 
 def test_box_masks_give_masks_and_labels_and_leave_the_fine_ones_alone(root):
@@ -348,7 +335,7 @@ def test_box_masks_give_masks_and_labels_and_leave_the_fine_ones_alone(root):
 def test_items_and_folds_are_the_same_with_box_masks(root):
     place_boxes(root, {})
     place_folds(root, published(WHOLE_PAIRS))
-    fine, boxes = (read_kolektor_sdd(root / "kolektor_sdd", masks=m) for m in ("fine", "boxes"))
+    fine, boxes = (kolektor_sdd.read(root / "kolektor_sdd", masks=m) for m in ("fine", "boxes"))
     assert np.array_equal(fine.groups, boxes.groups)
     assert np.array_equal(fine.folds.test_fold, boxes.folds.test_fold)
 
@@ -370,7 +357,7 @@ def test_the_stray_part_is_left_out_of_the_box_masks_too(root, with_box):
     for part in (6, 7):
         write_part(root / "kolektor_sdd" / "kos21", part)
         if part == 6 or with_box:
-            write(boxes / f"Part{part}_label.bmp", np.zeros((30, 12), np.uint8))
+            write_image(boxes / f"Part{part}_label.bmp", np.zeros((30, 12), np.uint8))
     assert "kos21/Part6" in names_of(boxed(root))
     assert "kos21/Part7" not in names_of(boxed(root))
 
@@ -386,7 +373,7 @@ def test_listing_box_masks_opens_no_image(root):
     place_boxes(root, {})
     for path in (root / "kolektor_sdd").rglob("*.*"):
         path.write_bytes(b"x")
-    listed = list_kolektor_sdd(root / "kolektor_sdd", masks="boxes")
+    listed = kolektor_sdd.list_entries(root / "kolektor_sdd", masks="boxes")
     assert len(listed) == len(ITEMS) * PARTS
     assert all(entry.mask.parent.parent.name == "boxes" for entry in listed)
 
@@ -397,22 +384,10 @@ FETCH_BOXES = r"Get them with `course data fetch kolektor_sdd/boxes`"
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        (lambda p: shutil.rmtree(p), FileNotFoundError, f"kos01 is missing: .*{FETCH_BOXES}"),
-        (
-            lambda p: shutil.rmtree(p / "kos02"),
-            FileNotFoundError,
-            f"boxes.kos02 is missing: it holds the box masks of kos02. {FETCH_BOXES}",
-        ),
-        (
-            lambda p: (p / "kos50").mkdir(),
-            ValueError,
-            "boxes.kos50 holds masks without images: add kos50 or take it away",
-        ),
-        (
-            lambda p: (p / "kos02" / "Part1_label.bmp").unlink(),
-            FileNotFoundError,
-            r"kos02.Part1\.jpg has no mask: .*boxes.kos02 holds no file called Part1_label\.\*",
-        ),
+        (lambda p: shutil.rmtree(p), Missing, f"kos01 is missing: .*{FETCH_BOXES}"),
+        (lambda p: shutil.rmtree(p / "kos02"), Missing, "boxes.kos02 is missing: it holds the"),
+        (lambda p: (p / "kos50").mkdir(), ValueError, "boxes.kos50 holds masks without images:"),
+        (lambda p: (p / "kos02" / "Part1_label.bmp").unlink(), Missing, r"kos02.Part1\.jpg has no"),
         (
             lambda p: (p.parent / "kos02" / "Part1.jpg").unlink(),
             ValueError,
@@ -442,7 +417,7 @@ def test_a_fault_in_the_box_masks_is_named(root, change, kind, message):
 def test_a_box_mask_of_another_size_is_named_when_it_is_read(root):
     place_boxes(root, {})
     path = root / "kolektor_sdd" / "boxes" / "kos02" / "Part1_label.bmp"
-    write(path, np.zeros((31, 12), np.uint8))
+    write_image(path, np.zeros((31, 12), np.uint8))
     with pytest.raises(ValueError, match=r"boxes.kos02.Part1_label\.bmp is 12 x 31 pixels but"):
         boxed(root).validate()
 
@@ -450,11 +425,11 @@ def test_a_box_mask_of_another_size_is_named_when_it_is_read(root):
 @pytest.mark.parametrize("masks", ["box", "", None, "Fine"])
 def test_masks_of_another_kind_are_refused(root, masks):
     with pytest.raises(ValueError, match=f"masks {masks!r} is unknown: choose one of fine, boxes"):
-        read_kolektor_sdd(root / "kolektor_sdd", masks=masks)
+        kolektor_sdd.read(root / "kolektor_sdd", masks=masks)
 
 
 def test_a_truncated_image_is_named_when_it_is_read(root):
     path = root / "kolektor_sdd" / "kos02" / "Part1.jpg"
-    path.write_bytes(path.read_bytes()[:-40])
+    truncate(path, 40)
     with pytest.raises(ValueError, match=r"kos02.Part1\.jpg cannot be read as an image"):
         opened(root, "all").validate()
