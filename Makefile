@@ -87,9 +87,10 @@ bands: $(READY) ## measure how far a lesson's metrics vary (LESSON=01)
 	@$(BIN)/python notebooks/bands.py $(LESSONS)
 
 .PHONY: lint
-lint: $(READY) ## ruff and mypy
+lint: $(READY) ## ruff, mypy, the order of the packages
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/mypy
 
 .PHONY: clean

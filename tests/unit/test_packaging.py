@@ -17,11 +17,20 @@ PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"
 PROVIDERS = metadata.packages_distributions()
 
 
+NOT_IMPORTED = {
+    "ipykernel": "the kernel of the lessons",
+    "jupyterlab": "make lab",
+    "nbval": "a plugin of pytest",
+    "tensorboard": "torch.utils.tensorboard imports it",
+}
+"""Dependencies that are used without an import, and by what."""
+
+
 @cache
-def imported() -> dict[str, Path]:
-    """Every module from elsewhere that the package imports, with a file that does."""
+def imported(folder: str = "course_utils") -> dict[str, Path]:
+    """Every module from elsewhere that the files of a folder import, with a file that does."""
     found: dict[str, Path] = {}
-    for path in sorted((CHECKOUT / "course_utils").rglob("*.py")):
+    for path in sorted((CHECKOUT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
@@ -36,23 +45,29 @@ def imported() -> dict[str, Path]:
     return found
 
 
-CLUSTER = [Path(f"course_utils/batch/executors/dask_{name}.py") for name in ("cluster", "worker")]
-"""Imports what only a cluster needs, and says how to install it."""
+def names(requirements: list[str]) -> set[str]:
+    return {str(canonicalize_name(Requirement(text).name)) for text in requirements}
 
 
-def declared(where: Path) -> set[str]:
-    extra = PROJECT["optional-dependencies"]["cluster"] if where in CLUSTER else []
-    return {
-        str(canonicalize_name(Requirement(text).name)) for text in PROJECT["dependencies"] + extra
-    }
+def providers(module: str) -> set[str]:
+    return {str(canonicalize_name(name)) for name in PROVIDERS.get(module, [])}
 
 
 @pytest.mark.parametrize("module", sorted(imported()))
 def test_every_imported_package_is_declared(module: str) -> None:
-    providers = {str(canonicalize_name(name)) for name in PROVIDERS.get(module, [])}
-    assert providers & declared(imported()[module]), (
-        f"{imported()[module]} imports {module}: add its package to pyproject.toml"
+    path = imported()[module]
+    # What only a cluster needs is imported by the files that are called after Dask.
+    extra = PROJECT["optional-dependencies"]["cluster"] if path.stem.startswith("dask") else []
+    assert providers(module) & names(PROJECT["dependencies"] + extra), (
+        f"{path} imports {module}: add its package to pyproject.toml"
     )
+
+
+def test_every_declared_package_is_imported() -> None:
+    modules = {*imported(), *imported("notebooks/source"), *imported("data_scripts")}
+    used = {name for module in modules for name in providers(module)}
+    idle = names(PROJECT["dependencies"]) - used
+    assert idle == NOT_IMPORTED.keys()
 
 
 def test_the_makefile_resolves_torch_and_torchvision_together() -> None:
@@ -70,9 +85,3 @@ def test_every_command_that_the_makefile_runs_exists() -> None:
     scripts = set(re.findall(r"\$\(BIN\)/python (notebooks/\w+\.py)", rules))
     assert scripts
     assert all((CHECKOUT / script).is_file() for script in scripts)
-
-
-def test_the_templates_of_the_pages_are_inside_the_package() -> None:
-    templates = CHECKOUT / "course_utils" / "course" / "templates"
-    wanted = ["course/conf.json", "course/index.html.j2", "course/page.css", "index_page.html.j2"]
-    assert all((templates / name).is_file() for name in wanted)
