@@ -32,7 +32,7 @@ from course_utils.data.labeled_images import (
 from course_utils.io import report_errors, write_atomic
 from course_utils.models import ResNetEncoder
 from course_utils.models.encoders import load_exactly
-from course_utils.training import History, fit, launch
+from course_utils.training import EpochLoader, History, fit, launch
 
 VAL_BATCH = 256
 
@@ -130,12 +130,13 @@ def pretrain(
     out.parent.mkdir(parents=True, exist_ok=True)
     seed_everything(config.seed)
     model = Classifier(len(files.class_names))
-    batches: DataLoader[LabeledImage] = DataLoader(
+    batches = EpochLoader(
         LabeledImages(files.train, augmentation(config.size)),
         batch_size=config.batch_size,
         shuffle=True,
         drop_last=True,
-        num_workers=config.workers,
+        seed=config.seed,
+        workers=config.workers,
     )
     shown = LabeledImages(files.val, plain_view(config.size))
     val = DataLoader(shown, batch_size=VAL_BATCH, num_workers=config.workers)

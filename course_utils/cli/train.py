@@ -1,50 +1,107 @@
 """`course train`: train a network of the course without a notebook."""
 
+import inspect
+import json
+import statistics
+import sys
+from collections.abc import Callable, Mapping
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args, get_origin
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
-from course_utils.cli.trainings import errors_told, print_table, train_all
 from course_utils.config import pick_device
-from course_utils.trainers import (
-    CHANNELS,
+from course_utils.io import report_errors, write_atomic
+from course_utils.trainers.configs import (
     LOSS_NAMES,
     TWO_STAGE_VARIANTS,
     VARIANTS,
     WEIGHTS,
-    MemSegRecipe,
-    SegmentationRecipe,
-    TwoStageRecipe,
-    encoder_weights,
-    open_normal_parts,
-    score_nearest_patches,
+    MemSegConfig,
+    NearestPatchesConfig,
+    TrainingConfig,
+    TwoStageConfig,
+    UNetConfig,
 )
+from course_utils.trainers.run_folder import check_folder, collect_scores
 
 app = typer.Typer(help="Train a network of the course, without a notebook.", no_args_is_help=True)
-DEFAULT, MEMSEG, TWO_STAGE = SegmentationRecipe(), MemSegRecipe(), TwoStageRecipe()
+Scores: TypeAlias = dict[Any, dict[str, float]]
+"""Of the test images, by config."""
+COUNTS = ("fp", "fn")
+"""Scores that count images."""
 ANOMALY_SCORES = {
     "image_auroc": "image AUROC",
     "pixel_auroc": "pixel AUROC",
     "aupro": "AUPRO (.3)",
     "ap": "pixel AP",
 }
-DETECTION_SCORES = {"ap": "AP", "fp": "false alarms", "fn": "misses"}
-Seeds = Annotated[list[int] | None, typer.Option(help="Seed of the training; repeatable.")]
-Size = Annotated[int, typer.Option(help="Side of the images, in pixels.")]
-Steps = Annotated[int, typer.Option(help="Batches to train on.")]
-LearningRate = Annotated[float, typer.Option(help="Highest learning rate.")]
-WeightDecay = Annotated[float, typer.Option(help="Of AdamW.")]
-Looks = Annotated[int, typer.Option(help="Looks at the validation images.", min=1)]
+FOLDERS = (
+    "Each training has a folder OUT/{}/seed_N. Stopped at any moment, it goes on when the same "
+    "command is given again. OUT/scores.json lists all trainings that are finished in OUT."
+)
+
+
+class Method(NamedTuple):
+    """What one command trains, and how its scores are shown."""
+
+    config: type[TrainingConfig]
+    trainer: str
+    """Its class in `course_utils.trainers`, which is imported when it trains."""
+    titles: Mapping[str, str]
+    """Of the rows of the table, by what is compared."""
+    scores: Mapping[str, str]
+    """Of the columns, by score."""
+    memory: str
+    """What to lower where the memory of the device does not suffice."""
+    help: str
+
+
+METHODS = {
+    "unet": Method(
+        UNetConfig,
+        "UNetTrainer",
+        LOSS_NAMES,
+        {"iou": "IoU", "dice": "Dice", "ap": "AP"},
+        "--batch-size, --size or --width",
+        "Train a U-Net for each loss and seed, and print the scores of the test images.\n\n"
+        + FOLDERS.format("LOSS"),
+    ),
+    "memseg": Method(
+        MemSegConfig,
+        "MemSegTrainer",
+        {name: variant.title for name, variant in VARIANTS.items()},
+        ANOMALY_SCORES,
+        "--batch-size or --size",
+        "Train MemSeg for each variant and seed, and print the scores of the test images.\n\n"
+        "Only good images are trained on; the anomalies are simulated. "
+        + FOLDERS.format("VARIANT"),
+    ),
+    "two-stage": Method(
+        TwoStageConfig,
+        "TwoStageTrainer",
+        {name: variant.title for name, variant in TWO_STAGE_VARIANTS.items()},
+        {"ap": "AP", "fp": "false alarms", "fn": "misses"},
+        "--batch-size, --height or --width",
+        "Train the two-stage network for each variant and seed, and print the test images' "
+        "scores.\n\n" + FOLDERS.format("VARIANT") + " Each fold wants an OUT of its own.",
+    ),
+    "nearest": Method(
+        NearestPatchesConfig,
+        "NearestPatchesTrainer",
+        {name: name for name in WEIGHTS},
+        ANOMALY_SCORES,
+        "--size",
+        "Score the baseline of MemSeg, which trains nothing: the distance to the nearest "
+        "patches.\n\nThe features of 10,000 patches of good images are kept; a pixel is as "
+        "abnormal as its patch is far from the nearest of them.",
+    ),
+}
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps or auto.")]
-Devices = Annotated[
-    str, typer.Option(help="How many GPUs, or processes on the CPU; auto: all GPUs.")
-]
-Precision = Annotated[
-    str | None, typer.Option(help="32-true or bf16-mixed; picked by device if not given.")
-]
-Out = Annotated[Path, typer.Option(help="Folder of the trainings.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 
 
@@ -53,242 +110,165 @@ def train() -> None:
     """Train a network of the course, without a notebook."""
 
 
-@app.command()
-def unet(
-    data: Annotated[
-        str, typer.Option(help="Data set: synthetic, magnetic_tile, sd_saliency_900, folder:PATH.")
-    ] = DEFAULT.data,
-    loss: Annotated[
-        list[str] | None, typer.Option(help=f"{', '.join(LOSS_NAMES)}; repeatable.")
-    ] = None,
-    seed: Seeds = None,
-    classes: Annotated[
-        str, typer.Option(help="one: defect or not; all: each class of defect for itself.")
-    ] = DEFAULT.classes,
-    size: Size = DEFAULT.size,
-    width: Annotated[int, typer.Option(help="Channels of the first stage.")] = DEFAULT.width,
-    steps: Steps = DEFAULT.steps,
-    batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = DEFAULT.batch_size,
-    learning_rate: LearningRate = DEFAULT.learning_rate,
-    weight_decay: WeightDecay = DEFAULT.weight_decay,
-    split_by: Annotated[
-        str, typer.Option(help="group, or image: leaks, to measure what that pretends.")
-    ] = DEFAULT.split_by,
-    looks: Looks = 10,
+def train_all(
+    method: Method,
+    configs: list[TrainingConfig],
+    *,
+    eval_every: Annotated[
+        int, typer.Option(help="Steps between two evaluations; 0: a tenth of all.", min=0)
+    ] = 0,
     device: Device = "auto",
-    devices: Devices = "1",
-    precision: Precision = None,
-    out: Out = Path("runs/unet"),
+    devices: Annotated[
+        str, typer.Option(help="How many GPUs, or processes on the CPU; auto: all GPUs.")
+    ] = "1",
+    precision: Annotated[
+        str | None, typer.Option(help="32-true or bf16-mixed; picked by device if not given.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the trainings.")],
     quiet: Quiet = False,
 ) -> None:
-    """Train a U-Net for each loss and seed, and print the scores of the test images.
-
-    Each training has a folder OUT/LOSS/seed_N. Stopped at any moment, it goes on when the same
-    command is given again. OUT/scores.json lists all trainings that are finished in OUT.
-    """
-    names = list(dict.fromkeys(loss or [DEFAULT.loss]))
-    seeds = list(dict.fromkeys(seed or [DEFAULT.seed]))
-    settings: dict[str, Any] = {
-        "data": data,
-        "classes": classes,
-        "size": size,
-        "width": width,
-        "steps": steps,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
-        "split_by": split_by,
-    }
-    with errors_told(out, "--batch-size, --size or --width"):
-        recipes = {
-            key: SegmentationRecipe(loss=key[0], seed=key[1], **settings)
-            for key in product(names, seeds)
-        }
-        scores = train_all(recipes, out, looks, quiet, device, devices, precision)
-    shown = {"iou": "IoU", "dice": "Dice", "ap": "AP"}
-    print_table(scores, "loss", LOSS_NAMES, shown, data, out)
-
-
-@app.command()
-def memseg(
-    data: Annotated[
-        str, typer.Option(help="Data set: synthetic, mvtec_ad/CATEGORY, folder:PATH.")
-    ] = MEMSEG.data,
-    variant: Annotated[
-        list[str] | None, typer.Option(help=f"{', '.join(VARIANTS)}; repeatable.")
-    ] = None,
-    seed: Seeds = None,
-    weights: Annotated[
-        str, typer.Option(help=f"Of the encoder: {', '.join(WEIGHTS)} or a file.")
-    ] = MEMSEG.weights,
-    size: Size = MEMSEG.size,
-    steps: Steps = MEMSEG.steps,
-    batch_size: Annotated[
-        int, typer.Option(help="Images in a batch, half of them good.")
-    ] = MEMSEG.batch_size,
-    learning_rate: LearningRate = MEMSEG.learning_rate,
-    weight_decay: WeightDecay = MEMSEG.weight_decay,
-    gamma: Annotated[float, typer.Option(help="Of the focal loss.")] = MEMSEG.gamma,
-    focal_weight: Annotated[
-        float, typer.Option(help="Of the focal loss; L1 has the rest.")
-    ] = MEMSEG.focal_weight,
-    memory_size: Annotated[int, typer.Option(help="Images in the memory.")] = MEMSEG.memory_size,
-    workers: Annotated[
-        int, typer.Option(help="Processes that simulate anomalies.")
-    ] = MEMSEG.workers,
-    looks: Looks = 10,
-    device: Device = "auto",
-    devices: Devices = "1",
-    precision: Precision = None,
-    out: Out = Path("runs/memseg"),
-    quiet: Quiet = False,
-) -> None:
-    """Train MemSeg for each variant and seed, and print the scores of the test images.
-
-    Only good images are trained on; the anomalies are simulated. Each training has a folder
-    OUT/VARIANT/seed_N. Stopped at any moment, it goes on when the same command is given again.
-    OUT/scores.json lists all trainings that are finished in OUT.
-    """
-    names = list(dict.fromkeys(variant or [MEMSEG.variant]))
-    seeds = list(dict.fromkeys(seed or [MEMSEG.seed]))
-    settings: dict[str, Any] = {
-        "data": data,
-        "weights": weights,
-        "size": size,
-        "steps": steps,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
-        "gamma": gamma,
-        "focal_weight": focal_weight,
-        "memory_size": memory_size,
-        "workers": workers,
-    }
-    with errors_told(out, "--batch-size or --size"):
-        recipes = {
-            key: MemSegRecipe(variant=key[0], seed=key[1], **settings)
-            for key in product(names, seeds)
-        }
-        scores = train_all(recipes, out, looks, quiet, device, devices, precision)
-    titles = {name: one.title for name, one in VARIANTS.items()}
-    print_table(scores, "variant", titles, ANOMALY_SCORES, data, out)
-
-
-@app.command()
-def nearest(
-    data: Annotated[
-        str, typer.Option(help="Data set: synthetic, mvtec_ad/CATEGORY, folder:PATH.")
-    ] = MEMSEG.data,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(help=f"Of the encoder: {', '.join(WEIGHTS)} or a file; repeatable."),
-    ] = None,
-    seed: Annotated[
-        list[int] | None, typer.Option(help="Draws the patches that are kept; repeatable.")
-    ] = None,
-    size: Size = MEMSEG.size,
-    device: Device = "auto",
-    quiet: Quiet = False,
-) -> None:
-    """Score the baseline of MemSeg, which trains nothing: the distance to the nearest patches.
-
-    The features of 10,000 patches of good images are kept; a pixel is as abnormal as its patch is
-    far from the nearest of them.
-    """
-    names = list(dict.fromkeys(weights or [MEMSEG.weights]))
-    seeds = list(dict.fromkeys(seed or [MEMSEG.seed]))
-    with errors_told(None, "--size"):
-        recipes = {
-            key: MemSegRecipe(data=data, weights=key[0], seed=key[1], size=size)
-            for key in product(names, seeds)
-        }
+    """Train by each config in OUT/NAME/seed_N, all of them checked before the first begins."""
+    with report_errors(
+        f"{out} keeps what was done: give the same command again to go on from there"
+    ):
+        _require_rows(out / "scores.json")
+        folders = {config: out / config.name / f"seed_{config.seed}" for config in configs}
+        for config, folder in folders.items():
+            check_folder(folder, config)
         where = pick_device(device)
-        parts = open_normal_parts(data, size=size, progress=not quiet)
-        scores = {
-            key: score_nearest_patches(
-                parts, weights=encoder_weights(recipe.weights), seed=recipe.seed, device=where
-            )[0]
-            for key, recipe in recipes.items()
-        }
-    print_table(scores, "weights", {name: name for name in names}, ANOMALY_SCORES, data, None)
+
+        from course_utils import trainers
+        from course_utils.training import launch
+
+        scores: Scores = {}
+        for config, folder in folders.items():
+            scores[config] = launch(
+                getattr(trainers, method.trainer).run_in_folder,
+                config,
+                folder,
+                eval_every,
+                not quiet,
+                devices=int(devices) if devices.isdecimal() else devices,
+                device=where,
+                precision=precision,
+            )
+            write_atomic(out / "scores.json", json.dumps(collect_scores(out), indent=2) + "\n")
+    print_table(method, scores)
+    Console(soft_wrap=True).print(
+        f"pictures, curves and checkpoints: {out}", highlight=False, markup=False
+    )
 
 
-@app.command("two-stage")
-def two_stage(
-    data: Annotated[
-        str, typer.Option(help="Data set: synthetic, kolektor_sdd, magnetic_tile, folder:PATH.")
-    ] = TWO_STAGE.data,
-    variant: Annotated[
-        list[str] | None, typer.Option(help=f"{', '.join(TWO_STAGE_VARIANTS)}; repeatable.")
-    ] = None,
-    seed: Seeds = None,
-    fold: Annotated[
-        int, typer.Option(help="Of KolektorSDD: 1, 2 or 3 is the test part; 0: no folds.")
-    ] = TWO_STAGE.fold,
-    height: Annotated[int, typer.Option(help="Of the images, in pixels.")] = TWO_STAGE.height,
-    width: Annotated[int, typer.Option(help="Of the images, in pixels.")] = TWO_STAGE.width,
-    channels: Annotated[str, typer.Option(help=f"{' or '.join(CHANNELS)}.")] = TWO_STAGE.channels,
-    epochs: Annotated[
-        int, typer.Option(help="Passes: all defective images and as many good ones.")
-    ] = TWO_STAGE.epochs,
-    batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = TWO_STAGE.batch_size,
-    optimizer: Annotated[
-        str, typer.Option(help="sgd, at one rate, or adamw, with a rise and fall.")
-    ] = TWO_STAGE.optimizer,
-    learning_rate: LearningRate = TWO_STAGE.learning_rate,
-    weight_decay: Annotated[float, typer.Option(help="Of the optimizer.")] = TWO_STAGE.weight_decay,
-    delta: Annotated[float, typer.Option(help="Weight of the decision's loss.")] = TWO_STAGE.delta,
-    power: Annotated[float, typer.Option(help="Of the distance weights.")] = TWO_STAGE.power,
-    positive_weight: Annotated[
-        float, typer.Option(help="Weight of the innermost pixel of a defect.")
-    ] = TWO_STAGE.positive_weight,
-    dilate: Annotated[
-        int, typer.Option(help="Side of the square by which masks grow; odd.")
-    ] = TWO_STAGE.dilate,
-    masks: Annotated[
-        str, typer.Option(help="exact, or ellipse: what is learnt from.")
-    ] = TWO_STAGE.masks,
-    segmented: Annotated[
-        int, typer.Option(help="Defective images that teach with their masks; -1: all.")
-    ] = TWO_STAGE.segmented,
-    looks: Looks = 10,
+def score_nearest(
+    method: Method,
+    configs: list[NearestPatchesConfig],
+    *,
     device: Device = "auto",
-    devices: Devices = "1",
-    precision: Precision = None,
-    out: Out = Path("runs/two_stage"),
     quiet: Quiet = False,
 ) -> None:
-    """Train the two-stage network for each variant and seed, and print the test images' scores.
+    """Score the nearest patches by each config; nothing is kept."""
+    with report_errors():
+        where = pick_device(device)
 
-    Each training has a folder OUT/VARIANT/seed_N. Stopped at any moment, it goes on when the same
-    command is given again. OUT/scores.json lists all trainings that are finished in OUT. Each fold
-    wants an OUT of its own.
+        from course_utils.trainers import NearestPatchesTrainer
+
+        scores: Scores = {}
+        splits = None
+        for config in configs:
+            trainer = NearestPatchesTrainer(config, splits, progress=not quiet)
+            splits, scores[config] = trainer.splits, trainer.train(device=where).scores
+    print_table(method, scores)
+
+
+def print_table(method: Method, scores: Scores) -> None:
+    """Print the median of the seeds of each loss or variant and, of several seeds, their range."""
+    rows: dict[str, list[dict[str, float]]] = {}
+    for config, found in scores.items():
+        rows.setdefault(config.name, []).append(found)
+    config = next(iter(scores))
+    seeds = len(scores) // len(rows)
+    title = f"{escape(config.data)}, test images"
+    if seeds > 1:
+        title += f", median of {seeds} seeds (range)"
+    table = Table(config.compared, *method.scores.values(), title=title)
+    for name, several in rows.items():
+        cells = []
+        for score in method.scores:
+            values = [found[score] for found in several]
+            form = "g" if score in COUNTS else ".3f"  # the median of two counts may be a half
+            cell = f"{statistics.median(values):{form}}"
+            cells.append(
+                f"{cell} ({min(values):{form}}-{max(values):{form}})" if seeds > 1 else cell
+            )
+        table.add_row(method.titles.get(name, name), *cells)
+    Console(soft_wrap=True).print(table)
+
+
+def command(name: str, method: Method, function: Callable[..., None]) -> None:
+    """Register a command whose options are the settings of its config and `function`'s keywords.
+
+    `function` gets a config for each value of what is compared and each seed; both options may be
+    repeated.
     """
-    names = list(dict.fromkeys(variant or [TWO_STAGE.variant]))
-    seeds = list(dict.fromkeys(seed or [TWO_STAGE.seed]))
-    settings: dict[str, Any] = {
-        "data": data,
-        "fold": fold,
-        "height": height,
-        "width": width,
-        "channels": channels,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "optimizer": optimizer,
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
-        "delta": delta,
-        "power": power,
-        "positive_weight": positive_weight,
-        "dilate": dilate,
-        "masks": masks,
-        "segmented": segmented,
-    }
-    with errors_told(out, "--batch-size, --height or --width"):
-        recipes = {
-            key: TwoStageRecipe(variant=key[0], seed=key[1], **settings)
-            for key in product(names, seeds)
-        }
-        scores = train_all(recipes, out, looks, quiet, device, devices, precision)
-    titles = {name: one.title for name, one in TWO_STAGE_VARIANTS.items()}
-    print_table(scores, "variant", titles, DETECTION_SCORES, data, out)
+    keywords = [
+        parameter.replace(default=Path("runs", name.replace("-", "_")))
+        if parameter.name == "out"
+        else parameter
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
+
+    def run(**given: Any) -> None:
+        kept = {parameter.name: given.pop(parameter.name) for parameter in keywords}
+        values, seeds = given.pop(method.config.compared), given.pop("seed")
+        with report_errors():
+            configs = [
+                method.config(**given, **{method.config.compared: value}, seed=seed)
+                for value, seed in product(dict.fromkeys(values), dict.fromkeys(seeds))
+            ]
+        try:
+            function(method, configs, **kept)
+        except RuntimeError as error:
+            import torch  # it is loaded by now: the checks before take no second
+
+            if not isinstance(error, torch.OutOfMemoryError):
+                raise
+            sys.exit(f"error: {str(error).splitlines()[0]} Lower {method.memory}.")
+
+    parameters = [*_options(method.config), *keywords]
+    run.__doc__ = method.help
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    vars(run)["__signature__"] = inspect.Signature(parameters)
+    app.command(name)(run)
+
+
+def _options(config: type[TrainingConfig]) -> list[inspect.Parameter]:
+    """An option for each setting, with its type, its default and its description."""
+    options = []
+    for name, field in config.model_fields.items():
+        kind: Any = field.annotation
+        default, text = field.default, field.description or ""
+        if name in (config.compared, "seed"):
+            if get_origin(kind) is Literal:  # typer takes no list of these
+                kind, text = str, f"{', '.join(get_args(kind))}."
+            kind, default, text = list[kind], [default], f"{text.removesuffix('.')}; repeatable."
+        annotation = Annotated[kind, typer.Option(help=text)]
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        options.append(inspect.Parameter(name, keyword, default=default, annotation=annotation))
+    return options
+
+
+def _require_rows(file: Path) -> None:
+    """Raise `FileExistsError` if a file that is not ours stands where the scores will go."""
+    if not file.exists():
+        return
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        rows = None
+    if not isinstance(rows, list) or any("data" not in row or "seed" not in row for row in rows):
+        raise FileExistsError(f"{file} is no list of scores of trainings: choose another --out")
+
+
+for _name, _method in METHODS.items():
+    command(_name, _method, score_nearest if _name == "nearest" else train_all)

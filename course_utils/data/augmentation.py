@@ -23,7 +23,7 @@ class TransformedDataset(MappedDataset):
             right and upside down, each with probability 1/2. Where it interpolates, the mask is
             resampled with nearest: classes stay whole. Borders that it fills must be background.
 
-    Each access draws anew from torch's global random numbers, which a checkpoint of `fit` keeps.
+    Each access draws anew from torch's global random numbers, which an `EpochLoader` seeds.
     An image that loses all its defect pixels, as by a crop, gets the label 0. An access raises
     `ValueError` if the transform puts a class into the mask that was not there.
 

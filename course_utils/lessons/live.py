@@ -30,7 +30,7 @@ class LiveCurves:
 
         with LiveCurves(alt="The focal loss learns faster: ...") as curves:
             for name, loss in losses.items():
-                fit(..., loss, evaluate=evaluate, watch=curves.run(name))
+                fit(..., loss, evaluate=evaluate, on_evaluation=curves.run(name))
 
     Args:
         alt: what a person sees in the finished figure, and should notice.
@@ -66,7 +66,7 @@ class LiveCurves:
         self._finished = False
 
     def run(self, name: str, *, seed: int = 0) -> Callable[[History], None]:
-        """Return what `fit` takes as `watch`, for one run.
+        """Return what `fit` takes as `on_evaluation`, for one run.
 
         Runs of one name with different seeds become one line, with a band from the smallest to
         the largest; a seed that runs again replaces what it drew before.
@@ -93,7 +93,9 @@ class LiveCurves:
         if self._finished:
             return
         if not self.histories:
-            raise ValueError("no curves to show: give fit watch=curves.run(name) and evaluate=...")
+            raise ValueError(
+                "no curves to show: give fit on_evaluation=curves.run(name) and evaluate=..."
+            )
         if is_interactive():
             self._draw()
         else:

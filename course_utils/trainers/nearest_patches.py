@@ -1,47 +1,67 @@
 """Score the nearest patches of one product: the baseline without training."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from course_utils.config import pick_device, seed_everything
 from course_utils.models import NearestPatches
-from course_utils.models.encoders import Weights
-from course_utils.trainers.anomaly_scores import score_anomalies
-from course_utils.trainers.normal_images import NormalParts
+from course_utils.trainers.configs import NearestPatchesConfig
+from course_utils.trainers.memseg import encoder_weights
+from course_utils.trainers.scores import score_anomalies
+from course_utils.trainers.splits import Splits, labels_of, masks_of, open_normal_splits
 
 SCORING_BATCH = 8
 
 
-def score_nearest_patches(
-    parts: NormalParts,
-    *,
-    weights: Weights | None = "offline",
-    seed: int = 0,
-    device: str | torch.device = "auto",
-) -> tuple[dict[str, float], Tensor]:
-    """Return the scores of the test images and their maps (N, H, W), without any training.
+@dataclass(frozen=True)
+class NearestPatchesResult:
+    """A detector with its patches, and what it is worth."""
+
+    model: NearestPatches
+    scores: dict[str, float]
+    """Of the test images; see `score_anomalies`."""
+    maps: Tensor
+    """How abnormal each pixel of the test images is, (N, H, W)."""
+
+
+class NearestPatchesTrainer:
+    """Keeps patches of all training images, and scores the test images; nothing is trained.
 
     Args:
-        parts: the images; patches of all training images are drawn from.
-        weights: of the encoder, see `ResNetEncoder`.
-        seed: draws the patches (and the encoder's weights, for None).
-
-    Raises what `NearestPatches` and `score_anomalies` raise.
+        config: the images, the encoder's weights, and the seed that draws the patches.
+        splits: the images, to read them only once for many detectors.
+        progress: whether to show progress bars.
 
     Example:
-        >>> from course_utils.trainers import open_normal_parts
-        >>> few = open_normal_parts("synthetic", size=64, most=4)
-        >>> scores, maps = score_nearest_patches(few)
-        >>> maps.shape
+        >>> few = open_normal_splits("synthetic", size=64, most=4)
+        >>> result = NearestPatchesTrainer(NearestPatchesConfig(size=64), few).train()
+        >>> result.maps.shape
         torch.Size([8, 64, 64])
     """
-    place = pick_device(str(device))
-    seed_everything(seed)
-    detector = NearestPatches(weights=weights).to(place)
-    normal = torch.stack([sample.image for sample in parts.train.samples])
-    detector.fill(normal.to(place), generator=torch.Generator().manual_seed(seed))
-    test = torch.stack([sample.image for sample in parts.test.samples])
-    maps = torch.cat([detector(few.to(place)).cpu() for few in test.split(SCORING_BATCH)])
-    masks = torch.stack([sample.mask for sample in parts.test.samples])
-    labels = torch.tensor([sample.label for sample in parts.test.samples])
-    return score_anomalies(maps, masks, labels), maps
+
+    def __init__(
+        self, config: NearestPatchesConfig, splits: Splits | None = None, *, progress: bool = False
+    ) -> None:
+        self.config = config
+        self.splits = splits or open_normal_splits(
+            config.data, size=config.size, split_seed=config.split_seed, progress=progress
+        )
+
+    def train(self, *, device: str | torch.device = "auto") -> NearestPatchesResult:
+        """Draw the patches, and score the test images.
+
+        Raises:
+            ValueError: as `NearestPatches` and `score_anomalies` do.
+        """
+        chosen, test = pick_device(str(device)), self.splits.test
+        seed_everything(self.config.seed)
+        model = NearestPatches(weights=encoder_weights(self.config.weights)).to(chosen)
+        normal = torch.stack([sample.image for sample in self.splits.train.samples])
+        generator = torch.Generator().manual_seed(self.config.seed)
+        model.fill(normal.to(chosen), generator=generator)
+        images = torch.stack([sample.image for sample in test.samples])
+        maps = torch.cat([model(few.to(chosen)).cpu() for few in images.split(SCORING_BATCH)])
+        scores = score_anomalies(maps, masks_of(test), labels_of(test))
+        return NearestPatchesResult(model, scores, maps)

@@ -1,8 +1,6 @@
 """Everything that a training run needs to go on, in one file that is never half written."""
 
-import glob
 import io
-import os
 import pickle
 import zipfile
 import zlib
@@ -14,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course_utils.io import write_atomic
 from course_utils.training.history import History
 
 # What the parts of this file raise when it is cut short, changed, or something else altogether.
@@ -29,7 +28,7 @@ UNREADABLE = (
     TypeError,
     AttributeError,
 )
-FORMAT = "course_utils checkpoint, version 2"
+FORMAT = "course_utils checkpoint, version 3"
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,8 @@ class Checkpoint:
     Example:
         >>> import tempfile
         >>> model = torch.nn.Conv2d(1, 1, 1)
-        >>> saved = Checkpoint(1, {"steps": 1}, model.state_dict(), {}, {}, {}, {}, History([0.5]), [])
+        >>> rest = {}, {}, {}, {}, History([0.5]), {}
+        >>> saved = Checkpoint(1, {"steps": 1}, model.state_dict(), *rest)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     saved.save(f"{folder}/run.pt")
         ...     found = Checkpoint.load(f"{folder}/run.pt")
@@ -59,37 +59,22 @@ class Checkpoint:
     hidden_buffers: dict[str, Tensor]
     """Buffers that a `state_dict` leaves out (`persistent=False`)."""
     optimizer: dict[str, Any]
-    schedule: dict[str, Any]
+    scheduler: dict[str, Any]
     precision: dict[str, Any]
     """The state of the loss scaling, where the precision has one."""
     history: History
-    places: list[dict[str, Any]]
-    """Of each process: the place in its batches and all random states."""
+    batches: dict[str, Any]
+    """The state of an `EpochLoader`; of other batches there is none."""
     loss: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Buffers and parameters of a loss that is a module, those of its `state_dict` and others."""
 
     def save(self, path: str | Path) -> None:
-        """Write the file in one piece: whoever is killed here leaves the old file or the new one.
-
-        Raises:
-            OSError: if the disk is full or the folder is missing; the old file stays.
-        """
-        path = Path(path)
-        draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+        """Write the file in one piece, see `write_atomic`."""
         fields = {**vars(self), "history": self.history.state_dict()}
         # torch's writer turns the OSError of a full disk into a RuntimeError: it writes to memory.
         content = io.BytesIO()
         torch.save({"format": FORMAT, **fields}, content)
-        try:
-            with draft.open("wb") as file:
-                file.write(content.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-        _flush_folder(path.parent)
+        write_atomic(path, content.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> "Checkpoint":
@@ -117,9 +102,8 @@ class Checkpoint:
                 "mend that and try again",
             ) from error
         try:
-            with zipfile.ZipFile(
-                content
-            ) as archive:  # torch writes checksums and does not read them
+            # torch writes checksums and does not read them.
+            with zipfile.ZipFile(content) as archive:
                 if damaged := archive.testzip():
                     raise ValueError(f"its part {damaged} is damaged")
             content.seek(0)
@@ -134,20 +118,3 @@ class Checkpoint:
                 f"{path} cannot be read as a checkpoint ({reason}): delete it or choose another "
                 "path"
             ) from error
-
-
-def remove_drafts(path: Path) -> None:
-    """Remove what runs that were killed while writing the checkpoint `path` have left beside it."""
-    for draft in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        draft.unlink(missing_ok=True)
-
-
-def _flush_folder(folder: Path) -> None:
-    # The new name survives a power cut only once the folder is on disk, too. Windows, which has
-    # no such call, does it by itself.
-    if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

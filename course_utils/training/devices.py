@@ -38,6 +38,8 @@ def launch(
     `launch` under `if __name__ == "__main__":`.
 
     Args:
+        function: what to call.
+        *arguments: what it gets behind the Fabric.
         devices: how many GPUs, or how many processes on the CPU; `"auto"` takes all GPUs.
         device: `"auto"` picks a GPU where there is one.
         precision: a Fabric precision; None picks bf16 or float32 by device.

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sized
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from course_utils.training.checkpoint import Checkpoint, remove_drafts
+from course_utils.io import remove_drafts
+from course_utils.training.checkpoint import Checkpoint
+from course_utils.training.epoch_loader import EpochLoader
 from course_utils.training.run import Run
 
 INNER = ("model", "loss_function")
@@ -23,10 +24,6 @@ def save_run(run: Run, path: Path) -> None:
     if run.saved_step == run.step:
         return
     run.require_finite_weights()
-    places = [run.place]
-    if run.fabric.world_size > 1:
-        places *= run.fabric.world_size
-        torch.distributed.all_gather_object(places, run.place)
     if run.fabric.is_global_zero:
         Checkpoint(
             step=run.step,
@@ -34,10 +31,10 @@ def save_run(run: Run, path: Path) -> None:
             model=run.model.state_dict(),
             hidden_buffers=_hidden_buffers(run.model),
             optimizer=run.optimizer.state_dict(),
-            schedule=run.schedule.state_dict(),
+            scheduler=run.scheduler.state_dict(),
             precision=run.fabric.strategy.precision.state_dict(),
             history=run.history,
-            places=places,
+            batches=run.batches.state_dict() if isinstance(run.batches, EpochLoader) else {},
             loss=_loss_state(run),
         ).save(path)
     run.saved_step = run.step
@@ -46,9 +43,8 @@ def save_run(run: Run, path: Path) -> None:
 def resume_run(run: Run, path: Path) -> None:
     """Put `run` where the checkpoint at `path` was; without such a file, leave it at its start.
 
-    A finished run gets its weights and random states, and does not read its data again. Raises
-    `ValueError` that names every difference when the file is of another run; nothing has changed
-    then.
+    A finished run gets its weights, and does not read its data again. Raises `ValueError` that
+    names every difference when the file is of another run; nothing has changed then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if run.fabric.is_global_zero:
@@ -64,16 +60,13 @@ def resume_run(run: Run, path: Path) -> None:
         )
     _load(run.model, saved.model, saved.hidden_buffers)
     if saved.loss and isinstance(run.loss_function, nn.Module):
-        _load(run.loss_function, saved.loss["shown"], saved.loss["hidden"])
+        _load(run.loss_function, saved.loss["state_dict"], saved.loss["hidden_buffers"])
     run.optimizer.load_state_dict(saved.optimizer)
-    run.schedule.load_state_dict(saved.schedule)
+    run.scheduler.load_state_dict(saved.scheduler)
     run.fabric.strategy.precision.load_state_dict(saved.precision)
     run.history, run.saved_step = saved.history, saved.step
-    run.place = saved.places[run.fabric.global_rank]
-    if run.step == run.settings["steps"]:
-        run.stream.set_random_states(run.place)
-    else:
-        run.stream.go_to(run.place)
+    if isinstance(run.batches, EpochLoader) and run.step < run.settings["steps"]:
+        run.batches.load_state_dict(saved.batches)
 
 
 def agreed_settings(asked: Mapping[str, Any] | None, **known: Any) -> dict[str, Any]:
@@ -98,11 +91,11 @@ def agreed_settings(asked: Mapping[str, Any] | None, **known: Any) -> dict[str, 
     return {**known, **(asked or {})}
 
 
-def count(sized: object) -> int | None:
+def length_of(sized: object) -> int | None:
     """Return the length of `sized`, or None where it has none.
 
     Example:
-        >>> count([1, 2]), count(iter([1, 2]))
+        >>> length_of([1, 2]), length_of(iter([1, 2]))
         (2, None)
     """
     try:
@@ -134,7 +127,7 @@ def _loss_state(run: Run) -> dict[str, dict[str, Any]]:
     loss = run.loss_function
     if not isinstance(loss, nn.Module):
         return {}
-    return {"shown": loss.state_dict(), "hidden": _hidden_buffers(loss)}
+    return {"state_dict": loss.state_dict(), "hidden_buffers": _hidden_buffers(loss)}
 
 
 def _load(module: nn.Module, shown: dict[str, Any], hidden: dict[str, Tensor]) -> None:

@@ -59,9 +59,9 @@ from course_utils.models import (
     double_convolution, effective_receptive_field, feature_shapes, receptive_field_side, up_convolution,
 )  # fmt: skip
 from course_utils.trainers import (
-    LOSS_NAMES, Parts, SegmentationRecipe, choose_threshold, decide, train_segmentation,
+    LOSS_NAMES, Splits, UNetConfig, UNetTrainer, choose_threshold, decide,
 )  # fmt: skip
-from course_utils.training import fit, predict_probabilities
+from course_utils.training import EpochLoader, fit, predict_probabilities
 
 lesson = start_lesson("03_unet_training", profile=profile, dataset=dataset, seed=seed)
 
@@ -247,7 +247,7 @@ def some_of(split, count):
     return CachedDataset(BinaryMasks(images), indices=chosen)
 
 
-parts = Parts(
+parts = Splits(
     train=some_of("train", lesson.pick(smoke=32, laptop=400, full=2000)),
     val=some_of("val", lesson.pick(smoke=16, laptop=100, full=400)),
     test=some_of("test", lesson.pick(smoke=16, laptop=150, full=400)),
@@ -259,7 +259,7 @@ print(f"{(test_masks > 0).float().mean():.1%} of the test pixels are defect")
 # %% [markdown]
 # A **recipe** holds the settings of a training. Recipe, images and network, built after the same seed,
 # decide all of it: repeated on one CPU with as many threads, they give the same weights, bit for bit.
-# `train_segmentation` trains by a recipe, chooses the threshold on the validation images, and then
+# `UNetTrainer` trains by a recipe, chooses the threshold on the validation images, and then
 # scores the test images once. Images are turned over at random while training.
 
 # %%
@@ -275,15 +275,12 @@ look_every = max(recipe["steps"] // 8, 1)
 
 
 def train(loss, run_seed, watch=None, model=None, label=""):
-    return train_segmentation(
-        SegmentationRecipe(loss=loss, seed=run_seed, **recipe),
-        parts,
-        model=model,
+    config = UNetConfig(loss=loss, seed=run_seed, **recipe)
+    return UNetTrainer(config, parts, model=model, progress=lesson.progress).train(
         evaluate_every=look_every if watch else None,
-        watch=watch,
+        on_evaluation=watch,
         device=lesson.device,
         precision=lesson.precision,
-        progress=lesson.progress,
         description=label or f"{loss}, seed {run_seed}",
     )
 
@@ -385,11 +382,11 @@ def accident(history):
 def short_training(checkpoint, watch=None, start_seed=0):
     torch.manual_seed(start_seed)
     model = UNet(parts.train.channels, 2, width=4, dropout=0.5)
-    batches = DataLoader(parts.train, batch_size=4, shuffle=True)
+    batches = EpochLoader(parts.train, batch_size=4, shuffle=True)
     fit(model, batches, nn.CrossEntropyLoss(), steps=8, learning_rate=1e-3, device=lesson.device,
         precision=lesson.precision, checkpoint=checkpoint, checkpoint_every=2,
-        # `watch` is called only after a look: look at nothing, after each step.
-        evaluate=lambda model: {}, evaluate_every=1, watch=watch)  # fmt: skip
+        # `on_evaluation` is called only after an evaluation: evaluate nothing, after each step.
+        evaluate=lambda model: {}, evaluate_every=1, on_evaluation=watch)  # fmt: skip
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 

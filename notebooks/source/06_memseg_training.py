@@ -50,7 +50,8 @@ from course_utils.lessons import (
 )  # fmt: skip
 from course_utils.losses import memseg_loss
 from course_utils.trainers import (
-    VARIANTS, MemSegRecipe, open_normal_parts, score_nearest_patches, simulator, train_memseg,
+    VARIANTS, MemSegConfig, MemSegTrainer, NearestPatchesConfig, NearestPatchesTrainer,
+    open_normal_splits, simulator,
 )  # fmt: skip
 
 lesson = start_lesson("06_memseg_training", profile=profile, dataset=dataset, seed=seed)
@@ -77,7 +78,7 @@ predict(
 # %%
 size = lesson.pick(smoke=64, laptop=96, full=256)
 few = lesson.pick(smoke=8, laptop=None, full=None)  # of each kind, in each part
-parts = open_normal_parts(dataset, size=size, split_seed=seed, most=few, progress=lesson.progress)
+parts = open_normal_splits(dataset, size=size, split_seed=seed, most=few, progress=lesson.progress)
 test_masks = torch.stack([sample.mask for sample in parts.test.samples])
 defects = [i for i, sample in enumerate(parts.test.samples) if sample.mask.any()]
 for name in ("train", "val", "test"):
@@ -132,10 +133,10 @@ print("from scratch and evaluation.image_score give the same:", same)
 
 # %%
 baseline, baseline_maps = {}, {}
-for name, weights in (("random weights", None), ("trained weights", "offline")):
-    baseline[name], baseline_maps[name] = score_nearest_patches(
-        parts, weights=weights, seed=seed, device=lesson.device
-    )
+for name, weights in (("random weights", "none"), ("trained weights", "offline")):
+    patches = NearestPatchesConfig(data=dataset, size=size, weights=weights, seed=seed)
+    result = NearestPatchesTrainer(patches, parts).train(device=lesson.device)
+    baseline[name], baseline_maps[name] = result.scores, result.maps
 TITLES = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO"}
 figure = plots.seed_dots(
     {
@@ -180,7 +181,7 @@ prove_equal(loss_from_scratch, memseg_loss, logits, mask)
 # While it trains we look at the **validation** images: good
 # ones, and the same with anomalies that are simulated once and stay the same at each look. No
 # defect has a say. Three seeds; each decides the weights, which 30 images are remembered, and all
-# anomalies. (`look_at_test` writes the test scores down as well. We need them for a mistake
+# anomalies. (`evaluate_test` writes the test scores down as well. We need them for a mistake
 # further down; nothing is chosen by them.)
 
 # %%
@@ -196,17 +197,15 @@ looks = lesson.pick(smoke=1, laptop=4, full=9)
 
 
 def train(run_seed, watch=None, **changes):
-    recipe = MemSegRecipe(seed=run_seed, **(settings | changes))
-    return train_memseg(
-        recipe,
-        parts,
-        evaluate_every=recipe.steps // looks if watch else None,
-        look_at_test=watch is not None,
-        watch=watch,
+    config = MemSegConfig(seed=run_seed, **(settings | changes))
+    trainer = MemSegTrainer(
+        config, parts, evaluate_test=watch is not None, progress=lesson.progress
+    )
+    return trainer.train(
+        evaluate_every=config.steps // looks if watch else None,
+        on_evaluation=watch,
         device=lesson.device,
         precision=lesson.precision,
-        progress=lesson.progress,
-        description=f"{recipe.variant}, seed {run_seed}",
     )
 
 
@@ -452,14 +451,9 @@ grid = ParameterGrid(
 short = lesson.pick(smoke=1, laptop=25, full=300)
 rows = []
 for changes in grid:
-    recipe = MemSegRecipe(seed=seed, **(settings | {"steps": short} | changes))
-    run = train_memseg(
-        recipe,
-        parts,
-        evaluate_every=short,
-        score_test=False,
-        device=lesson.device,
-        precision=lesson.precision,
+    config = MemSegConfig(seed=seed, **(settings | {"steps": short} | changes))
+    run = MemSegTrainer(config, parts, score_test=False).train(
+        evaluate_every=short, device=lesson.device, precision=lesson.precision
     )
     rows.append(changes | run.history.evaluations[-1])
 
@@ -498,7 +492,7 @@ print({name: best[name] for name in ("gamma", "focal_weight", "learning_rate")})
 # | MemSeg, 400 of the paper's 2700 steps | .999 | .975 | .920 | .835 |
 #
 #     course train nearest --data mvtec_ad/bottle --weights offline --weights none --seed 0 --seed 1 --seed 2
-#     course train memseg --data mvtec_ad/bottle --steps 400 --looks 5 --seed 0 --seed 1 --seed 2
+#     course train memseg --data mvtec_ad/bottle --steps 400 --eval-every 80 --seed 0 --seed 1 --seed 2
 #
 # Both tell good bottles from broken ones almost without an error, so the second answer of the
 # prediction is right. In showing *where*, MemSeg's median lies below the patches in pixel AUROC,

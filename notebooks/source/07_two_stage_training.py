@@ -57,7 +57,8 @@ from course_utils.lessons import (
 from course_utils.losses import TwoStageTarget, two_stage_loss
 from course_utils.models import FeatureNorm, TwoStageNet
 from course_utils.trainers import (
-    CHANNELS, TWO_STAGE_VARIANTS, TwoStageRecipe, labels_of, open_detection_parts, train_two_stage,
+    CHANNELS, TWO_STAGE_VARIANTS, TwoStageConfig, TwoStageTrainer, labels_of,
+    open_detection_splits,
 )  # fmt: skip
 
 lesson = start_lesson(
@@ -97,7 +98,7 @@ tall, wide = lesson.pick(
     laptop=(352, 128) if tall_parts else (128, 128),
     full=(1408, 512) if tall_parts else (256, 256),
 )
-recipe = TwoStageRecipe(
+recipe = TwoStageConfig(
     data=dataset,
     fold=lesson.parameters.fold,
     height=tall,
@@ -108,7 +109,7 @@ recipe = TwoStageRecipe(
     split_seed=seed,
 )
 some = lesson.pick(smoke=8, laptop=None, full=None)  # of each kind, in each part
-parts = open_detection_parts(recipe, most=some, progress=lesson.progress)
+parts = open_detection_splits(recipe, most=some, progress=lesson.progress)
 for name in ("train", "val", "test"):
     labels = labels_of(getattr(parts, name))
     print(f"{name:5}  {int((labels == 0).sum()):3} good images, {int(labels.sum()):3} defective")
@@ -438,16 +439,12 @@ every = max(recipe.epochs * passes // looks, 1)
 
 
 def train(run_seed, watch=None, **changes):
-    one = TwoStageRecipe(**(vars(recipe) | {"seed": run_seed} | changes))
-    return train_two_stage(
-        one,
-        parts,
+    config = TwoStageConfig(**(vars(recipe) | {"seed": run_seed} | changes))
+    return TwoStageTrainer(config, parts, progress=lesson.progress).train(
         evaluate_every=every if watch else None,
-        watch=watch,
+        on_evaluation=watch,
         device=lesson.device,
         precision=lesson.precision,
-        progress=lesson.progress,
-        description=f"{one.variant}, seed {run_seed}",
     )
 
 

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 import torch._dynamo  # the first step of an optimizer imports it, which takes seconds
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from course_utils.config import seed_everything
 from course_utils.data import Sample
-from course_utils.training import fit
+from course_utils.training import EpochLoader, fit
 
 torch_save = torch.save
 
@@ -65,7 +65,7 @@ def train(path: str, steps: int, seed: int, last_step: int) -> None:
 
     history = fit(
         model,
-        DataLoader(Noisy(), batch_size=4, shuffle=True),
+        EpochLoader(Noisy(), batch_size=4, shuffle=True),
         loss,
         steps=steps,
         evaluate=lambda _: {"luck": float(torch.rand(()))},

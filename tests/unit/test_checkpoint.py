@@ -13,14 +13,13 @@ import torch
 from torch import nn
 
 from course_utils.training import Checkpoint, History
-from course_utils.training.checkpoint import remove_drafts
 
 
 def example(step: int = 1) -> Checkpoint:
     torch.manual_seed(step)
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
     history = History([0.1 + 0.2] * step, [1e-2] * step, [{"step": step, "IoU": 1 / 3}])
-    return Checkpoint(step, {"steps": 9}, model.state_dict(), {}, {}, {}, {}, history, [])
+    return Checkpoint(step, {"steps": 9}, model.state_dict(), {}, {}, {}, {}, history, {})
 
 
 def test_what_was_saved_is_loaded(tmp_path):
@@ -78,38 +77,6 @@ def test_a_file_that_cannot_grow_raises_an_error_of_the_system(tmp_path):
     assert os.listdir(tmp_path) == ["run.pt"]
 
 
-def test_at_each_moment_of_writing_the_file_is_the_old_or_the_new_one(tmp_path, monkeypatch):
-    path = tmp_path / "run.pt"
-    example(1).save(path)
-    seen = []
-
-    def looked_at(name):
-        function = getattr(os, name)
-
-        def call(*arguments):
-            seen.append((name, Checkpoint.load(path).step))
-            result = function(*arguments)
-            seen.append((name, Checkpoint.load(path).step))
-            return result
-
-        monkeypatch.setattr(os, name, call)
-
-    looked_at("fsync")
-    looked_at("replace")
-    example(2).save(path)
-    # The draft is on disk before it takes the place of the old file.
-    assert seen[:4] == [("fsync", 1), ("fsync", 1), ("replace", 1), ("replace", 2)]
-    if hasattr(os, "O_DIRECTORY"):  # then the new name in its folder
-        assert seen[4:] == [("fsync", 2), ("fsync", 2)]
-
-
-def test_drafts_of_killed_runs_are_removed_and_nothing_else(tmp_path):
-    for name in (".run[1].pt.123.part", "run[1].pt", ".run1.pt.123.part"):
-        (tmp_path / name).touch()
-    remove_drafts(tmp_path / "run[1].pt")
-    assert sorted(os.listdir(tmp_path)) == [".run1.pt.123.part", "run[1].pt"]
-
-
 class Unsafe:
     def __reduce__(self):
         return os.mkdir, ("unsafe",)
@@ -162,7 +129,7 @@ def test_a_file_that_cannot_be_opened_now_is_not_called_damaged(tmp_path, monkey
 
 
 @pytest.mark.parametrize(
-    "content", [[1, 2], {"model": {}}, {"format": "course_utils checkpoint, version 2"}, Unsafe()]
+    "content", [[1, 2], {"model": {}}, {"format": "course_utils checkpoint, version 3"}, Unsafe()]
 )
 def test_a_foreign_file_is_refused_and_not_run(tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)

@@ -5,16 +5,7 @@ import json
 import pytest
 import torch
 from few_images import write_images
-from stoppable_training import (
-    LeastSeen,
-    Shaken,
-    Stopped,
-    TransformedDataset,
-    cross_entropy,
-    loader,
-    network,
-    weights,
-)
+from stoppable_training import LeastSeen, Noisy, Stopped, cross_entropy, network, weights
 from torch import nn
 from two_stage_training import equal
 from two_stage_training import train as train_on_targets
@@ -22,17 +13,14 @@ from two_stage_training import train as train_on_targets
 from course_utils.config import seed_everything
 from course_utils.data import Sample
 from course_utils.trainers import SegmentationRecipe, run_in_folder
-from course_utils.training import Checkpoint, fit, launch
+from course_utils.training import Checkpoint, EpochLoader, fit, launch
 
 LARGE = 1_000_000  # more than a pipe between processes holds
 CPU = {"device": "cpu", "precision": "32-true"}
 
 
-class Fixed(TransformedDataset):
+class Fixed(Noisy):
     """Images without noise, so that every process can be compared with one alone."""
-
-    def __len__(self):
-        return 16
 
     def __getitem__(self, index):
         image = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(index))
@@ -47,7 +35,7 @@ def train_plainly(fabric):
     """Without batch normalization and dropout: the number of devices makes no difference."""
     seed_everything(0)
     model = plain_network()
-    batches = loader(Fixed(), sampler=LeastSeen(16), num_workers=0)
+    batches = EpochLoader(Fixed(), 4, sampler=LeastSeen(16))
     history = fit(
         model,
         batches,
@@ -72,13 +60,9 @@ def train_resumed(fabric, path, stop_after, seed=0):
         steps_here += 1
         return cross_entropy(logits, mask)
 
-    class Even(TransformedDataset):
-        def __len__(self):
-            return 16
-
     history = fit(
         model,
-        loader(Even(), shuffle=True),
+        EpochLoader(Noisy(16), 4, shuffle=True),
         loss,
         steps=9,
         checkpoint=path,
@@ -87,28 +71,6 @@ def train_resumed(fabric, path, stop_after, seed=0):
         fabric=fabric,
     )
     return weights(model), history
-
-
-class Watched(Shaken):
-    """Remembers the noise that its own generators gave."""
-
-    def __init__(self):
-        super().__init__()
-        self.noise = []
-
-    def __len__(self):
-        return 16
-
-    def __getitem__(self, index):
-        self.noise.append(float(self.transform(torch.zeros(()))))
-        return super().__getitem__(index)
-
-
-def noise_seen(fabric):
-    seed_everything(0)
-    data = Watched()
-    fit(plain_network(), loader(data, shuffle=True), cross_entropy, steps=2, fabric=fabric)
-    return data.noise
 
 
 def trained_on_targets(fabric, folder):
@@ -121,7 +83,7 @@ def trained_on_targets(fabric, folder):
 
 
 def everything_on_two(fabric, folder):
-    """Processes take seconds to start, so they do all that is compared below."""
+    """Do all that is compared below: processes take seconds to start."""
     results = {"plain": train_plainly(fabric)}
     results["undisturbed"] = train_resumed(fabric, folder / "undisturbed.pt", None)
     with pytest.raises(Stopped):
@@ -129,10 +91,9 @@ def everything_on_two(fabric, folder):
     fabric.barrier()
     results["resumed"] = train_resumed(fabric, folder / "stopped.pt", None, seed=5)
     with pytest.raises(ValueError, match="batch of 3 cannot be shared evenly by 2"):
-        fit(plain_network(), loader(TransformedDataset()), cross_entropy, steps=4, fabric=fabric)
-    with pytest.raises(ValueError, match="DataLoader of a map-style data set, got list"):
+        fit(plain_network(), EpochLoader(Noisy(), 4), cross_entropy, steps=4, fabric=fabric)
+    with pytest.raises(ValueError, match="share the batches of an EpochLoader, got list"):
         fit(plain_network(), [1], cross_entropy, steps=4, fabric=fabric)
-    results["noise"] = [noise_seen(fabric), noise_seen(fabric)]
     dropped = nn.functional.dropout(torch.ones(64))
     results["differs"] = not torch.equal(fabric.broadcast(dropped), dropped)
     results["targets"] = trained_on_targets(fabric, folder)
@@ -176,18 +137,11 @@ def test_a_run_on_two_devices_goes_on_bit_for_bit(on_two):
     for found in on_two[1]:
         assert found["resumed"][1] == found["undisturbed"][1]
     assert torch.equal(on_two[1][0]["resumed"][0], on_two[1][0]["undisturbed"][0])
-    saved = Checkpoint.load(on_two[0] / "stopped.pt")
-    assert (saved.step, len(saved.places)) == (9, 2)
+    assert Checkpoint.load(on_two[0] / "stopped.pt").step == 9
 
 
 def test_devices_draw_random_numbers_of_their_own(on_two):
     assert [found["differs"] for found in on_two[1]] == [False, True]
-
-
-def test_devices_draw_numbers_of_their_own_from_generators_of_the_data_too(on_two):
-    (first, first_again), (second, second_again) = [found["noise"] for found in on_two[1]]
-    assert not set(first) & set(second)
-    assert (first, second) == (first_again, second_again)
 
 
 def test_a_checkpoint_of_two_processes_is_refused_by_one(on_two):
@@ -201,12 +155,11 @@ def test_two_processes_share_the_images_that_one_takes(on_two):
     shares = [found["undisturbed"][1] for found in targets]
     assert [name for pair in zip(*shares, strict=True) for name in pair] == order
     for found in targets:
-        _, losses, _, *place = found["undisturbed"][0]
+        _, losses, *rest = found["undisturbed"][0]
         assert losses[:4] == pytest.approx(alone[1][:4], rel=1e-5)
         # Gradients are summed in another order, and what maxima choose turns that into more.
         assert losses == pytest.approx(alone[1], rel=0.02)
-        assert place == list(alone[3:])
-    assert targets[0]["undisturbed"][0][2] == alone[2], "the first draws, and counts the uses"
+        assert rest == list(alone[2:])
 
 
 def test_a_sampler_and_a_loss_with_a_memory_go_on_bit_for_bit(on_two):

@@ -8,15 +8,14 @@ import torch
 from stoppable_training import Stopped, weights
 from tiny_defects import Squares
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 from two_stage_training import STEPS, equal, train
 
 from course_utils.data import TwoStageTargets
 from course_utils.losses import TwoStageTarget
 from course_utils.models import TwoStageNet
-from course_utils.training import Checkpoint, fit
-from course_utils.training.optimizers import make_optimizer
-from course_utils.training.tensors import in_float32, tensors_in
+from course_utils.training import Checkpoint, EpochLoader, fit
+from course_utils.training.batch import in_float32, tensors_in
+from course_utils.training.fit import make_optimizer
 
 CPU = {"device": "cpu", "precision": "32-true"}
 
@@ -167,15 +166,18 @@ def test_tuples_in_tuples_keep_their_form_and_order():
 # Going on
 
 
-def target_batches(change=None):
-    """Two batches of a list, with one part of a target changed."""
-    loader = DataLoader(TwoStageTargets(Squares(4)), batch_size=2)
-    first, second = list(loader)
-    if change:
-        part = getattr(first.target, change).clone()
+class Changed(TwoStageTargets):
+    """With one part of each target changed."""
+
+    def __init__(self, part):
+        super().__init__(Squares(4))
+        self.part = part
+
+    def __getitem__(self, index):
+        item = super().__getitem__(index)
+        part = getattr(item.target, self.part).clone()
         part.view(-1)[-1] = ~part.view(-1)[-1] if part.dtype == torch.bool else 0.25
-        first = first._replace(target=first.target._replace(**{change: part}))
-    return [first, second]
+        return item._replace(target=item.target._replace(**{self.part: part}))
 
 
 def cells(output, target):
@@ -191,19 +193,20 @@ def test_a_change_of_any_part_of_a_target_is_noticed_when_a_run_goes_on(change, 
             raise Stopped
         return cells(output, target)
 
-    def run(batches, loss):
-        model = TwoStageNet(channels=(1, 1, 1, 1))
+    def run(targets, loss):
+        model, batches = TwoStageNet(channels=(1, 1, 1, 1)), EpochLoader(targets, 2)
         fit(model, batches, loss, steps=2, checkpoint=path, checkpoint_every=1, **CPU)
 
     with pytest.raises(Stopped):
-        run(target_batches(), stop)
+        run(TwoStageTargets(Squares(4)), stop)
     if change is None:
-        run(target_batches(), cells)
+        run(TwoStageTargets(Squares(4)), cells)
         return
     with pytest.raises(ValueError, match="batches are other ones than before"):
-        run(target_batches(change), cells)
+        run(Changed(change), cells)
 
 
+@pytest.mark.filterwarnings("ignore:the place in a list")
 def test_a_run_of_another_optimizer_is_refused(tmp_path):
     path = tmp_path / "run.pt"
     fit(two_heads(), items(), both_losses, steps=1, checkpoint=path, **CPU)
@@ -239,6 +242,6 @@ def test_a_loss_that_forgot_its_place_would_be_seen(undisturbed, tmp_path):
     with pytest.raises(Stopped):
         train(path, stop=4)
     saved = Checkpoint.load(path)
-    saved.loss["shown"]["steps"].zero_()
+    saved.loss["state_dict"]["steps"].zero_()
     saved.save(path)
     assert not torch.equal(train(path)[0][0], undisturbed[0])

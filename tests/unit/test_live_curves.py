@@ -175,7 +175,7 @@ def test_a_seed_that_runs_again_replaces_what_it_drew(screen):
 def test_curves_that_say_nothing_are_refused():
     with pytest.raises(ValueError, match="alt is empty"):
         LiveCurves(alt=" ")
-    with pytest.raises(ValueError, match=r"watch=curves\.run"), LiveCurves(alt="Nothing."):
+    with pytest.raises(ValueError, match=r"on_evaluation=curves\.run"), LiveCurves(alt="Nothing."):
         pass
 
 

@@ -1,19 +1,17 @@
 """Sampling of good images: balance, even use, state, workers, several processes, resuming."""
 
 from collections import Counter
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stoppable_training import Stopped, TransformedDataset, loader, train
+from stoppable_training import Noisy, Stopped, same, train
 from torch.utils.data import DataLoader
 
 from course_utils.data import FrequencyOfUseSampler
-from course_utils.training.batch_stream import BatchStream
-from course_utils.training.shared_batches import SharedBatches
+from course_utils.training import EpochLoader
 
 LABELS = [0, 1, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]  # of 15 images, 3 are defective
 MIXED = st.lists(st.integers(0, 2), min_size=2, max_size=30).filter(
@@ -155,11 +153,9 @@ def test_the_state_of_other_data_is_refused():
 # In a loader
 
 
-def batches(*, rule="least_used", workers=0, batch_size=2, **settings):
-    sampler = FrequencyOfUseSampler(LABELS, seed=2, rule=rule)
-    return loader(
-        TransformedDataset(), batch_size, sampler=sampler, num_workers=workers, **settings
-    )
+def batches(*, workers=0, **settings):
+    sampler = FrequencyOfUseSampler(LABELS, seed=2)
+    return DataLoader(Noisy(), 2, sampler=sampler, num_workers=workers, **settings)
 
 
 def names(source, passes: int) -> list[tuple[str, ...]]:
@@ -181,7 +177,8 @@ def test_the_number_of_workers_changes_neither_order_nor_uses(persistent):
 )
 def test_a_stopped_training_goes_on_with_the_same_images_bit_for_bit(tmp_path, rule, workers):
     def make():
-        return batches(rule=rule, workers=workers)
+        sampler = FrequencyOfUseSampler(LABELS, seed=2, rule=rule)
+        return EpochLoader(Noisy(), 2, sampler=sampler, workers=workers)
 
     path = tmp_path / "run.pt"
     wanted = train(make)
@@ -190,48 +187,12 @@ def test_a_stopped_training_goes_on_with_the_same_images_bit_for_bit(tmp_path, r
         with pytest.raises(Stopped):
             train(make, seed=number, stop_after=stop, checkpoint=path, checkpoint_every=1)
     found = train(make, seed=99, checkpoint=path)
-    assert torch.equal(found[0], wanted[0])
-    assert found[1:] == wanted[1:]
-
-
-@pytest.mark.parametrize("taken", range(1, 9))
-def test_the_uses_are_right_again_wherever_a_stream_goes_on(taken):
-    source = batches()
-    stream = BatchStream(source, notes=True)
-    for _ in range(taken):
-        next(stream)
-    place = stream.place()
-    wanted = [next(stream).name for _ in range(7)]
-    again = batches()
-    resumed = BatchStream(again, notes=True)
-    resumed.go_to(place)
-    assert [next(resumed).name for _ in range(7)] == wanted
-    assert torch.equal(again.sampler.uses, source.sampler.uses)
-
-
-def test_of_several_processes_the_first_draws_for_all():
-    """Two processes one after the other; what the first broadcasts, the second receives."""
-    sent = []
-
-    def fabric(rank):
-        def broadcast(order):
-            if rank == 0:
-                sent.append(order)
-            return sent[-1]
-
-        return SimpleNamespace(
-            is_global_zero=rank == 0, global_rank=rank, world_size=2, broadcast=broadcast
-        )
-
-    alone = names(batches(batch_size=6), 1)
-    shares = [names(SharedBatches(batches(batch_size=6), fabric(rank)), 1) for rank in (0, 1)]
-    assert [len(share[0]) for share in shares] == [3, 3]
-    assert sorted(shares[0][0] + shares[1][0]) == sorted(alone[0])
+    assert same(found, wanted)
 
 
 def test_a_loader_without_batches_of_its_own_sees_the_order_itself():
     sampler = FrequencyOfUseSampler(LABELS, seed=2)
-    single = DataLoader(TransformedDataset(), batch_size=None, sampler=sampler)
+    single = DataLoader(Noisy(), batch_size=None, sampler=sampler)
     assert [sample.name for sample in single] == [
         str(index) for index in FrequencyOfUseSampler(LABELS, seed=2)
     ]

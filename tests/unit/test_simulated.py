@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from course_utils.anomaly import AnomalySynthesizer
 from course_utils.data import BalancedBatches, Sample, SimulatedAnomalies
-from course_utils.training import fit
+from course_utils.training import EpochLoader, fit
 
 
 class GoodImages:
@@ -204,7 +204,7 @@ def train(path, *, stop_at=None):
     """Twelve steps over batches of 3 a pass, stopped after `stop_at` of them."""
     torch.manual_seed(0)
     data = SimulatedAnomalies(GoodImages(channels=1), seed=3)
-    loader = DataLoader(data, batch_sampler=BalancedBatches(data, 8))
+    loader = EpochLoader(data, batch_sampler=BalancedBatches(data, 8))
     model = nn.Conv2d(1, 1, 3, padding=1)
     seen = []
 

@@ -7,14 +7,13 @@ import torch
 from stoppable_training import Stopped, weights
 from tiny_defects import CHANNELS, Squares
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from course_utils.config import seed_everything
-from course_utils.data import FrequencyOfUseSampler, Sample, TwoStageTargets
-from course_utils.data.two_stage_targets import TwoStageSample
+from course_utils.data import FrequencyOfUseSampler, Sample, TwoStageSample, TwoStageTargets
 from course_utils.losses import TwoStageLoss, TwoStageTarget
 from course_utils.models import TwoStageNet
-from course_utils.training import fit
+from course_utils.training import EpochLoader, fit
 
 STEPS = 8  # with 3 batches a pass, the third pass ends within
 
@@ -58,7 +57,7 @@ def train(
     seed_everything(seed)
     targets = Noted(Squares(9))
     sampler = FrequencyOfUseSampler(targets.labels, seed=3)
-    batches = DataLoader(targets, batch_size=2, sampler=sampler, num_workers=workers)
+    batches = EpochLoader(targets, batch_size=2, sampler=sampler, workers=workers)
     model = TwoStageNet(channels=CHANNELS, stop_extractor=False)
     loss = StoppedLoss(3, len(batches), delta=1.0)
     loss.stop = stop

@@ -1,11 +1,35 @@
-"""A tensor, or several in a tuple: what a network returns, and what it is to find."""
+"""What a network is shown, what it returns, and what it is to find."""
 
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from torch import Tensor
 
 Tensors: TypeAlias = Tensor | tuple["Tensors", ...]
 """A tensor, a tuple or a named tuple of tensors, or one of such tuples."""
+
+
+class Batch(Protocol):
+    """What `fit` needs of a batch; a collated `Sample` has it.
+
+    What the network is to find is its `target`, a tensor or a tuple of tensors, or else its `mask`.
+    """
+
+    @property
+    def image(self) -> Tensor:
+        """Images, (N, C, H, W)."""
+
+
+def target_of(batch: Batch) -> Tensors:
+    """Return what a network is to find in the images of a batch.
+
+    Example:
+        >>> import torch
+        >>> from types import SimpleNamespace
+        >>> target_of(SimpleNamespace(image=torch.rand(2, 1, 4, 4), mask=torch.ones(2))).sum()
+        tensor(2.)
+    """
+    found: Tensors = batch.target if hasattr(batch, "target") else getattr(batch, "mask")  # noqa: B009
+    return found
 
 
 def tensors_in(values: Tensors) -> list[Tensor]:

@@ -1,11 +1,13 @@
 """Run a trained network over a data set."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 
-@torch.no_grad()
 def predict_probabilities(
     model: nn.Module, dataset: Dataset, *, batch_size: int = 16
 ) -> tuple[Tensor, Tensor]:
@@ -25,19 +27,39 @@ def predict_probabilities(
         (torch.Size([2, 4, 4]), torch.Size([2, 4, 4]))
     """
     weights = next(model.parameters())
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     probabilities, masks = [], []
-    # A loader draws from torch's global numbers even if it shuffles nothing: a look at the
+    # A loader draws from torch's global numbers even if it shuffles nothing: an evaluation of the
     # validation images would then change the training that goes on after it.
-    for batch in DataLoader(dataset, batch_size=batch_size, generator=torch.Generator()):
-        image = batch.image.to(weights.device, weights.dtype)
-        logits = model(image.contiguous(memory_format=torch.channels_last)).float()
-        p = logits.sigmoid().squeeze(1) if logits.shape[1] == 1 else logits.softmax(1)
-        probabilities.append(p.cpu())
-        masks.append(batch.mask)
-    for module, training in modes:
-        module.training = training
+    loader = DataLoader(dataset, batch_size=batch_size, generator=torch.Generator())
+    with evaluating(model):
+        for batch in loader:
+            image = batch.image.to(weights.device, weights.dtype)
+            logits = model(image.contiguous(memory_format=torch.channels_last)).float()
+            p = logits.sigmoid().squeeze(1) if logits.shape[1] == 1 else logits.softmax(1)
+            probabilities.append(p.cpu())
+            masks.append(batch.mask)
     if not masks:
         raise ValueError("there is nothing to predict: the data set is empty")
     return torch.cat(probabilities), torch.cat(masks)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put `model` into eval mode without gradients, and each of its parts back afterwards.
+
+    Example:
+        >>> model = nn.Dropout()
+        >>> with evaluating(model):
+        ...     model.training
+        False
+        >>> model.training
+        True
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training

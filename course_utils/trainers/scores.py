@@ -1,4 +1,4 @@
-"""Score a segmentation: IoU, Dice and average precision, of one defect class or of several."""
+"""What a trained network is worth: as a segmentation, as a map of anomaly, as a detector."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,18 @@ import torch
 from torch import Tensor
 
 from course_utils.evaluation import (
+    aupro,
     average_precision,
     best_threshold,
     confusion_matrix,
     dice,
+    image_auroc,
+    image_score,
     iou,
     per_class_dice,
     per_class_iou,
+    pixel_auroc,
+    trapezoid_average_precision,
 )
 
 
@@ -23,7 +28,6 @@ def choose_threshold(probabilities: Tensor, masks: Tensor) -> float | None:
     With several classes the most probable one is taken, and there is nothing to choose.
 
     Example:
-        >>> import torch
         >>> defect = torch.tensor([[[0.1, 0.8]]])
         >>> choose_threshold(torch.stack([1 - defect, defect], dim=1), torch.tensor([[[0, 1]]]))
         0.8...
@@ -37,10 +41,12 @@ def decide(probabilities: Tensor, threshold: float | None) -> Tensor:
     """Return the class of each pixel, (N, H, W), from probabilities (N, K, H, W).
 
     With a threshold, class 1 where its probability reaches it, else 0; without, the most probable
-    class. Raises `ValueError` for a threshold and more than two classes.
+    class.
+
+    Raises:
+        ValueError: for a threshold and more than two classes.
 
     Example:
-        >>> import torch
         >>> probabilities = torch.tensor([0.6, 0.4]).reshape(1, 2, 1, 1)
         >>> decide(probabilities, 0.3).item(), decide(probabilities, None).item()
         (1, 0)
@@ -73,7 +79,6 @@ def score_segmentation(
         ValueError: if the masks hold no defect, or if the numbers of classes differ.
 
     Example:
-        >>> import torch
         >>> probabilities = torch.eye(2)[torch.tensor([[[0, 1, 1, 0]]])].movedim(-1, 1)
         >>> scores = score_segmentation(
         ...     probabilities, torch.tensor([[[0, 1, 0, 0]]]), 0.5, ("background", "defect")
@@ -115,14 +120,14 @@ def iou_by_kind(
     """Return the IoU of defect or not within the images of each kind of defect, by its name.
 
     Args:
-        found, masks: defect where above 0, (N, H, W).
+        found: what was found, defect where above 0, (N, H, W).
+        masks: the truth, defect where above 0, (N, H, W).
         labels: the kind of each image, 0 for good ones, which are left out.
         class_names: background first.
 
     All pixels of the images of a kind are pooled. Kinds without an image are left out.
 
     Example:
-        >>> import torch
         >>> found, masks = torch.tensor([[[0, 1]], [[1, 1]]]), torch.tensor([[[0, 1]], [[0, 1]]])
         >>> iou_by_kind(found, masks, [1, 2], ("background", "crack", "fray"))
         {'crack': 1.0, 'fray': 0.5}
@@ -133,6 +138,68 @@ def iou_by_kind(
         for kind, name in enumerate(class_names)
         if kind and bool((kinds == kind).any())
     }
+
+
+def score_anomalies(maps: Tensor, masks: Tensor, labels: Tensor | None = None) -> dict[str, float]:
+    """Return image AUROC, pixel AUROC, AUPRO up to a false positive rate of .3, and pixel AP.
+
+    Args:
+        maps: how abnormal each pixel is, (N, H, W), any scale.
+        masks: 0 and 1, (N, H, W); at least one image with a defect and one without.
+        labels: 0 good, 1 with a defect, (N,): at a small size a defect may be too small to be in
+            its mask. None looks at the masks.
+
+    The score of an image is the mean of its 100 largest pixels.
+
+    Raises:
+        ValueError: as the four metrics do.
+
+    Example:
+        >>> masks = torch.zeros(2, 16, 16, dtype=torch.long)
+        >>> masks[1, :8] = 1
+        >>> score_anomalies(masks.float(), masks)
+        {'image_auroc': 1.0, 'pixel_auroc': 1.0, 'aupro': 1.0, 'ap': 1.0}
+    """
+    truth = masks > 0
+    defective = truth.flatten(1).any(1) if labels is None else labels > 0
+    return {
+        "image_auroc": image_auroc(image_score(maps), defective),
+        "pixel_auroc": pixel_auroc(maps, truth),
+        "aupro": aupro(maps, truth),
+        "ap": average_precision(maps, truth),
+    }
+
+
+def score_detection(decisions: Tensor, labels: Tensor, threshold: float) -> dict[str, float]:
+    """Return AP and the errors of decisions on images.
+
+    Args:
+        decisions: a score of each image, (N,), higher for defects; any finite numbers.
+        labels: 1 for a defect and 0 for a good image, (N,).
+        threshold: a decision at or above it is "defect"; chosen **on other images**.
+
+    `ap` goes by the step rule; `ap_trapezoid`, the area under straight lines, is what the public
+    code of the two-stage network reports: optimistic where scores tie. `fp` and `fn` count false
+    alarms and misses at `threshold`; `fp_oracle` and `fn_oracle` at the threshold with the best F1
+    on these very images, which is how papers count, and which nobody has at work.
+
+    Raises:
+        ValueError: as `average_precision` does.
+
+    Example:
+        >>> scores = score_detection(torch.tensor([0.1, 0.4, 0.3]), torch.tensor([0, 0, 1]), 0.35)
+        >>> scores["ap"], scores["fp"], scores["fn"], scores["fp_oracle"], scores["fn_oracle"]
+        (0.5, 1.0, 1.0, 1.0, 0.0)
+    """
+    scores = {
+        "ap": average_precision(decisions, labels),
+        "ap_trapezoid": trapezoid_average_precision(decisions, labels),
+    }
+    for ending, at in (("", threshold), ("_oracle", best_threshold(decisions, labels))):
+        alarm, defect = decisions >= at, labels.bool()
+        scores[f"fp{ending}"] = float((alarm & ~defect).sum())
+        scores[f"fn{ending}"] = float((~alarm & defect).sum())
+    return scores
 
 
 def _ap(probabilities: Tensor, masks: Tensor, c: int) -> float:

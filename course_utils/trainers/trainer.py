@@ -1,0 +1,261 @@
+"""What the trainers of all methods share: from a config to a trained network and a run folder."""
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from time import perf_counter
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from lightning_fabric import Fabric
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from course_utils.config import seed_everything
+from course_utils.io import lock_folder, write_atomic
+from course_utils.plots import as_png, training_curves
+from course_utils.trainers.configs import TrainingConfig
+from course_utils.trainers.run_folder import (
+    CHECKPOINT,
+    CONFIG,
+    LOCK,
+    SCORES,
+    check_folder,
+    read_scores,
+    without_nan,
+)
+from course_utils.trainers.splits import Splits
+from course_utils.training import EpochLoader, History, fit
+from course_utils.training.devices import make_fabric
+
+COMPARED_BY_FIT = {"steps", "optimizer", "learning_rate", "weight_decay"}
+CHANGES_NOTHING = {"workers"}
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A trained network, and what it is worth."""
+
+    model: Any
+    history: History
+    scores: dict[str, float]
+    """Of the test images and the last step."""
+
+
+Config = TypeVar("Config", bound=TrainingConfig)
+Result = TypeVar("Result", bound=TrainingResult)
+
+
+class Trainer(ABC, Generic[Config, Result]):
+    """Trains one method.
+
+    A method says how to open its images, its network, its batches, its loss, and how to score.
+
+    Args:
+        config: all that decides the training.
+        splits: the images, as `open_splits` reads them, to read them only once for many trainings.
+        progress: whether to show progress bars.
+    """
+
+    metrics: ClassVar[tuple[str, ...]]
+    """Of the validation images, drawn as learning curves."""
+
+    def __init__(
+        self, config: Config, splits: Splits | None = None, *, progress: bool = False
+    ) -> None:
+        self.config = config
+        self.progress = progress
+        self.splits = splits or self.open_splits(config, progress=progress)
+
+    @staticmethod
+    @abstractmethod
+    def open_splits(config: Any, *, progress: bool = False) -> Splits:
+        """Read the images of a config."""
+
+    @abstractmethod
+    def check(self, fabric: Fabric) -> None:
+        """Raise `ValueError` before any work for images or a precision that cannot do."""
+
+    @abstractmethod
+    def build_model(self) -> nn.Module:
+        """Return the network at its start."""
+
+    @abstractmethod
+    def build_batches(self) -> EpochLoader:
+        """Return the batches: images, targets, and the order in which they come."""
+
+    @abstractmethod
+    def build_loss(self, device: torch.device) -> Callable[[Any, Any], Tensor]:
+        """Return what is minimized."""
+
+    @abstractmethod
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """Return scores of the validation images."""
+
+    @abstractmethod
+    def score(self, model: Any, history: History) -> Result:
+        """Score the test images, once."""
+
+    @abstractmethod
+    def report(self, result: Result) -> dict[str, Any]:
+        """Return what else to write down beside the scores."""
+
+    @abstractmethod
+    def pictures(self, result: Result) -> dict[str, Figure]:
+        """Return figures of test images by the names of their files."""
+
+    @property
+    def steps(self) -> int:
+        """Batches to train on."""
+        steps: int = self.config.steps  # type: ignore[attr-defined]
+        return steps
+
+    def agreed(self, model: Any) -> Mapping[str, str | int | float | bool | None]:
+        """Return what else a training agrees in with one that it goes on from."""
+        return {}
+
+    def train(
+        self,
+        *,
+        folder: str | Path | None = None,
+        evaluate_every: int | None = None,
+        on_evaluation: Callable[[History], None] | None = None,
+        device: str | torch.device = "auto",
+        precision: str | None = None,
+        fabric: Fabric | None = None,
+        description: str | None = None,
+    ) -> Result:
+        """Train, and score the test images once, after the last step.
+
+        Args:
+            folder: where the checkpoint and the TensorBoard curves go; a training goes on from
+                there.
+            evaluate_every: steps between two evaluations of the validation images; None: none.
+            on_evaluation: see `fit`.
+            device: where to train; see `fit`.
+            precision: a Fabric precision; see `fit`.
+            fabric: what `launch` hands over, instead of `device` and `precision`.
+            description: what the progress bar says.
+
+        Raises:
+            ValueError: before any work, for images that are too few or show too little, and as
+                `fit` does.
+            FloatingPointError: as `fit` does.
+        """
+        if on_evaluation and not evaluate_every:
+            raise ValueError("on_evaluation needs evaluations: give evaluate_every")
+        if fabric is None:
+            fabric, device, precision = make_fabric(device, precision), "auto", None
+        self.check(fabric)
+        config = self.config
+        seed_everything(config.seed)
+        model = self.build_model()
+        history = fit(
+            model,
+            self.build_batches(),
+            self.build_loss(fabric.device),
+            steps=self.steps,
+            optimizer=getattr(config, "optimizer", "adamw"),
+            learning_rate=config.learning_rate,  # type: ignore[attr-defined]
+            weight_decay=config.weight_decay,  # type: ignore[attr-defined]
+            evaluate=self.evaluate if evaluate_every else None,
+            evaluate_every=evaluate_every,
+            on_evaluation=on_evaluation,
+            checkpoint=Path(folder) / CHECKPOINT if folder else None,
+            log_folder=Path(folder) / "tensorboard" if folder else None,
+            settings={
+                **config.model_dump(exclude=COMPARED_BY_FIT | CHANGES_NOTHING),
+                **self.agreed(model),
+            },
+            device=device,
+            precision=precision,
+            fabric=fabric,
+            progress=self.progress,
+            description=description or f"{config.name}, seed {config.seed}",
+        )
+        return self.score(model, history)
+
+    @classmethod
+    def run_in_folder(
+        cls,
+        fabric: Fabric,
+        config: Config,
+        folder: Path,
+        evaluate_every: int = 0,
+        progress: bool = True,
+    ) -> dict[str, float]:
+        """Train by `config`, keep everything in `folder`, and return the test images' scores.
+
+        A training that was stopped goes on; a finished one returns its scores at once. The folder
+        gets `config.json`, `checkpoint.pt`, `tensorboard/`, `scores.json`, and pictures of the
+        learning curves and of test images. Nothing is written before the images were read.
+
+        Args:
+            fabric: what `launch` hands over.
+            config: all that decides the training.
+            folder: its own; new, empty, or of this very training.
+            evaluate_every: steps between two evaluations of the validation images; 0: a tenth of
+                all.
+            progress: whether to show progress bars.
+
+        Raises:
+            ValueError: if the folder holds a training by another config or with other evaluations,
+                and as `train` does.
+            FileExistsError: if it holds anything else or another process trains in it.
+        """
+        if evaluate_every < 0:
+            raise ValueError(f"evaluate_every must be at least 0, got {evaluate_every}")
+        if fabric.is_global_zero:
+            check_folder(folder, config)
+        fabric.barrier()
+        if (folder / SCORES).exists():
+            return read_scores(folder)
+        images = config.images_only()
+        splits = _open_once(cls, images, progress and fabric.is_global_zero)
+        trainer = cls(config, splits, progress=progress)
+        advice = "wait for its end, or choose another folder"
+        with lock_folder(folder, LOCK, advice) if fabric.is_global_zero else nullcontext():
+            if fabric.is_global_zero:
+                check_folder(folder, config)  # who held it until now may have used it
+                _write_json(folder / CONFIG, config.model_dump())
+            fabric.barrier()
+            started = perf_counter()
+            result = trainer.train(
+                fabric=fabric,
+                folder=folder,
+                evaluate_every=evaluate_every or math.ceil(trainer.steps / 10),
+            )
+            if fabric.is_global_zero:
+                seconds = perf_counter() - started
+                curves = training_curves({"training": result.history}, metrics=cls.metrics)
+                for name, figure in {"learning.png": curves, **trainer.pictures(result)}.items():
+                    write_atomic(folder / name, as_png(figure))
+                scores = {"scores": without_nan(result.scores)}
+                report = scores | trainer.report(result) | _circumstances(fabric, seconds)
+                _write_json(folder / SCORES, report)
+        return result.scores
+
+
+@lru_cache(maxsize=1)  # losses, variants and seeds of one command share their images
+def _open_once(trainer: type[Trainer[Any, Any]], config: TrainingConfig, progress: bool) -> Splits:
+    return trainer.open_splits(config, progress=progress)
+
+
+def _circumstances(fabric: Fabric, seconds: float) -> dict[str, Any]:
+    return {
+        "seconds_since_last_start": round(seconds, 1),
+        "device": str(fabric.device),
+        "precision": fabric.strategy.precision.precision,
+        "processes": fabric.world_size,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+
+
+def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+    write_atomic(file, json.dumps(content, indent=2) + "\n")

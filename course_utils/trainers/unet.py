@@ -1,0 +1,198 @@
+"""Train a U-Net to mark defects: what lesson 03 does, without a notebook."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from course_utils.data import TransformedDataset, class_weights, count_pixels
+from course_utils.losses import SoftmaxFocalLoss, WeightedCrossEntropy, dice_loss
+from course_utils.models import UNet
+from course_utils.plots import errors
+from course_utils.trainers.configs import LOSS_NAMES, UNetConfig
+from course_utils.trainers.scores import (
+    choose_threshold,
+    decide,
+    iou_by_kind,
+    score_segmentation,
+)
+from course_utils.trainers.splits import (
+    Splits,
+    masks_of,
+    open_all_classes,
+    open_splits,
+    with_defects,
+)
+from course_utils.trainers.trainer import Trainer, TrainingResult
+from course_utils.training import EpochLoader, History, predict_probabilities
+
+FOCAL_GAMMA = 2.0
+PICTURES = 8
+
+
+@dataclass(frozen=True)
+class UNetResult(TrainingResult):
+    """A trained network, and what it is worth; `scores` are those of `score_segmentation`."""
+
+    threshold: float | None
+    """Chosen on validation images; None where the most probable class is taken."""
+    probabilities: Tensor
+    """Of the test images, (N, K, H, W)."""
+
+
+class UNetTrainer(Trainer[UNetConfig, UNetResult]):
+    """Trains, chooses the threshold on validation images, and scores the test images once.
+
+    Args:
+        config: all that decides the training.
+        splits: the images, to read them only once for many trainings.
+        model: another network to train in the place of the U-Net; it must give logits of each
+            class, of the size of the mask.
+        progress: whether to show progress bars.
+
+    Example:
+        >>> from course_utils.data import BinaryMasks, CachedDataset, open_dataset
+        >>> config = UNetConfig(size=32, width=2, steps=2, batch_size=2)
+        >>> few = CachedDataset(BinaryMasks(open_dataset("synthetic", size=32)), indices=range(6))
+        >>> sorted(UNetTrainer(config, Splits(few, few, few)).train().scores)
+        ['ap', 'dice', 'iou']
+    """
+
+    metrics = ("val/iou", "val/ap")
+    open_splits = staticmethod(open_splits)
+
+    def __init__(
+        self,
+        config: UNetConfig,
+        splits: Splits | None = None,
+        *,
+        model: nn.Module | None = None,
+        progress: bool = False,
+    ) -> None:
+        super().__init__(config, splits, progress=progress)
+        self.class_names = self.splits.train.class_names
+        self._model = model
+
+    def check(self, fabric: Fabric) -> None:
+        """Raise `ValueError` for fewer images than a batch takes, or none with a defect."""
+        config, train = self.config, self.splits.train
+        if len(train) < config.batch_size:
+            raise ValueError(
+                f"a batch of {config.batch_size} images needs at least as many to train on, and "
+                f"{config.data} has {len(train)}: choose a smaller batch_size"
+            )
+        for name, images in (("validation", self.splits.val), ("test", self.splits.test)):
+            if not with_defects(images, 1):
+                raise ValueError(
+                    f"none of the {len(images)} {name} images of {config.data} shows a defect: "
+                    "choose another split_seed or a larger data set"
+                )
+
+    def build_model(self) -> nn.Module:
+        """Return a U-Net, or the model that was given."""
+        channels = self.splits.train.channels
+        return self._model or UNet(channels, len(self.class_names), width=self.config.width)
+
+    def build_batches(self) -> EpochLoader:
+        """Return the training images, shuffled, and turned over at random."""
+        train = self.splits.train
+        return EpochLoader(
+            TransformedDataset(train) if self.config.flips else train,
+            self.config.batch_size,
+            shuffle=True,
+            drop_last=True,
+            seed=self.config.seed,
+        )
+
+    def build_loss(self, device: torch.device) -> nn.Module:
+        """Return the loss, with weights from the training images."""
+        counts = count_pixels(self.splits.train, len(self.class_names))
+        return segmentation_loss(self.config.loss, counts).to(device)
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """Return IoU, Dice and AP at the best threshold of these images."""
+        probabilities, masks = predict_probabilities(model, self.splits.val)
+        threshold = choose_threshold(probabilities, masks)
+        scores = score_segmentation(probabilities, masks, threshold, self.class_names)
+        return {f"val/{name}": scores[name] for name in ("iou", "dice", "ap")}
+
+    def score(self, model: nn.Module, history: History) -> UNetResult:
+        """Choose the threshold on validation images and score the test images."""
+        threshold = choose_threshold(*predict_probabilities(model, self.splits.val))
+        probabilities, masks = predict_probabilities(model, self.splits.test)
+        scores = score_segmentation(probabilities, masks, threshold, self.class_names)
+        return UNetResult(model, history, scores, threshold, probabilities)
+
+    def report(self, result: UNetResult) -> dict[str, Any]:
+        """Return threshold, split, numbers of images, and the IoU of each kind of defect."""
+        # Where all defects are one class, the pooled score hides which kinds were found.
+        kinds = open_all_classes(self.config, "test")
+        labels = [kinds[i].label for i in range(len(kinds))]
+        found = decide(result.probabilities, result.threshold)
+        splits = self.splits
+        return {
+            "threshold": result.threshold,
+            "split": splits.test.split_note,
+            "images": {name: len(images) for name, images in vars(splits).items()},
+            "iou_by_kind": iou_by_kind(found, masks_of(splits.test), labels, kinds.class_names),
+        }
+
+    def pictures(self, result: UNetResult) -> dict[str, Figure]:
+        """Return the errors on some test images with defects."""
+        chosen = with_defects(self.splits.test, PICTURES)
+        found = decide(result.probabilities[chosen], result.threshold)
+        shown = [self.splits.test[i] for i in chosen]
+        return {
+            "predictions.png": errors(
+                [sample.image for sample in shown],
+                [sample.mask > 0 for sample in shown],
+                list(found > 0),
+                [sample.name for sample in shown],
+            )
+        }
+
+
+def segmentation_loss(name: str, counts: np.ndarray | Tensor) -> nn.Module:
+    """Return the loss called `name`, of logits (N, K, H, W) and classes (N, H, W).
+
+    - `"cross_entropy"`: each pixel counts the same.
+    - `"weighted"`: each pixel counts with 1 / sqrt(pixels of its true class).
+    - `"focal"`: gamma = 2, without weights (Lin et al. 2017).
+    - `"dice"`: cross entropy plus the Dice loss of the defect classes (Isensee et al. 2021).
+
+    Args:
+        name: one of `LOSS_NAMES`.
+        counts: pixels of each class in the training set, (K,), as `count_pixels` returns them.
+
+    Raises:
+        ValueError: for another name or counts that are no counts.
+
+    Example:
+        >>> loss = segmentation_loss("dice", np.array([90, 10]))
+        >>> loss(torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4, dtype=torch.long)).shape
+        torch.Size([])
+    """
+    match name:
+        case "cross_entropy":
+            return nn.CrossEntropyLoss()
+        case "weighted":
+            # A class that training never shows cannot be weighed, and needs no weight.
+            return WeightedCrossEntropy(class_weights(counts, "sqrt", absent="zero"))
+        case "focal":
+            return SoftmaxFocalLoss(gamma=FOCAL_GAMMA)
+        case "dice":
+            return CrossEntropyAndDice()
+    raise ValueError(f"loss {name!r} is unknown: choose one of {', '.join(LOSS_NAMES)}")
+
+
+class CrossEntropyAndDice(nn.Module):
+    """Cross entropy plus Dice loss: one is steady, the other does not care how rare defects are."""
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the sum of both, of logits (N, K, H, W) and classes (N, H, W)."""
+        return F.cross_entropy(logits, target) + dice_loss(logits, target)
