@@ -36,6 +36,7 @@ def _side(
 def check_valid_side(answer: Any) -> None:
     # Without rounding the U takes 184 pixels off any side: only the type tells who halves by `/`.
     halves = isinstance(call_answer(answer, 512), float)
+    halved = _side(down=lambda side: (side - 4) / 2)
     expect_function(
         answer,
         [((side,), _side()) for side in (572, 512, 444, 188, 570)],
@@ -44,8 +45,9 @@ def check_valid_side(answer: Any) -> None:
             "halved_first": _side(down=lambda side: side // 2 - 4),
             "one_convolution": _side(lambda s: (s - 2) // 2, lambda s: s - 2, lambda s: 2 * s - 2),
             "way_up_turned_over": _side(up=lambda side: 2 * (side - 4)),
-            "no_rounding" if halves else "a_constant": _side(down=lambda side: (side - 4) / 2),
-            "rounded_otherwise": [
+            "a_constant": [] if halves else halved,
+            "no_rounding": [
+                halved,
                 _side(down=lambda side: round((side - 4) / 2)),
                 _side(down=lambda side: math.ceil((side - 4) / 2)),
             ],
