@@ -16,8 +16,7 @@ import nbformat
 from course_utils.batch.executors.run_folder import remove_orphans, run_folder
 from course_utils.batch.tasks import Record, Task
 from course_utils.config import visible_gpus
-from course_utils.lessons.exercise import EXERCISE_MIME
-from course_utils.lessons.metrics import METRIC_MIME
+from course_utils.lessons import EXERCISE_MIME, METRIC_MIME
 from course_utils.runs.run import Outcome, RunResult, run_notebook
 
 PACKAGES = ("course-utils", "torch", "torchvision", "numpy", "opencv-python", "papermill")

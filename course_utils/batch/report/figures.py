@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image
 
 from course_utils.batch.journal.rows import Row
-from course_utils.lessons.metrics import METRIC_MIME
+from course_utils.lessons import METRIC_MIME
 
 SIZE = (600, 600)  # pixels: the grid shows about half of that, for fine screens
 QUALITY = 70

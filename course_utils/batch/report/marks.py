@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from course_utils.batch.journal.rows import Row
 from course_utils.batch.report.summary import ended
-from course_utils.lessons.registry import find_lesson
-from course_utils.lessons.verdicts import Outcome
+from course_utils.lessons import Outcome, find_lesson
 from course_utils.runs.run import Outcome as RunOutcome
 
 UNKNOWN = "not checked"

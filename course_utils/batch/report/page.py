@@ -30,7 +30,7 @@ from course_utils.batch.report.summary import (
     without_seed,
 )
 from course_utils.batch.report.tables import as_csv, as_parquet, runs_table
-from course_utils.lessons.verdicts import Outcome as Verdict
+from course_utils.lessons import Outcome as Verdict
 from course_utils.runs.durations import duration
 from course_utils.runs.run import Outcome
 

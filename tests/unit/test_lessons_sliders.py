@@ -4,8 +4,8 @@ import pytest
 from ipywidgets import Checkbox, Dropdown, FloatSlider, IntSlider
 from matplotlib.figure import Figure
 
-from course_utils.lessons import explore as explore_function
-from course_utils.lessons.explore import slider_panel
+from course_utils.lessons import explore
+from course_utils.lessons.sliders import slider_panel
 
 SLIDERS = {"gamma": (0.0, 5.0, 0.5), "steps": (1, 9, 1), "kind": ["a", "b"], "log_axis": False}
 START = {"gamma": 2.0, "steps": 3, "kind": "b", "log_axis": True}
@@ -48,7 +48,7 @@ def test_an_error_is_raised_at_the_first_drawing_and_while_moving():
 
 def test_without_a_person_every_fallback_is_drawn(capsys):
     settings = [START, START | {"gamma": 0.0}]
-    explore_function(figure_of, alt="A figure", fallback=settings, **SLIDERS)
+    explore(figure_of, alt="A figure", fallback=settings, **SLIDERS)
     assert figure_of.calls == settings
     shown = capsys.readouterr().out
     assert "Run this notebook in JupyterLab to move the sliders" in shown
@@ -57,7 +57,7 @@ def test_without_a_person_every_fallback_is_drawn(capsys):
 
 def test_an_error_in_a_fallback_is_raised():
     with pytest.raises(ArithmeticError, match="nine"):
-        explore_function(figure_of, alt="A figure", fallback=[START | {"steps": 9}], **SLIDERS)
+        explore(figure_of, alt="A figure", fallback=[START | {"steps": 9}], **SLIDERS)
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_an_error_in_a_fallback_is_raised():
 )
 def test_settings_that_do_not_fit_the_sliders_are_refused(fallback, sliders, said):
     with pytest.raises(ValueError, match=said):
-        explore_function(figure_of, alt="A figure", fallback=fallback, **sliders)
+        explore(figure_of, alt="A figure", fallback=fallback, **sliders)
 
 
 def test_a_function_that_returns_no_figure_is_named():
     with pytest.raises(TypeError, match="must return a matplotlib figure, got NoneType"):
-        explore_function(lambda g: None, alt="A", fallback=[{"g": 1}], g=(0, 5, 1))
+        explore(lambda g: None, alt="A", fallback=[{"g": 1}], g=(0, 5, 1))

@@ -1,9 +1,11 @@
-"""Who runs this cell: a person in front of a notebook, or a machine?"""
+"""The notebook that a cell runs in: does a person watch, which execution is it, show this."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from IPython.core.getipython import get_ipython
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
 
 
 def is_interactive() -> bool:
@@ -20,13 +22,21 @@ def is_interactive() -> bool:
 
 
 def execution_id() -> str | None:
-    """Return what identifies this one execution of a cell; `None` outside a kernel.
+    """Return what identifies this one execution of a cell; `None` outside a kernel."""
+    return _request().get("header", {}).get("msg_id")
+
+
+def show_bundle(bundle: Mapping[str, object]) -> None:
+    """Display a MIME bundle; outside IPython print its `text/plain`.
 
     Example:
-        >>> execution_id() is None
-        True
+        >>> show_bundle({"text/plain": "hello"})
+        hello
     """
-    return _request().get("header", {}).get("msg_id")
+    if InteractiveShell.initialized():
+        display(dict(bundle), raw=True)
+    else:
+        print(bundle["text/plain"])
 
 
 def _request() -> Mapping[str, Any]:

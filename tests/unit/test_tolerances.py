@@ -1,4 +1,4 @@
-"""The record that `notebooks/bands.py` leaves: what was run, and on which source."""
+"""The record that `notebooks/tolerances.py` leaves: what was run, and on which source."""
 
 import hashlib
 import importlib.util
@@ -11,10 +11,10 @@ from tiny_notebooks import write_lesson
 
 
 @pytest.fixture
-def bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def tolerances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The tool, on a folder with one lesson whose metric is its seed."""
-    path = Path(__file__).parents[2] / "notebooks" / "bands.py"
-    spec = importlib.util.spec_from_file_location("bands", path)
+    path = Path(__file__).parents[2] / "notebooks" / "tolerances.py"
+    spec = importlib.util.spec_from_file_location("tolerances", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -30,10 +30,10 @@ def bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_the_record_names_the_whole_command_and_the_source(
-    bands: ModuleType, tmp_path: Path
+    tolerances: ModuleType, tmp_path: Path
 ) -> None:
-    assert bands.main(["90", "--seeds", "11", "--profile", "laptop"]) == 0
-    record = json.loads((tmp_path / "bands" / "90_one.json").read_text(encoding="utf-8"))
-    assert record["command"] == "python notebooks/bands.py 90 --seeds 11 --profile laptop"
+    assert tolerances.main(["90", "--seeds", "11", "--profile", "laptop"]) == 0
+    record = json.loads((tmp_path / "tolerances" / "90_one.json").read_text(encoding="utf-8"))
+    assert record["command"] == "python notebooks/tolerances.py 90 --seeds 11 --profile laptop"
     assert record["source_sha256"] == hashlib.sha256(b"# the source").hexdigest()
     assert record["metrics"]["iou"]["values"] == [float(seed) for seed in range(11)]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from course_utils.lessons.cards import Tone, block_html, inline_html, show_bundle
+from course_utils.lessons.cards import Tone, block_html, inline_html
 
 CHOICE_STYLE = (
     "margin:.3em 0;padding:.35em .8em;border:1px solid rgba(128,128,128,.35);border-radius:6px;"
@@ -51,34 +51,15 @@ class Question:
             raise ValueError(f"question {self.text!r} has {rights} right choices, wanted exactly 1")
 
 
-def show_quiz(questions: tuple[Question, ...]) -> None:
-    """Display questions whose choices open on a click, also in static pages and on GitHub."""
-    show_bundle({"text/html": quiz_html(questions), "text/plain": quiz_text(questions)})
+def quiz_bundle(questions: tuple[Question, ...]) -> dict[str, str]:
+    """Return a quiz as HTML and as text, by MIME type.
 
-
-def quiz_html(questions: tuple[Question, ...]) -> str:
-    """Return the questions as HTML that needs neither kernel nor script.
+    In HTML each choice opens on a click, which needs neither kernel nor script. In the text all
+    the answers stand behind the last question.
 
     Example:
         >>> yes, no = Choice("3", True, "Counted."), Choice("4", False, "One too many.")
-        >>> quiz_html((Question("How many?", (yes, no)),)).count("<details")
-        2
-    """
-    parts = ["<p>Choose an answer and click on it to see whether it is right, and why.</p>"]
-    for number, question in enumerate(questions, start=1):
-        asked = f"<strong>{number}. {inline_html(question.text)}</strong>"
-        asked += " <em>(several are right)</em>" if question.several else ""
-        parts.append(f'<p style="{QUESTION_STYLE}">{asked}</p>')
-        parts += [_choice_html(choice) for choice in question.choices]
-    return f"<div>{''.join(parts)}</div>"
-
-
-def quiz_text(questions: tuple[Question, ...]) -> str:
-    """Return the questions as plain text, with all the answers after the last question.
-
-    Example:
-        >>> yes, no = Choice("3", True, "Counted."), Choice("4", False, "One too many.")
-        >>> print(quiz_text((Question("How many?", (yes, no)),)))
+        >>> print(quiz_bundle((Question("How many?", (yes, no)),))["text/plain"])
         1. How many?
            a) 3
            b) 4
@@ -87,8 +68,13 @@ def quiz_text(questions: tuple[Question, ...]) -> str:
         1. a) right: Counted.
            b) wrong: One too many.
     """
+    parts = ["<p>Choose an answer and click on it to see whether it is right, and why.</p>"]
     asked, answered = [], ["", "Answers"]
     for number, question in enumerate(questions, start=1):
+        heading = f"<strong>{number}. {inline_html(question.text)}</strong>"
+        heading += " <em>(several are right)</em>" if question.several else ""
+        parts.append(f'<p style="{QUESTION_STYLE}">{heading}</p>')
+        parts += [_choice_html(choice) for choice in question.choices]
         several = " (several are right)" if question.several else ""
         asked.append(f"{number}. {question.text}{several}")
         for place, choice in enumerate(question.choices):
@@ -97,7 +83,8 @@ def quiz_text(questions: tuple[Question, ...]) -> str:
             start = f"{number}. " if place == 0 else "   "
             word = "right" if choice.right else "wrong"
             answered.append(f"{start}{letter}) {word}: {choice.feedback}")
-    return "\n".join(asked + answered)
+    html = f"<div>{''.join(parts)}</div>"
+    return {"text/html": html, "text/plain": "\n".join(asked + answered)}
 
 
 def _choice_html(choice: Choice) -> str:

@@ -1,8 +1,8 @@
-"""Developer tool behind `make bands LESSON=01`: how far a lesson's metrics vary from seed to seed.
+"""Developer tool behind `make tolerances LESSON=01`: how far a lesson's metrics vary from seed to seed.
 
-    python notebooks/bands.py 01 --seeds 12
+    python notebooks/tolerances.py 01 --seeds 12
 
-Runs the lesson at smoke profile with many seeds and writes `bands/NN_topic.json`. For each metric
+Runs the lesson at smoke profile with many seeds and writes `tolerances/NN_topic.json`. For each metric
 
     low  = min(median - WIDTH * spread, smallest value - FLOOR * max(1, |median|))
     high = max(median + WIDTH * spread, largest value + FLOOR * max(1, |median|))
@@ -18,7 +18,6 @@ network in float32 calls a few pixels more a defect than one in bf16. A test fai
 import argparse
 import hashlib
 import json
-import os
 import platform
 import statistics
 import sys
@@ -29,7 +28,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from course_utils.lessons.metrics import read_metrics
+from course_utils.io import write_atomic
+from course_utils.lessons import read_metrics
 from course_utils.runs import Outcome, find_lessons, run_notebook
 
 FOLDER = Path(__file__).parent
@@ -39,11 +39,12 @@ FEWEST_SEEDS = 10
 PACKAGES = ("course-utils", "torch", "torchvision", "numpy", "opencv-python", "scikit-learn")
 
 
-def band(values: Sequence[float]) -> dict[str, Any]:
-    """Return the band of one metric, with the numbers it comes from.
+def tolerance(values: Sequence[float]) -> dict[str, Any]:
+    """Return the tolerance of one metric, with the numbers it comes from.
 
     Example:
-        >>> band([1.0] * 9 + [1.5])["low"], band([1.0] * 9 + [1.5])["high"]
+        >>> found = tolerance([1.0] * 9 + [1.5])
+        >>> found["low"], found["high"]
         (0.99, 1.51)
     """
     median = statistics.median(values)
@@ -85,7 +86,7 @@ def measure(lesson_path: Path, seeds: Sequence[int], profile: str) -> dict[str, 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure the chosen lessons and write their band files."""
+    """Measure the chosen lessons and write their tolerances."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("lessons", nargs="+", help="numbers or names")
     parser.add_argument("--seeds", type=int, default=12, help=f"how many, {FEWEST_SEEDS} or more")
@@ -102,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "profile": given.profile,
             "dataset": lesson.parameters.get("dataset"),
             "seeds": list(range(given.seeds)),
-            "command": f"python notebooks/bands.py {lesson.number} --seeds {given.seeds} "
+            "command": f"python notebooks/tolerances.py {lesson.number} --seeds {given.seeds} "
             f"--profile {given.profile}",
             "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
             "date": date.today().isoformat(),
@@ -111,13 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "versions": {name: metadata.version(name) for name in PACKAGES},
             "rule": f"median ± {WIDTH:g} * 1.4826 * MAD, and never narrower than the values seen "
             f"± {FLOOR:g} * max(1, |median|)",
-            "metrics": {name: band(numbers) for name, numbers in sorted(values.items())},
+            "metrics": {name: tolerance(numbers) for name, numbers in sorted(values.items())},
         }
-        target = FOLDER / "bands" / f"{lesson.name}.json"
+        target = FOLDER / "tolerances" / f"{lesson.name}.json"
         target.parent.mkdir(exist_ok=True)
-        draft = target.with_suffix(".draft")
-        draft.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(draft, target)
+        write_atomic(target, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
         print(f"  wrote {target.relative_to(FOLDER.parent)}")
     return 0
 

@@ -1,58 +1,35 @@
-"""The four outcomes of an exercise, and the only door through which a student's code is called."""
+"""The only place where a student's code is called, and the ways in which that may end."""
 
 import dis
 import inspect
 import linecache
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from enum import StrEnum
 from types import FunctionType
 from typing import Any, NoReturn
 
 LONGEST_ERROR = 600  # characters; a torch error can quote a whole tensor
 
 
-class Outcome(StrEnum):
-    """What came of an attempt: four different answers."""
-
-    NOT_ATTEMPTED = "not_attempted"
-    INCORRECT = "incorrect"
-    ERROR = "error"
-    CORRECT = "correct"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The outcome of an attempt, with what to say to the student.
-
-    Example:
-        >>> Verdict(Outcome.CORRECT, "Well counted.").outcome
-        <Outcome.CORRECT: 'correct'>
-    """
-
-    outcome: Outcome
-    message: str
-    code: str = ""
-    """The student's line and the exception, where their code raised one."""
-
-    def _ipython_display_(self) -> None:
-        """Show nothing: `check` has shown the card, also where it ends a cell."""
-
-
-class Judgement(Exception):
-    """Ends an examination early."""
-
-
-class NotAttempted(Judgement):
+class NotAttempted(Exception):
     """The answer is still the stub."""
 
 
-class Incorrect(Judgement):
-    """The answer is wrong; the message belongs to this very mistake."""
+class Incorrect(Exception):
+    """The answer is wrong; the message says how."""
 
 
-class AnswerRaised(Judgement):
+class Mistake(Exception):
+    """The answer is wrong in a way that the exercise has a message for, under this name."""
+
+    def __init__(self, name: str, values: dict[str, Any]) -> None:
+        super().__init__(name)
+        self.name = name
+        self.values = values
+        """What stands in curly brackets in the message."""
+
+
+class AnswerRaised(Exception):
     """The student's own code raised `error`."""
 
     def __init__(self, answer: Callable[..., Any], error: Exception) -> None:
@@ -76,21 +53,36 @@ class AnswerRaised(Judgement):
 
 
 def incorrect(message: str) -> NoReturn:
-    """Say that the answer is wrong, with the message for this mistake (inline markdown).
+    """Say that the answer is wrong, with a message that any exercise may need.
 
     Example:
-        >>> incorrect("Divide by **all** pixels, not by the defect pixels.")
+        >>> incorrect("Wanted a number.")
         Traceback (most recent call last):
-        course_utils.lessons.verdicts.Incorrect: Divide by **all** pixels, not by the defect pixels.
+        course_utils.lessons.answers.Incorrect: Wanted a number.
     """
     raise Incorrect(message)
 
 
-def call_answer(answer: Any, *args: Any) -> Any:
-    """Call the student's function: what it raises is theirs, what an examiner raises is ours.
+def mistake(name: str, **values: Any) -> NoReturn:
+    """Say that the answer makes the mistake that has this name in the text of the exercise.
 
-    Raises `NotAttempted` for a stub, `Incorrect` for something that cannot take these arguments
-    or that forgets to return, and `AnswerRaised` for an exception in the student's code.
+    `values` stand in curly brackets in the message there.
+
+    Example:
+        >>> mistake("too_many", share=0.9)
+        Traceback (most recent call last):
+        course_utils.lessons.answers.Mistake: too_many
+    """
+    raise Mistake(name, values)
+
+
+def call_answer(answer: Any, *args: Any) -> Any:
+    """Call the student's function: what it raises is theirs, what a check raises is ours.
+
+    Raises:
+        NotAttempted: for a stub.
+        Incorrect: for something that cannot take these arguments, or that forgets to return.
+        AnswerRaised: for an exception in the student's code.
 
     Example:
         >>> call_answer(lambda x: x + 1, 2)
@@ -134,12 +126,7 @@ def is_stub(answer: Any) -> bool:
 
 
 def name_of(answer: Any) -> str:
-    """Return what to call the student's function in a message.
-
-    Example:
-        >>> name_of(len)
-        'len'
-    """
+    """Return what to call the student's function in a message."""
     return getattr(answer, "__name__", None) or type(answer).__name__
 
 

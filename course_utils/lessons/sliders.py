@@ -8,8 +8,7 @@ from IPython.display import clear_output, display
 from ipywidgets import Checkbox, Dropdown, FloatSlider, HBox, IntSlider, Output, VBox, Widget
 from matplotlib.figure import Figure
 
-from course_utils.lessons.cards import show_bundle
-from course_utils.lessons.presence import is_interactive
+from course_utils.lessons.frontend import is_interactive, show_bundle
 from course_utils.plots import show
 
 Setting = Mapping[str, Any]
