@@ -12,7 +12,8 @@ from course_utils.course.ledger import Entry, keep_edited, opened, save_entries
 from course_utils.course.pages import Neighbor, write_index, write_lesson_page
 from course_utils.course.progress import Report
 from course_utils.lessons.metrics import METRIC_MIME, read_metrics
-from course_utils.runs.notebooks import Lesson, check_parameters, digest
+from course_utils.runs.notebooks import Lesson, digest
+from course_utils.runs.parameters import check_parameters
 from course_utils.runs.run import Outcome, RunResult, check_timeout, run_notebook, without_outputs
 
 

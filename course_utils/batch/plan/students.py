@@ -12,7 +12,8 @@ from course_utils.batch.plan.identity import (
     package_fingerprint,
 )
 from course_utils.batch.tasks import Limits, Task, task_id
-from course_utils.runs.notebooks import Lesson, check_parameters
+from course_utils.runs.notebooks import Lesson
+from course_utils.runs.parameters import check_parameters
 from course_utils.runs.run import without_outputs
 
 STUDENT_LIMITS = Limits(seconds=600, memory_gb=4, written_gb=1, cell_seconds=120)

@@ -19,7 +19,8 @@ from course_utils.batch.plan.identity import (
 from course_utils.batch.plan.yaml_lines import Place, YamlFile, shown
 from course_utils.batch.tasks import Limits, Task, task_id
 from course_utils.config import get_profile
-from course_utils.runs.notebooks import Lesson, check_parameters, find_lessons
+from course_utils.runs.notebooks import Lesson, find_lessons
+from course_utils.runs.parameters import check_parameters
 from course_utils.runs.run import without_outputs
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
