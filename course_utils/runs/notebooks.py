@@ -1,13 +1,12 @@
 """What a lesson's notebook says of itself, read from the file before any kernel starts."""
 
-import hashlib
+import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import papermill
 
 from course_utils.runs.parameters import read_literal
 
@@ -112,13 +111,15 @@ def _pick(paths: list[Path], name: str) -> Path:
 
 
 def _defaults(path: Path, notebook: nbformat.NotebookNode) -> dict[str, Any]:
-    tagged = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
-    if not tagged:
-        return {}
-    inferred = papermill.inspect_notebook(str(path))
-    return {name: read_literal(entry["default"]) for name, entry in inferred.items()}
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    try:
+        statements = ast.parse(tagged[0].source).body if tagged else []
+    except SyntaxError as error:
+        raise ValueError(f"{path}: the cell tagged parameters is no Python: {error}") from error
+    return {
+        target.id: read_literal(ast.unparse(statement.value))
+        for statement in statements
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value
+        for target in getattr(statement, "targets", [getattr(statement, "target", None)])
+        if isinstance(target, ast.Name)
+    }

@@ -55,6 +55,16 @@ class Limits:
     cell_seconds: float | None = None
     """Wall clock, of each cell; None: no limit."""
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for a limit that is not above 0."""
+        for name, value in vars(self).items():
+            if value is not None and not value > 0:
+                raise ValueError(f"the limit {name} must be a number above 0, got {value}")
+
+
+STUDENT_LIMITS = Limits(seconds=600, memory_gb=4, written_gb=1, cell_seconds=120)
+"""What a run of code that nobody has read may use."""
+
 
 @dataclass(frozen=True)
 class Task:

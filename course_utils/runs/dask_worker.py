@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from course_utils.batch.executors.executing import available_threads, execute
-from course_utils.batch.plan.identity import package_fingerprint
-from course_utils.batch.tasks import Record, Task
 from course_utils.config import visible_gpus
+from course_utils.runs.execute import available_threads, execute
+from course_utils.runs.fingerprints import package_fingerprint
+from course_utils.runs.records import RunRecord, Task
 
 TOPIC = "course-batch"
 """Of the events that tell how far a run is."""
@@ -21,11 +21,16 @@ class WorkerError(OSError):
     """A worker cannot execute runs at all: it lacks the package, or has another one."""
 
 
-def execute_on_worker(task: Task, package: str, runs: dict[str, int]) -> Record:
+def execute_on_worker(task: Task, package: str, runs: dict[str, int]) -> RunRecord:
     """Execute `task` in a worker of Dask, and tell the batch how far it is.
 
-    `package` is the fingerprint that it was planned for, `runs` how many runs are executed at a
-    time on each host. Raises `WorkerError` where the package is another one.
+    Args:
+        task: what to run.
+        package: the fingerprint of the package that it was planned for.
+        runs: how many runs are executed at a time on each host.
+
+    Raises:
+        WorkerError: where the package is another one.
     """
     from dask.system import CPU_COUNT  # it knows the limits of a container
     from distributed import get_worker

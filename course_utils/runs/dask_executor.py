@@ -9,21 +9,21 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from course_utils.batch.executors.dask_worker import (
+from course_utils.runs.dask_worker import (
     TOPIC,
     WorkerError,
     execute_on_worker,
     host_of,
     messenger,
 )
-from course_utils.batch.executors.processes import Follow
-from course_utils.batch.plan.identity import package_fingerprint
-from course_utils.batch.tasks import Record, Task, lost_record
-from course_utils.runs.run import Outcome
+from course_utils.runs.execute import end_of
+from course_utils.runs.executors import CellStarted, Event, Started
+from course_utils.runs.fingerprints import package_fingerprint
+from course_utils.runs.records import Outcome, RunRecord, Task
 
 QUIET = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
 CONNECT_SECONDS = 30.0
@@ -39,10 +39,10 @@ class _Running:
     future: Any
     worker: str = ""
     """Address of the worker that has begun it."""
-    begun: datetime | None = None
+    begun: str = ""
 
 
-class DaskCluster(AbstractContextManager["DaskCluster"]):
+class DaskExecutor(AbstractContextManager["DaskExecutor"]):
     """Runs tasks on the cluster at `scheduler`; without one, on a cluster of this machine.
 
     Each thread of a Dask worker takes one run at a time: start workers with as many threads as
@@ -53,7 +53,7 @@ class DaskCluster(AbstractContextManager["DaskCluster"]):
     Leaving it ends the runs that are still executed, and so does the death of this process.
 
     Raises:
-        ModuleNotFoundError: if Dask is not installed.
+        ValueError: if Dask is not installed.
         OSError: if nothing answers at `scheduler`, when it is lost, and when a worker has not the
             same package.
     """
@@ -62,7 +62,7 @@ class DaskCluster(AbstractContextManager["DaskCluster"]):
         try:
             from distributed import Client, LocalCluster
         except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
+            raise ValueError(
                 "Dask is not installed here: pip install 'course-utils[cluster]'"
             ) from error
         self._cluster: Any = None
@@ -106,7 +106,8 @@ class DaskCluster(AbstractContextManager["DaskCluster"]):
         if self._cluster is not None:
             self._cluster.close()
 
-    def run(self, waiting: deque[Task], follow: Follow) -> Iterator[Record]:
+    def run(self, waiting: deque[Task]) -> Iterator[Event]:
+        """Execute what is `waiting`; see `Executor`."""
         # Dask tells everything in threads of its own; all is passed on in the caller's.
         running: dict[str, _Running] = {}
         threads = self._nthreads()
@@ -130,10 +131,10 @@ class DaskCluster(AbstractContextManager["DaskCluster"]):
                 del running[key]
                 yield self._record(one)
             elif "cell" in what:
-                follow.cell(one.task, what["cell"], what["cells"])
+                yield CellStarted(one.task, what["cell"], what["cells"])
             elif not one.worker:
-                one.worker, one.begun = what["where"], datetime.now(UTC)
-                follow.started(one.task, one.worker)
+                one.worker, one.begun = what["where"], _now()
+                yield Started(one.task, one.worker)
             else:  # Dask has begun it again: the first worker is lost
                 del running[key]
                 yield self._give_up(one)
@@ -147,7 +148,7 @@ class DaskCluster(AbstractContextManager["DaskCluster"]):
         running[key] = _Running(task, future)
         future.add_done_callback(lambda future: self._events.put((key, future)))
 
-    def _record(self, one: _Running) -> Record:
+    def _record(self, one: _Running) -> RunRecord:
         """Return the record of a run that Dask is done with."""
         from distributed import KilledWorker
 
@@ -163,13 +164,13 @@ class DaskCluster(AbstractContextManager["DaskCluster"]):
                 "as here, and room on its disk; what was recorded before is kept"
             ) from error
         try:
-            record: Record = pickle.loads(one.future.result())
+            record: RunRecord = pickle.loads(one.future.result())
         except (CancelledError, OSError, TimeoutError) as error:
             raise self._scheduler_lost() from error
         one.future.release()
         return record
 
-    def _give_up(self, one: _Running) -> Record:
+    def _give_up(self, one: _Running) -> RunRecord:
         one.future.cancel()
         return _lost(one)
 
@@ -201,8 +202,12 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _lost(one: _Running) -> Record:
+def _lost(one: _Running) -> RunRecord:
     """Return the record of a run whose worker is gone."""
     message = f"the Dask worker {one.worker} was lost".replace("  ", " ")
-    begun = one.begun or datetime.now(UTC)
-    return lost_record(one.task, Outcome.KILLED, message, host_of(one.worker), begun)
+    lost = end_of(one.task, Outcome.KILLED, message, one.begun or _now())
+    return replace(lost, host=host_of(one.worker))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
