@@ -279,14 +279,17 @@ class RunStore(StoreReader):
                 f"attempt {record.attempt} at task {record.id} has ended with {begun.outcome!s} "
                 "before: an attempt ends once"
             )
+        newest = record.attempt >= max(attempts, default=0)
         ended = replace(record, notebook="", digest=sha256(content).hexdigest())
         with self._transaction():
             # Killed before the rest, we leave an attempt that was cut off, as the newest one, and
-            # a notebook that is known to be its own.
+            # a notebook that is known to be its own and no other's.
             self._put(replace(begun, digest=ended.digest))
+            if newest:
+                self._connection.execute("UPDATE runs SET notebook = '' WHERE id = ?", [record.id])
         kept = None
         with self._transaction():
-            if record.attempt >= max(attempts, default=0):
+            if newest:
                 place = Path(self._notebooks, f"{record.id}.ipynb")
                 path = self.folder / place
                 ours = {run.digest for run in attempts.values()} | {ended.digest}
@@ -294,7 +297,6 @@ class RunStore(StoreReader):
                 path.parent.mkdir(exist_ok=True)
                 write_atomic(path, content)
                 ended = replace(ended, notebook=place.as_posix())
-                self._connection.execute("UPDATE runs SET notebook = '' WHERE id = ?", [record.id])
             self._put(ended)
         return kept
 
