@@ -73,6 +73,6 @@ def test_every_command_that_the_makefile_runs_exists() -> None:
 
 
 def test_the_templates_of_the_pages_are_inside_the_package() -> None:
-    templates = CHECKOUT / "course_utils" / "course" / "templates"
+    templates = CHECKOUT / "course_utils" / "runs" / "templates"
     wanted = ["course/conf.json", "course/index.html.j2", "course/page.css", "index_page.html.j2"]
     assert all((templates / name).is_file() for name in wanted)

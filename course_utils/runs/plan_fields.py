@@ -1,8 +1,7 @@
-"""What may stand in a plan file, and what people hear of what may not."""
+"""What can stand in a plan file, and how its errors are told."""
 
 import difflib
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -14,9 +13,11 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
-from course_utils.batch.plan.yaml_lines import Place, shown
 from course_utils.config import MAX_SEED
+from course_utils.runs.parameters import format_error, format_value
+from course_utils.runs.plan_file import PlanFile
 
 MAX_RUNS = 10_000  # of one plan: more is a slip of a range
 _RANGE = re.compile(r"([0-9]{1,10}) *- *([0-9]{1,10})")
@@ -30,11 +31,11 @@ def check_name(name: str) -> str:
     return name
 
 
-def _lesson_as_text(given: Any) -> Any:
+def _read_lesson(given: Any) -> Any:
     return str(given) if isinstance(given, int) and not isinstance(given, bool) else given
 
 
-def _seeds(given: Any) -> Any:
+def _read_seeds(given: Any) -> Any:
     if isinstance(given, int) and not isinstance(given, bool):
         raise ValueError(f"a list such as [{given}], or a range such as 0-4")
     if not isinstance(given, str):
@@ -50,18 +51,20 @@ def _seeds(given: Any) -> Any:
     return list(range(first, last + 1))
 
 
-def _as_grid(given: Any) -> Any:
+def _check_grid(given: Any) -> Any:
     if not isinstance(given, dict):
         return given
+    if "seed" in given:
+        raise ValueError("seeds: beside parameters:, so that results are gathered over them")
     empty = [name for name, values in given.items() if values == []]
     if empty:
         raise ValueError(f"at least one value of {empty[0]}: an empty list makes no runs")
-    return {name: v if isinstance(v, list) else [v] for name, v in given.items()}
+    return given
 
 
-Lesson = Annotated[str, BeforeValidator(_lesson_as_text)]
+Lesson = Annotated[str, BeforeValidator(_read_lesson)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
-Seeds = Annotated[list[Seed], Field(min_length=1), BeforeValidator(_seeds)]
+Seeds = Annotated[list[Seed], Field(min_length=1), BeforeValidator(_read_seeds)]
 Above0 = Annotated[float, Field(gt=0)]
 
 
@@ -83,7 +86,8 @@ class RunFields(_Fields):
 
     lesson: Lesson | None = None
     lessons: Annotated[list[Lesson], Field(min_length=1)] | None = None
-    parameters: Annotated[dict[str, list[Any]], BeforeValidator(_as_grid)] = {}
+    parameters: Annotated[dict[str, Any], BeforeValidator(_check_grid)] = {}
+    """Name to a value, or to a list of values."""
     seeds: Seeds | None = None
     limits: LimitFields = LimitFields()
 
@@ -99,7 +103,9 @@ class ExecutorFields(_Fields):
 
     kind: Literal["serial", "processes", "dask"] = "serial"
     workers: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """None: the plan leaves it open."""
     scheduler: Annotated[str, Field(pattern=r"^[a-z]+://\S+$")] | None = None
+    """Address of a dask scheduler; None: dask on this machine."""
 
     @model_validator(mode="after")
     def _nothing_without_effect(self) -> "ExecutorFields":
@@ -113,59 +119,62 @@ class ExecutorFields(_Fields):
 
 
 class PlanFields(_Fields):
-    """A plan file, but for its entries of `runs`, which are checked one by one."""
+    """A plan file."""
 
     name: Annotated[str, AfterValidator(check_name)] | None = None
     profile: Literal["auto", "smoke", "laptop", "full"] = "auto"
     seeds: Seeds | None = None
-    runs: Annotated[list[Any], Field(min_length=1)]
+    runs: Annotated[list[RunFields], Field(min_length=1)]
     limits: LimitFields = LimitFields()
     retries: Annotated[int, Field(ge=0, le=100)] = 0
     executor: ExecutorFields = ExecutorFields()
 
 
-def complaint(model: type[BaseModel], problem: Mapping[str, Any]) -> tuple[Place, str]:
-    """Return the place of one of pydantic's errors on `model`, and what to tell of it."""
-    place: Place = problem["loc"]
-    kind, given = problem["type"], shown(problem["input"])
-    if kind == "extra_forbidden":
-        known = _known_fields(model, place[:-1])
-        close = difflib.get_close_matches(str(place[-1]), known, n=1)
-        guess = f" (did you mean {close[0]}?)" if close else ""
-        return place, f"unknown field{guess}: there can be {', '.join(known)}"
-    if kind == "missing":
-        return place, "is missing"
-    wanted = _WANTED.get(kind) or problem["msg"].removeprefix("Input should be ")
-    if kind == "string_type" and isinstance(problem["input"], bool | int | float):
-        wanted += ": put it in quotes"
-    if kind == "string_pattern_mismatch":
-        wanted = "an address such as tcp://10.0.0.1:8786"
-    return place, f"got {given}, wanted {wanted.removeprefix('Value error, ')}"
-
-
-def problems(model: type[BaseModel], given: Any) -> list[tuple[Place, str]]:
-    """Return what is wrong with `given` as a `model`: where, and what to tell of it."""
-    try:
-        model.model_validate(given)
-    except ValidationError as error:
-        return [complaint(model, dict(problem)) for problem in error.errors()]
-    return []
-
-
-_WANTED = {
-    "model_type": "a mapping",
-    "dict_type": "a mapping",
-    "list_type": "a list",
-    "string_type": "text",
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "too_short": "a list with at least one thing in it",
+_BLOCKS: dict[str, type[BaseModel]] = {
+    "runs": RunFields,
+    "limits": LimitFields,
+    "executor": ExecutorFields,
 }
 
 
-def _known_fields(model: type[BaseModel], place: Place) -> list[str]:
-    for step in place:
-        default = model.model_fields[str(step)].default
-        if isinstance(default, BaseModel):
-            model = type(default)
-    return list(model.model_fields)
+def validate(file: PlanFile) -> tuple[PlanFields, dict[int, RunFields]]:
+    """Return the fields that are right, and the right entries of `runs` by their position.
+
+    What is wrong is added to the file's errors. They are raised where no entry is right, as
+    nothing is left then that could be checked further.
+    """
+    try:
+        fields = PlanFields.model_validate(file.values)
+        return fields, dict(enumerate(fields.runs))
+    except ValidationError as error:
+        problems = error.errors()
+    for problem in problems:
+        file.add_error(problem["loc"], _format_problem(problem))
+    wrong = {x["loc"][: 2 if x["loc"][:1] == ("runs",) else 1] for x in problems}
+    if {(), ("runs",)} & wrong:
+        file.raise_errors()
+    right = {name: value for name, value in file.values.items() if (name,) not in wrong}
+    positions = [i for i in range(len(right["runs"])) if ("runs", i) not in wrong]
+    if not positions:
+        file.raise_errors()
+    right["runs"] = [right["runs"][i] for i in positions]
+    fields = PlanFields.model_validate(right)
+    return fields, dict(zip(positions, fields.runs, strict=True))
+
+
+def _format_problem(problem: ErrorDetails) -> str:
+    place = problem["loc"]
+    if not place:
+        return f"got {format_value(problem['input'])}, wanted a mapping with runs: and others"
+    if problem["type"] == "string_pattern_mismatch":
+        return (
+            f"got {format_value(problem['input'])}, wanted an address such as tcp://10.0.0.1:8786"
+        )
+    if problem["type"] != "extra_forbidden":
+        return format_error(problem)
+    model: type[BaseModel] = PlanFields
+    for step in place[:-1]:
+        model = _BLOCKS.get(str(step), model)
+    close = difflib.get_close_matches(str(place[-1]), model.model_fields, n=1)
+    guess = f" (did you mean {close[0]}?)" if close else ""
+    return f"unknown field{guess}: there can be {', '.join(model.model_fields)}"

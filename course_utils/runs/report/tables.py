@@ -2,22 +2,22 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from course_utils.batch.journal.rows import Row, storable
-from course_utils.batch.report.summary import metrics_of
+from course_utils.runs.records import RunRecord
+from course_utils.runs.report.summary import metrics_of
 
 NAMED = ("dataset", "seed", "profile")  # parameters with a column of their own
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _INT64 = 1 << 63
 
 
-def runs_table(rows: Sequence[Row]) -> pa.Table:
+def runs_table(runs: Sequence[RunRecord]) -> pa.Table:
     """Return one line per task, in order: what it was, and what became of its newest attempt.
 
     After the fixed columns comes a column `param.<name>` for each parameter and `metric.<name>`
@@ -32,26 +32,27 @@ def runs_table(rows: Sequence[Row]) -> pa.Table:
         ['id', 'lesson', 'student']
     """
     columns = {
-        "id": pa.array([row.id for row in rows], pa.string()),
-        "lesson": _texts([row.lesson for row in rows]),
-        "student": _texts([row.student for row in rows]),
-        **{name: _column([getattr(row, name) for row in rows]) for name in NAMED},
-        "outcome": _texts([None if row.outcome is None else str(row.outcome) for row in rows]),
-        "message": _texts([row.message for row in rows]),
-        "seconds": pa.array([row.seconds for row in rows], pa.float64()),
-        "peak_memory_gb": pa.array([row.peak_memory_gb for row in rows], pa.float64()),
-        "started": _texts([row.started or None for row in rows]),
-        "host": _texts([row.host or None for row in rows]),
-        "device": _texts([row.device or None for row in rows]),
-        "attempt": pa.array([row.attempt for row in rows], pa.int64()),
+        "id": _texts([run.id for run in runs]),
+        "lesson": _texts([run.lesson for run in runs]),
+        "student": _texts([run.student for run in runs]),
+        **{name: _column([getattr(run, name) for run in runs]) for name in NAMED},
+        "outcome": _texts([run.state if run.attempt else None for run in runs]),
+        "message": _texts([run.message for run in runs]),
+        "seconds": pa.array([run.seconds for run in runs], pa.float64()),
+        "peak_memory_gb": pa.array([run.peak_memory_gb for run in runs], pa.float64()),
+        "started": _texts([run.started if run.attempt else None for run in runs]),
+        "host": _texts([run.host or None for run in runs]),
+        "device": _texts([run.device or None for run in runs]),
+        "attempt": pa.array([run.attempt for run in runs], pa.int64()),
     }
-    for name in _names(row.parameters for row in rows):
+    parameters = [run.parameters for run in runs]
+    for name in _names(parameters):
         if name not in NAMED:
-            columns[f"param.{storable(name)}"] = _column([row.parameters.get(name) for row in rows])
-    metrics = [metrics_of(row) for row in rows]
+            columns[_text(f"param.{name}")] = _column([each.get(name) for each in parameters])
+    metrics = [metrics_of(run) for run in runs]
     for name in _names(metrics):
         values = [found.get(name) for found in metrics]
-        columns[f"metric.{storable(name)}"] = pa.array(values, pa.float64())
+        columns[_text(f"metric.{name}")] = pa.array(values, pa.float64())
     return pa.table(columns)
 
 
@@ -89,12 +90,17 @@ def _harmless(text: str | None) -> str | None:
     return f"'{text}" if text and text.startswith((*FORMULA_STARTS, "'")) else text
 
 
-def _names(mappings: Any) -> list[str]:
+def _names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(name for each in mappings for name in each))
 
 
+def _text(text: str) -> str:
+    """Replace what is no UTF-8, as in what damaged programs print."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _texts(values: Sequence[str | None]) -> pa.Array:
-    return pa.array([storable(value) for value in values], pa.string())
+    return pa.array([None if value is None else _text(value) for value in values], pa.string())
 
 
 def _column(values: Sequence[Any]) -> pa.Array:

@@ -1,4 +1,4 @@
-"""What is said of many runs at once: combinations of parameters, their mean and their spread."""
+"""What is said of many runs at once: combinations of parameters, mean and std over their seeds."""
 
 import json
 import math
@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import Any
 
-from course_utils.batch.journal.rows import Row
-from course_utils.runs.run import Outcome
+from course_utils.runs.records import Outcome, RunRecord
 
 FINEST = 6  # decimals; what needs more is written with a power of ten
 
 
 @dataclass(frozen=True)
-class Spread:
+class SeedStatistics:
     """A number over runs that differ in nothing but the seed."""
 
     values: tuple[float, ...]
@@ -22,10 +21,11 @@ class Spread:
 
     @property
     def mean(self) -> float:
+        """The mean."""
         return fmean(self.values)
 
     @property
-    def deviation(self) -> float | None:
+    def std(self) -> float | None:
         """The standard deviation (n - 1 below the line); None for a single value."""
         return stdev(self.values) if len(self.values) > 1 else None
 
@@ -33,27 +33,27 @@ class Spread:
         """Return mean ± standard deviation, this with 2 digits.
 
         Example:
-            >>> print(Spread((0.91, 0.93)), "|", Spread((0.5,)), "|", Spread((17, 11, 15)))
-            0.920 ± 0.014 | 0.5 | 14.3 ± 3.1
+            >>> print(SeedStatistics((0.91, 0.93)), "|", SeedStatistics((17, 11, 15)))
+            0.920 ± 0.014 | 14.3 ± 3.1
         """
-        if self.deviation is None:
+        if self.std is None:
             return f"{self.mean:.4g}"
-        if self.deviation == 0:
+        if self.std == 0:
             return f"{self.mean:.4g} ± 0"
-        decimals = max(0, 1 - math.floor(math.log10(self.deviation)))
+        decimals = max(0, 1 - math.floor(math.log10(self.std)))
         if decimals > FINEST or abs(self.mean) >= 1e7:
-            return f"{self.mean:.4g} ± {self.deviation:.2g}"
-        return f"{self.mean:.{decimals}f} ± {self.deviation:.{decimals}f}"
+            return f"{self.mean:.4g} ± {self.std:.2g}"
+        return f"{self.mean:.{decimals}f} ± {self.std:.{decimals}f}"
 
     def details(self) -> str:
         """Say how many values there are, and their range.
 
         Example:
-            >>> Spread((0.91, 0.93)).details()
+            >>> SeedStatistics((0.91, 0.93)).details()
             '2 runs, 0.91 to 0.93'
         """
         if len(self.values) == 1:
-            return "1 run: no spread"
+            return "1 run: no std"
         return f"{len(self.values)} runs, {min(self.values):.4g} to {max(self.values):.4g}"
 
 
@@ -64,79 +64,85 @@ class Combination:
     lesson: str
     parameters: Mapping[str, Any]
     """Without the seed."""
-    rows: tuple[Row, ...]
+    runs: tuple[RunRecord, ...]
 
     @property
-    def ok(self) -> list[Row]:
-        return [row for row in self.rows if row.outcome == Outcome.OK]
+    def ok(self) -> list[RunRecord]:
+        """The runs that went well."""
+        return [run for run in self.runs if run.outcome is Outcome.OK]
 
     @property
-    def failed(self) -> list[Row]:
-        return [row for row in self.rows if failed(row)]
+    def failed(self) -> list[RunRecord]:
+        """The runs that did not."""
+        return [run for run in self.runs if failed(run)]
 
-    def metrics(self) -> dict[str, Spread]:
+    def metrics(self) -> dict[str, SeedStatistics]:
         """Return each metric over the runs that went well, in the order of recording."""
         values: dict[str, list[float]] = {}
-        for row in self.ok:
-            for name, value in metrics_of(row).items():
+        for run in self.ok:
+            for name, value in metrics_of(run).items():
                 values.setdefault(name, []).append(value)
-        return {name: Spread(tuple(found)) for name, found in values.items()}
+        return {name: SeedStatistics(tuple(found)) for name, found in values.items()}
 
     def seconds(self) -> float | None:
         """Return the median time of the runs that went well."""
-        found = [row.seconds for row in self.ok if row.seconds is not None]
+        found = [run.seconds for run in self.ok if run.seconds is not None]
         return median(found) if found else None
 
     def peak_memory_gb(self) -> float | None:
         """Return the highest memory of any run, whatever became of it."""
-        return max(
-            (x.peak_memory_gb for x in self.rows if x.peak_memory_gb is not None), default=None
-        )
+        found = [run.peak_memory_gb for run in self.runs if run.peak_memory_gb is not None]
+        return max(found, default=None)
 
 
-def combinations(rows: Sequence[Row]) -> list[Combination]:
-    """Group the runs of lessons (not those of students), in the order of `rows`."""
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        if not row.student:
-            groups.setdefault((row.lesson, key_of(without_seed(row))), []).append(row)
+def combinations(runs: Sequence[RunRecord]) -> list[Combination]:
+    """Group the runs of lessons (not those of students), in the order of `runs`."""
+    groups: dict[tuple[str, str], list[RunRecord]] = {}
+    for run in runs:
+        if not run.student:
+            groups.setdefault((run.lesson, key_of(without_seed(run))), []).append(run)
     return [
         Combination(lesson, without_seed(group[0]), tuple(group))
         for (lesson, _), group in groups.items()
     ]
 
 
-def metrics_of(row: Row) -> dict[str, float]:
+def failed(run: RunRecord) -> bool:
+    """Return whether the newest attempt ended, and not well."""
+    return run.outcome not in (None, Outcome.OK)
+
+
+def metrics_of(run: RunRecord) -> dict[str, float]:
     """Return the metrics of a run that are finite numbers: name -> value.
 
     A lesson records no others, but a student's notebook can display what it likes.
     """
     found = {}
-    for metric in row.metrics:
-        name, value = metric.get("name"), metric.get("value")
-        if isinstance(name, str) and isinstance(value, int | float) and not isinstance(value, bool):
+    for metric in run.metrics:
+        value = metric.get("value")
+        if isinstance(value, int | float) and not isinstance(value, bool):
             try:
                 number = float(value)
             except OverflowError:  # an integer of hundreds of digits
                 continue
             if math.isfinite(number):
-                found[name] = number
+                found[metric["name"]] = number
     return found
 
 
-def units_of(rows: Sequence[Row]) -> dict[str, str]:
+def units_of(runs: Sequence[RunRecord]) -> dict[str, str]:
     """Return the units of the metrics that have one."""
     return {
-        str(metric.get("name")): str(metric["unit"])
-        for row in rows
-        for metric in row.metrics
+        metric["name"]: str(metric["unit"])
+        for run in runs
+        for metric in run.metrics
         if metric.get("unit")
     }
 
 
-def without_seed(row: Row) -> dict[str, Any]:
+def without_seed(run: RunRecord) -> dict[str, Any]:
     """Return the parameters of a run, but for its seed."""
-    return {name: value for name, value in row.parameters.items() if name != "seed"}
+    return {name: value for name, value in run.parameters.items() if name != "seed"}
 
 
 def key_of(parameters: Mapping[str, Any]) -> str:
@@ -149,26 +155,17 @@ def key_of(parameters: Mapping[str, Any]) -> str:
     return json.dumps(parameters, sort_keys=True)
 
 
-def ended(row: Row) -> bool:
-    """Return whether the newest attempt came to an end, good or bad."""
-    return isinstance(row.outcome, Outcome)
-
-
-def failed(row: Row) -> bool:
-    """Return whether the newest attempt ended, and not well."""
-    return ended(row) and row.outcome != Outcome.OK
-
-
 class Labels:
-    """How the runs of `rows` are told apart: by data set, and by what differs within a lesson."""
+    """How `runs` are told apart: by data set, and by what differs within a lesson."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, runs: Sequence[RunRecord]) -> None:
         self._values: dict[str, dict[str, dict[str, Any]]] = {}
-        runs: dict[str, list[dict[str, Any]]] = {}
-        for row in rows:
-            runs.setdefault(row.lesson, []).append(without_seed(row))
-        for lesson, parameters in runs.items():
-            names = list(dict.fromkeys(name for each in parameters for name in each))
+        """By lesson and parameter: the different values, by their keys."""
+        by_lesson: dict[str, list[dict[str, Any]]] = {}
+        for run in runs:
+            by_lesson.setdefault(run.lesson, []).append(without_seed(run))
+        for lesson, parameters in by_lesson.items():
+            names = dict.fromkeys(name for each in parameters for name in each)
             self._values[lesson] = {
                 name: {key_of({"": each.get(name)}): each.get(name) for each in parameters}
                 for name in names
@@ -192,7 +189,5 @@ class Labels:
 
     def of(self, lesson: str, parameters: Mapping[str, Any]) -> str:
         """Return such as `"dataset synthetic · gamma 2.5"`; the seed only if it is given."""
-        names = [name for name in self.names(lesson) if name in parameters]
-        if "seed" in parameters:
-            names.append("seed")
+        names = [name for name in (*self.names(lesson), "seed") if name in parameters]
         return " · ".join(f"{name} {parameters[name]}" for name in names)

@@ -6,18 +6,16 @@ from typing import Any
 
 import nbformat
 
-from course_utils.batch.plan.identity import (
+from course_utils.runs.fingerprints import (
     data_fingerprint,
     notebook_fingerprint,
     package_fingerprint,
 )
-from course_utils.batch.tasks import Limits, Task, task_id
 from course_utils.runs.notebooks import Lesson
 from course_utils.runs.parameters import check_parameters
+from course_utils.runs.records import STUDENT_LIMITS, Limits, Task, task_id
 from course_utils.runs.run import without_outputs
 
-STUDENT_LIMITS = Limits(seconds=600, memory_gb=4, written_gb=1, cell_seconds=120)
-"""What a run of code that nobody has read may use."""
 PYTHON = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 

@@ -1,8 +1,6 @@
 """Static pages of a course run: one for each lesson and an index. Nothing in them is fetched."""
 
-import base64
 import html
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,35 +12,63 @@ import nbformat
 from nbconvert.exporters import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from papermill.execute import ERROR_MARKER_TAG
-from PIL import Image
 
-from course_utils.course.ledger import Entry
-from course_utils.course.mathml import formula_html, strip_delimiters
-from course_utils.runs.durations import duration
+from course_utils.io import write_atomic
+from course_utils.runs.figures import find_figures, shrink
+from course_utils.runs.mathml import formula_html, strip_delimiters
+from course_utils.runs.records import Outcome, RunRecord, format_duration
 
 TEMPLATES = Path(__file__).parent / "templates"
 WIDGET = "application/vnd.jupyter.widget-view+json"
-THUMBNAIL = (480, 300)
+THUMBNAIL = (960, 600)  # pixels: the index shows half of that, for fine screens
 _FORMULA = re.compile(r"(\$\$.+?\$\$|\$[^$\n]+?\$)", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Neighbor:
-    """A page that another page links to."""
+class _Page:
+    """What the templates show of one executed notebook."""
 
-    href: str
-    title: str
+    run: RunRecord
+    notebook: nbformat.NotebookNode
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the notebook's metadata say of the lesson."""
+        return self.notebook.metadata.get("course", {})
+
+    @property
+    def title(self) -> str:
+        return str(self.about.get("title", self.run.lesson))
+
+    @property
+    def href(self) -> str:
+        return f"{self.run.lesson}.html"
+
+    @property
+    def thumbnail(self) -> str:
+        """The first figure as the address of a small picture; "" if there is none."""
+        for _, encoded, alt in find_figures(self.notebook.cells):
+            return shrink(encoded, alt, THUMBNAIL).picture
+        return ""
 
 
-def write_lesson_page(
-    entry: Entry,
-    folder: Path,
-    *,
-    previous: Neighbor | None = None,
-    following: Neighbor | None = None,
-) -> Path:
-    """Write the page of one executed notebook in `folder`, and return its path."""
-    notebook = nbformat.read(folder / entry.notebook, as_version=4)
+def write_pages(runs: Sequence[RunRecord], folder: Path) -> Path:
+    """Write a page for each executed notebook in `folder`, and their index; return its path.
+
+    The pages lead from one to the next in the order of `runs`.
+    """
+    pages = [
+        _Page(run, nbformat.read(folder / run.notebook, as_version=4))
+        for run in sorted(runs, key=lambda run: run.lesson)
+    ]
+    index = _index(pages)
+    for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):
+        write_atomic(folder / page.href, _lesson_page(page, before, after))
+    write_atomic(folder / "index.html", index)
+    return folder / "index.html"
+
+
+def _lesson_page(page: _Page, previous: _Page | None, following: _Page | None) -> str:
     exporter = _Exporter(
         template_name="course",
         extra_template_basedirs=[str(TEMPLATES)],
@@ -51,58 +77,32 @@ def write_lesson_page(
     )
     resources = {
         "course": {
-            "entry": entry,
-            "failed": entry.outcome != "ok",
-            "duration": duration(entry.seconds),
+            "run": page.run,
+            "failed": page.run.outcome is not Outcome.OK,
+            "duration": format_duration(page.run.seconds or 0),
             "previous": previous,
             "following": following,
         },
-        "metadata": {"name": entry.title, "path": ""},
+        "metadata": {"name": page.title, "path": ""},
     }
-    page, _ = exporter.from_notebook_node(_for_reading(notebook), resources)
-    path = folder / entry.page
-    path.write_text(page, encoding="utf-8")
-    return path
+    text, _ = exporter.from_notebook_node(_for_reading(page.notebook), resources)
+    return str(text)
 
 
-def write_index(entries: Sequence[Entry], folder: Path) -> Path:
-    """Write `index.html` in `folder`: a card for each entry, with its figure and its numbers."""
+def _index(pages: Sequence[_Page]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["duration"] = duration
+    environment.filters["duration"] = format_duration
     environment.filters["number"] = _number
-    cards = [
-        {
-            "entry": entry,
-            "thumbnail": thumbnail(nbformat.read(folder / entry.notebook, as_version=4)),
-            "settings": " · ".join(f"{key} {value}" for key, value in entry.parameters.items()),
-        }
-        for entry in entries
-    ]
-    page = environment.get_template("index_page.html.j2").render(
-        cards=cards,
-        done=sum(entry.outcome == "ok" for entry in entries),
-        seconds=sum(entry.seconds for entry in entries),
+    return environment.get_template("index_page.html.j2").render(
+        pages=pages,
+        done=sum(page.run.outcome is Outcome.OK for page in pages),
+        seconds=sum(page.run.seconds or 0 for page in pages),
     )
-    path = folder / "index.html"
-    path.write_text(page, encoding="utf-8")
-    return path
-
-
-def thumbnail(notebook: nbformat.NotebookNode) -> str:
-    """Return the first figure of a notebook as the address of a small picture; "" if none."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            inline = re.search(r'src="data:image/png;base64,([^"]+)"', data.get("text/html", ""))
-            encoded = data.get("image/png") or (inline[1] if inline else "")
-            if encoded:
-                return _shrink(base64.b64decode(encoded))
-    return ""
 
 
 class _Exporter(HTMLExporter):
@@ -156,8 +156,10 @@ def _formulas_in_text(text: str) -> str:
 
 
 def _for_reading(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Turn widgets into a note (a page has no kernel), drop papermill's own error banners, and
-    show what was printed in one go as one text.
+    """Make a notebook ready for a page, which has no kernel.
+
+    Widgets become a note, papermill's own error banners go, and what was printed in one go is
+    shown as one text.
     """
     notebook.metadata.pop("widgets", None)
     notebook.cells = [
@@ -186,17 +188,8 @@ def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]
     return joined
 
 
-def _shrink(picture: bytes) -> str:
-    with Image.open(io.BytesIO(picture)) as image:
-        small = image.convert("RGB")
-    small.thumbnail((THUMBNAIL[0] * 2, THUMBNAIL[1] * 2))
-    out = io.BytesIO()
-    small.save(out, "JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
-
-
-def _number(value: int | float | str) -> str:
+def _number(value: Any) -> str:
     """Round for people: 4 significant digits, or thousands set apart."""
     if isinstance(value, float):
         return f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) else value
+    return f"{value:,}" if isinstance(value, int) else str(value)
