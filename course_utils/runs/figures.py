@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from course_utils.lessons.metrics import METRIC_MIME
+from course_utils.lessons import METRIC_MIME
 from course_utils.runs.records import RunRecord
 
 SIZE = (600, 600)  # pixels: the grid of a report shows about half of that, for fine screens

@@ -17,8 +17,7 @@ from typing import Any
 
 import nbformat
 
-from course_utils.lessons.exercise import EXERCISE_MIME
-from course_utils.lessons.metrics import METRIC_MIME
+from course_utils.lessons import EXERCISE_MIME, METRIC_MIME
 from course_utils.runs.records import Failure, Limits, Outcome, RunRecord
 from course_utils.runs.worker_process import WorkerProcess
 

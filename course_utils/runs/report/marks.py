@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from course_utils.lessons.registry import find_lesson
-from course_utils.lessons.verdicts import Outcome as Verdict
+from course_utils.lessons import Outcome as Verdict
+from course_utils.lessons import find_lesson
 from course_utils.runs.records import Outcome, RunRecord
 
 UNKNOWN = "not checked"

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import jinja2
 
 from course_utils.io import lock_folder, write_atomic
-from course_utils.lessons.verdicts import Outcome as Verdict
+from course_utils.lessons import Outcome as Verdict
 from course_utils.runs.figures import run_figure
 from course_utils.runs.records import Outcome, RunRecord, format_duration
 from course_utils.runs.report.compare import compare
