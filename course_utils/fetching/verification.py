@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from course_utils.data import Entry, ImageMaskDataset, ImageSet, read_image_set
+from course_utils.data import Entry, ImageSet, read_image_set
 from course_utils.data.image_files import read_mask
 from course_utils.fetching.published import Part, PublishedSet
 
@@ -38,6 +38,8 @@ def verify(
     and its mask is read: both must be whole and of one size, and mask files hold values that were
     published. `tick` is called with how many of how many images were opened.
     """
+    from course_utils.data import ImageMaskDataset  # and torch, which listing sets does not need
+
     findings = Findings(published.name_of(part))
     try:
         images = read_image_set(part.opens, root, **part.options)

@@ -41,12 +41,12 @@ def test_masks_lie_on_defective_images_only(whole):
         assert bool(sample.mask.any()) <= bool(sample.label)
 
 
-def test_items_that_look_alike_are_one_group_and_no_others_are(whole):
-    looks = near_duplicate_groups([sample.image for sample in whole], threshold=0.985)
+def test_near_duplicate_items_are_one_group_and_no_others_are(whole):
+    duplicates = near_duplicate_groups([sample.image for sample in whole], threshold=0.985)
     alike = set()
-    for number in np.flatnonzero(np.bincount(looks) > 1):
+    for number in np.flatnonzero(np.bincount(duplicates) > 1):
         members = sorted(
-            {item(whole.entries[index].name) for index in np.flatnonzero(looks == number)}
+            {item(whole.entries[index].name) for index in np.flatnonzero(duplicates == number)}
         )
         alike |= {tuple(members)} if len(members) > 1 else set()
     joined = {}

@@ -7,7 +7,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from few_images import open_all, samples_of, truncate, write_image
+from few_images import open_all, samples_of, write_image
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -169,23 +169,6 @@ def test_an_ellipse_that_was_corrected_gives_a_new_mask(development):
     assert samples(development, "1")["Class1_def/2"].mask.sum() > before
 
 
-def test_endings_may_be_in_capitals_or_not(competition, development):
-    for path in [*(competition / "Class7").rglob("*.PNG")]:
-        path.rename(path.with_suffix(".png"))
-    for path in [*development.rglob("Class1*/*.png")]:
-        path.rename(path.with_suffix(".PNG"))
-    assert dagm.read(competition, "7").labels.sum() == 3
-    opened(competition, "7").validate()
-    assert dagm.read(development, "1").labels.sum() == 3
-    opened(development, "1").validate()
-
-
-def test_listing_opens_no_image(competition, development):
-    for path in [*competition.rglob("*.PNG"), *development.rglob("*.png")]:
-        path.write_bytes(b"x")
-    assert [len(dagm.list_entries(competition, number)) for number in ("7", "1")] == [9, 14]
-
-
 def test_both_layouts_pickle(competition, development):
     for number, name in (("7", "Train/0003"), ("1", "Class1_def/1")):
         again = pickle.loads(pickle.dumps(opened(competition, number)))
@@ -212,7 +195,6 @@ def test_a_class_that_is_not_there_names_those_that_are(competition, development
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        (lambda p: (p / "Train" / "0003.PNG").unlink(), ValueError, r"0003_label\.PNG is a mask"),
         (lambda p: shutil.rmtree(p / "Test" / "Label"), Missing, "Label is missing: want the"),
         (lambda p: shutil.rmtree(p / "Test"), Missing, "is not complete: want Train and"),
         (
@@ -300,23 +282,9 @@ def test_a_fault_in_the_development_layout_is_named(development, change, kind, m
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda p: truncate(p / "Train" / "0004.PNG"), r"0004\.PNG cannot be read as an image"),
-        (lambda p: truncate(p / "Train" / "Label" / "0003_label.PNG"), r"0003_label\.PNG cannot"),
-        (
-            lambda p: write_image(
-                p / "Train" / "Label" / "0003_label.PNG", np.ones((4, 5), np.uint8)
-            ),
-            r"0003_label\.PNG is 5 x 4 pixels but its image 0003\.PNG is 50 x 40",
-        ),
         (
             lambda p: write_image(p / "Train" / "Label" / "0003_label.PNG", blob(0)),
             r"0003_label\.PNG marks no pixel of .*0003\.PNG, which shows a defect",
-        ),
-        (
-            lambda p: write_image(
-                p / "Train" / "Label" / "0003_label.PNG", RNG.integers(0, 9, (*SIZE, 3), np.uint8)
-            ),
-            r"0003_label\.PNG is a color picture",
         ),
     ],
 )
@@ -331,11 +299,4 @@ def test_an_ellipse_that_holds_no_pixel_is_named_when_it_is_read(development, ce
     path = development / "Class1_def" / "labels.txt"
     path.write_text(path.read_text().replace("12\t5\t0.6\t25\t20", f"0.4\t0.3\t0\t{center}"))
     with pytest.raises(ValueError, match=r"labels\.txt marks no pixel of .*Class1_def.1\.png"):
-        opened(development, "1").validate()
-
-
-@pytest.mark.parametrize("place", ["Class1", "Class1_def"])
-def test_a_truncated_development_image_is_named_when_it_is_read(development, place):
-    truncate(development / place / "1.png")
-    with pytest.raises(ValueError, match=rf"{place}.1\.png cannot be read as an image"):
         opened(development, "1").validate()

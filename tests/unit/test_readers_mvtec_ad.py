@@ -80,8 +80,6 @@ def test_a_set_that_is_not_on_disk_says_where_it_is_published(tmp_path):
     [
         ("train/good", "not complete"),
         ("ground_truth/glue", "masks of test/glue"),
-        ("ground_truth/glue/001_mask.png", "no mask"),
-        ("test/glue/001.png", "without an image"),
     ],
 )
 def test_what_is_missing_is_named(root, gone, message):

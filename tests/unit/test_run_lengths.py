@@ -87,10 +87,6 @@ def test_no_runs_are_an_empty_mask_only_if_asked_for(text):
     assert not empty.any()
 
 
-def test_the_whole_mask_can_be_one_run():
-    assert decode_runs("1 6", (2, 3)).all()
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
