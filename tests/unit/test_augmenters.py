@@ -1,7 +1,7 @@
 """Promises of `course_utils.anomaly.augmenters`, checked against Pillow, OpenCV and formulas."""
 
-import ast
 import multiprocessing
+import re
 import subprocess
 import sys
 import warnings
@@ -343,10 +343,10 @@ def test_the_pipeline_applies_different_augmenters_in_the_order_drawn(photo, mon
 def test_all_of_the_names_are_applied_when_count_is_their_number(photo, rng):
     result = augment_at_random(photo, rng, count=2, names=["Invert", "Equalize"])
     inverted = augment(photo, "Invert", rng)
-    equalised = augment(photo, "Equalize", rng)
+    equalized = augment(photo, "Equalize", rng)
     assert any(
         np.array_equal(result, other)
-        for other in (augment(inverted, "Equalize", rng), augment(equalised, "Invert", rng))
+        for other in (augment(inverted, "Equalize", rng), augment(equalized, "Invert", rng))
     )
 
 
@@ -359,32 +359,6 @@ def test_count_zero_gives_a_copy(photo, rng):
 # Errors say what was given and what is wanted
 
 
-@pytest.mark.parametrize(
-    ("image", "given_what"),
-    [
-        ([[1, 2]], "list"),
-        (np.zeros((4, 4, 3), np.float32), "float32"),
-        (np.zeros((3, 8, 8), np.uint8), r"\(3, 8, 8\)"),
-        (np.zeros((8, 8, 1), np.uint8), r"\(8, 8, 1\)"),
-        (np.zeros((2, 8, 8, 3), np.uint8), r"\(2, 8, 8, 3\)"),
-        (np.zeros((0, 8), np.uint8), r"\(0, 8\)"),
-    ],
-)
-def test_a_wrong_image_is_named(image, given_what, rng):
-    message = rf"uint8 array of shape .*got {given_what}"
-    with pytest.raises(ValueError, match=message):
-        augment(image, "Invert", rng)
-    with pytest.raises(ValueError, match=message):
-        augment_at_random(image, rng, count=0)
-
-
-def test_a_seed_in_place_of_a_generator_is_refused(photo):
-    with pytest.raises(ValueError, match=r"Generator, got int: make one with .*default_rng"):
-        augment(photo, "Invert", 3)
-    with pytest.raises(ValueError, match="got RandomState"):
-        augment_at_random(photo, np.random.RandomState(0))
-
-
 def test_an_unknown_name_lists_the_known_ones(photo, rng):
     with pytest.raises(ValueError, match=r"'invert' is unknown: choose from Gamma.*, Affine$"):
         augment(photo, "invert", rng)
@@ -392,27 +366,21 @@ def test_an_unknown_name_lists_the_known_ones(photo, rng):
         augment_at_random(photo, rng, names=["Invert", "Blur"])
 
 
-@pytest.mark.parametrize("count", [-1, 11, 2.0, True, None])
-def test_a_count_that_cannot_be_drawn_is_refused(count, photo, rng):
-    with pytest.raises(ValueError, match=r"count must be a whole number in 0\.\.10, got"):
-        augment_at_random(photo, rng, count=count)
-
-
 def test_names_given_twice_are_refused(photo, rng):
     with pytest.raises(ValueError, match="names must differ"):
         augment_at_random(photo, rng, names=["Invert", "Invert"])
 
 
-# The door
+# Importing imgaug
 
 
-def test_the_room_is_imported_without_imgaug_and_both_silently_leave_numpy_as_found():
+def test_the_package_is_imported_without_imgaug_and_both_silently_leave_numpy_as_found():
     program = """
 import numpy as np
 before = dict(vars(np)), np.random.get_state()[1].tolist()
 import sys
 from course_utils.anomaly import AUGMENTERS, augment
-assert "imgaug" not in sys.modules, "importing the room imported it"
+assert "imgaug" not in sys.modules, "importing the package imported it"
 for name in AUGMENTERS:
     augment(np.zeros((8, 8, 3), np.uint8), name, np.random.default_rng(0))
 import imgaug
@@ -446,39 +414,9 @@ assert np.sctypes is kept
     assert (run.returncode, run.stderr) == (0, "")
 
 
-def imports_imgaug(source):
-    """Whether Python text imports imgaug, anywhere in it."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module or ""]
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            names = [str(node.args[0].value)] if "import" in ast.unparse(node.func) else []
-        else:
-            continue
-        if any(name.split(".")[0] == "imgaug" for name in names):
-            return True
-    return False
-
-
-@pytest.mark.parametrize(
-    ("source", "answer"),
-    [
-        ("import imgaug", True),
-        ("def f():\n    import imgaug.augmenters as iaa", True),
-        ("from imgaug import augmenters", True),
-        ("importlib.import_module('imgaug.augmenters')", True),
-        ("import imgaugment  # not imgaug", False),
-        ("from course_utils.anomaly import augment", False),
-    ],
-)
-def test_the_search_for_imports_finds_them(source, answer):
-    assert imports_imgaug(source) == answer
-
-
 def test_nothing_else_imports_imgaug():
     folders = ("course_utils", "notebooks", "data_scripts", "benchmarks", "docs")
     files = [path for folder in folders for path in sorted((CHECKOUT / folder).rglob("*.py"))]
-    importers = [path for path in files if imports_imgaug(path.read_text(encoding="utf-8"))]
+    pattern = re.compile(r"^\s*(import|from) imgaug\b|import_module\(.imgaug\b", re.MULTILINE)
+    importers = [path for path in files if pattern.search(path.read_text(encoding="utf-8"))]
     assert importers == [CHECKOUT / "course_utils" / "anomaly" / "augmenters.py"]

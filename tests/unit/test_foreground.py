@@ -161,15 +161,3 @@ def test_an_image_without_an_object_is_named():
 def test_unusable_settings_are_named(given_what, message):
     with pytest.raises(ValueError, match=message):
         foreground_mask(np.zeros((8, 8), np.uint8), **given_what)
-
-
-def test_the_whole_numbers_of_numpy_are_as_good(disc):
-    image = picture(disc, 40, 220)
-    plain = {"threshold": 200, "opening": 3, "closing": 7}
-    small = {name: np.uint8(value) for name, value in plain.items()}
-    np.testing.assert_array_equal(foreground_mask(image, **small), foreground_mask(image, **plain))
-
-
-def test_a_wrong_image_is_named():
-    with pytest.raises(ValueError, match=r"image must be a uint8 array .*got float32"):
-        foreground_mask(np.zeros((8, 8), np.float32))
