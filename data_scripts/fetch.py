@@ -1,6 +1,6 @@
 """Fetch a published data set: `python data_scripts/fetch.py NAME`, the same as `course data fetch`.
 
-Run from the project's root; `--help` tells the options.
+Run from the project's root; `--help` lists the options.
 """
 
 import typer

@@ -1,3 +1,5 @@
+"""What `course_utils.fetching` offers, and where it is; `lazy_loader` reads this."""
+
 from .catalog import PUBLISHED
 from .choose import choose_parts, find_published, match_archives
 from .download import Watch

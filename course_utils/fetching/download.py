@@ -141,20 +141,21 @@ class _Transfer:
             self.sleep(pause)
 
     def _attempt(self, url: str) -> None:
-        before, offset = self.part.origin, self.part.size
+        offset = self.part.size
         if offset and (reason := self._why_not_kept(url)):
             self._say_restart(url, reason)
-            before, offset = None, 0
+            offset = 0
+        before = self.part.origin if offset else None
         if before and offset == before.total:
             return
         headers = {}
-        if before and offset:
+        if before:
             headers["Range"] = f"bytes={offset}-"
             # A version means something at its own address only.
             if before.url == url and before.version:
                 headers["If-Range"] = before.version
         response = web.ask(url, headers)
-        if before and offset and (reason := self._why_not_appended(response, before, offset)):
+        if before and (reason := self._why_not_appended(response, before, offset)):
             self._say_restart(url, reason)
             offset = 0
             if response.status_code != HTTPStatus.OK:
@@ -197,16 +198,8 @@ class _Transfer:
         part, total = self.part, web.length(response)
         if total is None and not self.digest and not web.is_chunked(response):
             raise web.GaveUp("it tells no length and no hash is known: a cut would go unseen")
-        origin = Origin(url, web.version(response), total)
-        if (
-            offset
-            and part.origin
-            and (part.origin.url, part.origin.version)
-            != (
-                url,
-                origin.version,
-            )
-        ):
+        before, origin = part.origin, Origin(url, web.version(response), total)
+        if offset and before and (before.url, before.version) != (url, origin.version):
             # Such pieces are no version of the file: only the digest can vouch for them.
             origin = Origin(url, total=total)
         what = f"{part.target.name}, of which {size_text(offset)} came so far and stay,"

@@ -1,13 +1,14 @@
 """Each published set, from a stand-in of its archive on a local server to an open data set."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 from local_server import LocalServer
 from stand_ins import StandIn, dagm_competition, stand_in
 
-from course_utils.data import find_datasets, open_dataset
+from course_utils.data import DATASETS, find_datasets, open_dataset
 from course_utils.fetching import PUBLISHED, choose_parts, install, match_archives, verify
 from course_utils.fetching.published import PublishedSet
 
@@ -21,11 +22,11 @@ def fetched(kind: StandIn, root: Path, *texts: str, wanted: str = "") -> list[st
 
 
 def test_every_set_on_disk_can_be_fetched_or_says_how_to_get_it():
-    from course_utils.data import DATASETS
-
     assert set(PUBLISHED) == set(DATASETS) - {"synthetic"}
-    for published in PUBLISHED.values():
-        assert all(archive.urls or archive.by_hand for archive in published.archives)
+    for archive in (archive for published in PUBLISHED.values() for archive in published.archives):
+        assert archive.urls or archive.by_hand
+        assert all(url.startswith(("https://", "http://")) for url in archive.urls)
+        assert re.fullmatch("(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})?", archive.digest)
 
 
 @pytest.mark.parametrize("name", [name for name in PUBLISHED if name != "severstal"])
