@@ -13,11 +13,8 @@ from torch.nn import functional as F
 
 from course_utils.models import FeatureNorm, TwoStageNet, TwoStageOutput, receptive_field_side
 
-SWITCHES = pytest.mark.parametrize(
-    ("stop_shortcut", "stop_extractor"),
-    [(True, True), (False, True), (True, False), (False, False)],
-)
-GROUPS = ("volume", "segmentation_head", "extractor", "classifier")
+STOPS = [(True, True), (False, True), (True, False), (False, False)]
+SWITCHES = pytest.mark.parametrize(("stop_shortcut", "stop_extractor"), STOPS)
 
 # Facts 5.1, in the order of the forward pass: inputs, outputs, kernel, how often the side halved.
 PUBLISHED_CONVOLUTIONS = [
