@@ -215,12 +215,23 @@ def ranked_counts(scores: Values, target: Values) -> RankedCounts:
         [1, 1]
     """
     flat, positive = paired_pixels(scores, target)
-    order = np.argsort(flat)[::-1]
-    flat, positive = flat[order], positive[order]
-    # Equal scores fall on one side of every threshold: only the last of a run is a real point.
-    last = np.append(np.flatnonzero(np.diff(flat)), flat.size - 1)
-    tp = np.cumsum(positive)[last]
-    return RankedCounts(flat[last], tp, last + 1 - tp)
+    order, last = strictest_first(flat)
+    tp = np.cumsum(positive[order])[last]
+    return RankedCounts(flat[order][last], tp, last + 1 - tp)
+
+
+def strictest_first(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the order of flat scores from the highest down, and the places where a run ends.
+
+    Equal scores fall on one side of every threshold: only the last of a run is a real point.
+
+    Example:
+        >>> order, last = strictest_first(np.array([0.2, 0.7, 0.7]))
+        >>> order[last].tolist(), last.tolist()
+        ([1, 0], [1, 2])
+    """
+    order = np.argsort(scores)[::-1]
+    return order, np.append(np.flatnonzero(np.diff(scores[order])), scores.size - 1)
 
 
 def area_under(x: np.ndarray, y: np.ndarray) -> float:

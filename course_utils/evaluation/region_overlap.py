@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from course_utils.evaluation.inputs import Values, as_binary, as_scores, paired_images
-from course_utils.evaluation.ranking import area_under
+from course_utils.evaluation.ranking import area_under, strictest_first
 
 
 class ProCurve(NamedTuple):
@@ -69,10 +69,7 @@ def pro_curve(maps: Values, masks: Values) -> ProCurve:
         missing = "clean pixel" if sum(regions) else "defect"
         raise ValueError(f"AUPRO is undefined without a {missing}: none in {len(truth)} masks")
 
-    order = np.argsort(scores)[::-1]
-    scores = scores[order]
-    # Equal scores fall on one side of every threshold: only the last of a run is a real point.
-    last = np.append(np.flatnonzero(np.diff(scores)), scores.size - 1)
+    order, last = strictest_first(scores)
     pro = np.cumsum(np.concatenate(shares)[order])[last] / sum(regions)
     fpr = np.cumsum(clean[order])[last] / clean.sum()
     return ProCurve(np.append(0.0, fpr), np.append(0.0, np.minimum(pro, 1.0)))

@@ -82,13 +82,6 @@ def test_layers_3_5_7_9_are_dilated_by_2_2_4_4_and_padded_as_much():
     assert all(layer.dilation == layer.padding == (1, 1) for layer in plain)
 
 
-def test_padding_1_as_the_paper_says_would_shrink_64_pixels_to_62():
-    layer = convolutions(SegmentationAutoencoder(width=2).encoder)[4]
-    shrunk = F.conv2d(torch.zeros(1, 4, 64, 64), layer.weight, padding=1, dilation=2)
-    assert shrunk.shape[2:] == (62, 62)
-    assert layer(torch.zeros(1, 4, 64, 64)).shape[2:] == (64, 64)
-
-
 def test_every_stage_has_the_size_and_the_channels_of_figure_3():
     network, shapes = SegmentationAutoencoder(width=64), {}
     with torch.device("meta"):
@@ -133,15 +126,6 @@ def test_forward_is_the_same_network_written_by_hand():
             x = F.relu(F.conv2d(x, *down.pop(0), padding=1))
     assert not down
     torch.testing.assert_close(network(image), network.head(x))
-
-
-def test_a_dilated_convolution_is_one_with_a_kernel_full_of_holes():
-    torch.manual_seed(0)
-    layer = convolutions(SegmentationAutoencoder(width=2).encoder)[6]
-    holes = torch.zeros(*layer.weight.shape[:2], 9, 9)
-    holes[:, :, ::4, ::4] = layer.weight.detach()
-    x = torch.rand(1, layer.in_channels, 20, 20)
-    torch.testing.assert_close(layer(x), F.conv2d(x, holes, layer.bias, padding=4))
 
 
 @pytest.mark.parametrize(("atrous", "seen"), [(True, 296), (False, 140)])
@@ -227,25 +211,6 @@ def test_stage_1_thaws_the_first_autoencoder_again():
     casae.stage(2)
     assert casae.stage(1).train().training
     assert all(p.requires_grad for p in casae.parameters())
-
-
-def test_a_cascade_never_asked_for_a_stage_trains_as_one():
-    torch.manual_seed(0)
-    casae = CascadedAutoencoder(width=4)
-    casae(torch.rand(1, 1, 32, 32)).square().mean().backward()
-    assert bool(casae.first.head.weight.grad.abs().sum() > 0)
-
-
-def test_a_cascade_without_batch_normalization_learns_to_find_bright_squares():
-    torch.manual_seed(0)
-    casae, samples = CascadedAutoencoder(width=4), squares(8)
-    batches = DataLoader(samples, batch_size=8)
-    for number in (1, 2):
-        fit(casae.stage(number), batches, loss, steps=40, learning_rate=3e-3, device="cpu")
-    image, mask = next(iter(batches))[:2]
-    with torch.no_grad():
-        found = casae(image).argmax(dim=1)
-    assert (found & mask).sum() / (found | mask).sum() > 0.6
 
 
 def test_the_start_values_keep_the_size_of_the_signal():

@@ -14,7 +14,7 @@ def test_the_parameters_are_those_of_table_2():
     convolutions = ((11, 1, 96), (5, 96, 128), (3, 128, 256), (3, 256, 256), (3, 256, 128))
     full = ((5 * 5 * 128, 1000), (1000, 256), (256, 3))
     by_hand = sum(k * k * i * o + o for k, i, o in convolutions) + sum(i * o + o for i, o in full)
-    by_hand += 2 * 96 + 2 * 128  # scale and shift of the two normalisations
+    by_hand += 2 * 96 + 2 * 128  # scale and shift of the two normalizations
     assert parameters(CompactDefectCNN()) == by_hand == 4_957_803
 
 
@@ -55,8 +55,8 @@ def test_forward_is_the_same_network_written_by_hand():
         layer = convolutions[index]
         x = F.conv2d(x, layer.weight, layer.bias, stride, padding)
         if index < 2:
-            mean, spread = norms[index].running_mean, (norms[index].running_var + 1e-5).sqrt()
-            x = (x - mean[:, None, None]) / spread[:, None, None]
+            mean, std = norms[index].running_mean, (norms[index].running_var + 1e-5).sqrt()
+            x = (x - mean[:, None, None]) / std[:, None, None]
         x = x.relu()
         x = F.max_pool2d(x, 3, 2) if pool else x
     x = x.flatten(1)
@@ -69,7 +69,7 @@ def test_nothing_is_dropped_out():
     assert not any(isinstance(m, nn.Dropout) for m in CompactDefectCNN().modules())
 
 
-def test_the_published_start_has_spread_one_thousandth_in_every_layer():
+def test_the_published_start_has_std_one_thousandth_in_every_layer():
     torch.manual_seed(0)
     for module in CompactDefectCNN(initialization="published").modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -79,14 +79,14 @@ def test_the_published_start_has_spread_one_thousandth_in_every_layer():
 
 
 def test_the_published_start_tells_no_image_from_another_and_he_does():
-    def spread(initialization):
+    def largest_std(initialization):
         torch.manual_seed(0)
         network = CompactDefectCNN(initialization=initialization)
         with torch.no_grad():
             return network(torch.rand(4, 1, 227, 227)).std(dim=0).max().item()
 
-    assert spread("published") < 1e-8
-    assert spread("he") > 1e-2
+    assert largest_std("published") < 1e-8
+    assert largest_std("he") > 1e-2
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 224, 224), (1, 3, 227, 227), (1, 227, 227)])

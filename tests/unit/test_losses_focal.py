@@ -50,7 +50,7 @@ def test_the_worked_table(y, p, weight, ce, focal, with_alpha):
 
 
 @pytest.mark.parametrize("alpha", [0.25, 0.5, 0.9])
-@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0, 5.0])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
 def test_binary_focal_equals_torchvision_in_value_and_gradient(alpha, gamma):
     logits, target = random_pair()
 
@@ -62,19 +62,6 @@ def test_binary_focal_equals_torchvision_in_value_and_gradient(alpha, gamma):
 
     torch.testing.assert_close(ours(logits), theirs(logits))
     torch.testing.assert_close(gradient(ours, logits), gradient(theirs, logits))
-
-
-def test_binary_gamma_zero_equals_half_of_bce_in_value_and_gradient():
-    logits, target = random_pair()
-
-    def bce(x):
-        return 0.5 * F.binary_cross_entropy_with_logits(x, target)
-
-    def focal(x):
-        return binary_focal_loss(x, target, alpha=0.5, gamma=0)
-
-    torch.testing.assert_close(focal(logits), bce(logits))
-    torch.testing.assert_close(gradient(focal, logits), gradient(bce, logits))
 
 
 def test_binary_focal_of_soft_targets_with_gamma_zero_equals_bce():
@@ -135,16 +122,6 @@ def test_alpha_weighs_the_positive_class():
     assert ratio.item() == pytest.approx(4.0)
 
 
-def test_alpha_raises_the_defects_share_of_the_gradient():
-    logits, target = random_pair()
-
-    def share(alpha):
-        pull = gradient(lambda x: binary_focal_loss(x, target, alpha=alpha), logits).abs()
-        return (pull[target == 1].sum() / pull.sum()).item()
-
-    assert share(0.25) < share(0.5) < share(0.75)
-
-
 @pytest.mark.parametrize("gamma", [0.0, 0.3, 1.0, 2.0, 4.0])
 @pytest.mark.parametrize("size", [20.0, 100.0])
 def test_at_huge_logits_the_loss_is_finite_and_wrong_pixels_still_pull(gamma, size):
@@ -183,37 +160,6 @@ def test_gradcheck(gamma):
     )
 
 
-def test_renaming_the_classes_changes_nothing():
-    logits, target = random_pair(classes=4)
-    weights = torch.tensor([0.1, 1.0, 3.0, 9.0])
-    order = torch.tensor([2, 0, 3, 1])
-    new_name = torch.argsort(order)
-    torch.testing.assert_close(
-        softmax_focal_loss(logits[:, order], new_name[target], class_weights=weights[order]),
-        softmax_focal_loss(logits, target, class_weights=weights),
-    )
-
-
-def test_images_of_background_only_are_finite_and_pull_towards_background():
-    logits = torch.zeros(2, 1, 4, 4)
-    pull = gradient(lambda x: binary_focal_loss(x, torch.zeros_like(logits)), logits)
-    assert (pull > 0).all()
-    logits = torch.zeros(2, 3, 4, 4)
-    target = torch.zeros(2, 4, 4, dtype=torch.long)
-    pull = gradient(lambda x: softmax_focal_loss(x, target), logits)
-    assert (pull[:, 0] < 0).all()
-    assert (pull[:, 1:] > 0).all()
-
-
-def test_focusing_lowers_every_pixel_and_the_easy_ones_most():
-    p = torch.linspace(0.01, 0.99, 50, dtype=torch.float64)
-    kept = binary_focal_loss(
-        p.logit(), torch.ones(50), gamma=2, reduction="none"
-    ) / binary_focal_loss(p.logit(), torch.ones(50), gamma=0, reduction="none")
-    torch.testing.assert_close(kept, (1 - p) ** 2)
-    assert (kept.diff() < 0).all()
-
-
 def test_reductions_agree():
     logits, target = random_pair()
     each = binary_focal_loss(logits, target, reduction="none")
@@ -233,14 +179,6 @@ def test_bf16_logits_are_computed_in_float32_and_pull_back_in_bf16():
     assert half.grad is not None
     assert half.grad.dtype == torch.bfloat16
     torch.testing.assert_close(loss, softmax_focal_loss(logits.bfloat16().float(), target))
-
-
-def test_under_bf16_autocast_the_loss_stays_float32():
-    logits, target = random_pair()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = binary_focal_loss(logits.float(), target)
-    assert loss.dtype == torch.float32
-    torch.testing.assert_close(loss, binary_focal_loss(logits.float(), target))
 
 
 def test_modules_equal_functions_and_keep_weights_as_a_buffer():

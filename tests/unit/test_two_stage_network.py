@@ -7,17 +7,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_feature_norm import BOTH_KINDS, normalized
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils.models import FeatureNorm, TwoStageNet, TwoStageOutput, receptive_field_side
 
-BOTH_KINDS = pytest.mark.parametrize("kind", ["std", "published"])
-SWITCHES = pytest.mark.parametrize(
-    ("stop_shortcut", "stop_extractor"),
-    [(True, True), (False, True), (True, False), (False, False)],
-)
-GROUPS = ("volume", "segmentation_head", "extractor", "classifier")
+STOPS = [(True, True), (False, True), (True, False), (False, False)]
+SWITCHES = pytest.mark.parametrize(("stop_shortcut", "stop_extractor"), STOPS)
 
 # Facts 5.1, in the order of the forward pass: inputs, outputs, kernel, how often the side halved.
 PUBLISHED_CONVOLUTIONS = [
@@ -66,22 +63,6 @@ def parameters(network: nn.Module) -> int:
 
 def layers(block: nn.Module, kind: type = nn.Conv2d) -> list:
     return [module for module in block.modules() if isinstance(module, kind)]
-
-
-def normalized(x: Tensor, kind: str) -> Tensor:
-    """A slow loop from the formula, one channel of one image at a time."""
-    out = torch.empty_like(x)
-    for n in range(x.shape[0]):
-        for c in range(x.shape[1]):
-            cells = x[n, c].flatten()
-            mean = cells.sum() / len(cells)
-            squares = ((cells - mean) ** 2).sum()
-            if kind == "std":
-                divisor = (squares / len(cells) + 1e-5).sqrt()
-            else:
-                divisor = ((squares / (len(cells) - 1)).sqrt() + 1e-3).sqrt()
-            out[n, c] = (x[n, c] - mean) / divisor
-    return out
 
 
 def written_out(net: TwoStageNet, x: Tensor, kind: str) -> tuple[Tensor, Tensor]:
@@ -185,23 +166,6 @@ def test_a_cell_of_the_map_sees_216_pixels():
     assert receptive_field_side(net, height=512) == 212
 
 
-@pytest.mark.parametrize(
-    ("size", "wanted"),
-    [
-        ((512, 1408), (64, 176)),
-        ((232, 640), (29, 80)),
-        ((256, 1600), (32, 200)),
-        ((512, 512), (64, 64)),
-        ((64, 128), (8, 16)),
-        ((136, 64), (17, 8)),
-    ],
-)
-def test_the_map_has_an_eighth_of_the_size(size, wanted):
-    net = on_paper(in_channels=3)
-    assert net(blank(1, 3, *size)).segmentation.shape == (1, 1, *wanted)
-    assert net.output_size(*size) == wanted
-
-
 @settings(max_examples=40)
 @given(height=st.integers(0, 200), width=st.integers(0, 300))
 def test_output_size_and_forward_agree_or_both_refuse(height, width):
@@ -216,19 +180,6 @@ def test_output_size_and_forward_agree_or_both_refuse(height, width):
         assert net(blank(1, 1, height, width)).segmentation.shape[2:] == wanted
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 7])
-def test_any_number_of_input_channels_works(channels):
-    output = small(in_channels=channels)(torch.rand(1, channels, 64, 128))
-    assert all(part.isfinite().all() for part in output)
-
-
-def test_the_smallest_image_has_finite_outputs_and_gradients():
-    net = small()
-    output = net(torch.rand(2, 1, 64, 128))
-    (output.segmentation.sum() + output.decision.sum()).backward()
-    assert all(p.grad.isfinite().all() for p in net.parameters())
-
-
 @pytest.mark.parametrize("size", [(60, 128), (128, 130), (1, 512)])
 def test_sides_that_eight_does_not_divide_are_refused_with_the_remedy(size):
     with pytest.raises(ValueError, match=r"multiples of 8, got \d+ x \d+: pad or resize first"):
@@ -236,7 +187,7 @@ def test_sides_that_eight_does_not_divide_are_refused_with_the_remedy(size):
 
 
 @pytest.mark.parametrize("size", [(64, 64), (120, 120), (64, 120), (56, 1024), (0, 0)])
-def test_images_whose_deepest_map_has_no_spread_are_refused_with_the_remedy(size):
+def test_images_whose_deepest_map_has_no_std_are_refused_with_the_remedy(size):
     with pytest.raises(ValueError, match=rf"got {size[0]} x {size[1]}: use larger images"):
         on_paper()(blank(1, 1, *size))
 
@@ -276,17 +227,6 @@ def test_it_equals_plain_functional_code(kind):
 
 
 @BOTH_KINDS
-def test_the_batch_that_an_image_is_in_does_not_matter(kind):
-    net = small(normalization=kind)
-    images = torch.rand(5, 1, 64, 128) * torch.tensor([0.1, 1, 3, 0.5, 1]).view(5, 1, 1, 1)
-    apart = [net(images[:1]), net(images[1:3]), net(images[3:])]
-    together = net(images)
-    for number, part in enumerate(together):
-        wanted = torch.cat([output[number] for output in apart])
-        torch.testing.assert_close(part, wanted, rtol=1e-4, atol=1e-4)
-
-
-@BOTH_KINDS
 @pytest.mark.parametrize("count", [1, 3])
 def test_memory_layout_makes_no_difference(kind, count):
     net, images = small(normalization=kind), torch.rand(count, 1, 64, 128)
@@ -294,14 +234,6 @@ def test_memory_layout_makes_no_difference(kind, count):
     net.to(memory_format=torch.channels_last)
     found = net(images.contiguous(memory_format=torch.channels_last))
     torch.testing.assert_close(tuple(found), tuple(wanted), rtol=1e-4, atol=1e-4)
-
-
-def test_training_and_use_give_the_same_output():
-    net, images = small(), torch.rand(2, 1, 64, 128)
-    trained, used = net.train()(images), net.eval()(images)
-    assert torch.equal(trained.segmentation, used.segmentation)
-    assert torch.equal(trained.decision, used.decision)
-    assert not list(net.buffers())
 
 
 @BOTH_KINDS
@@ -318,27 +250,18 @@ def test_bf16_autocast_stays_close_and_trains(kind, count):
     assert all(p.grad.isfinite().all() for p in net.parameters())
 
 
-def test_a_state_dict_brings_the_network_back():
-    net, other = small(0), small(1)
-    image = torch.rand(1, 1, 64, 128)
-    assert not torch.equal(net(image).decision, other(image).decision)
-    other.load_state_dict(net.state_dict())
-    assert torch.equal(net(image).segmentation, other(image).segmentation)
-    assert torch.equal(net(image).decision, other(image).decision)
-
-
 def test_weights_start_as_xavier_normal_and_shifts_at_zero():
     torch.manual_seed(0)
     net = TwoStageNet(channels=(32, 64, 64, 128))
     for layer in [*layers(net), net.classifier]:
         weight = layer.weight.detach()
         outputs, inputs, *kernel = weight.shape
-        spread = math.sqrt(2 / ((inputs + outputs) * math.prod(kernel)))
+        std = math.sqrt(2 / ((inputs + outputs) * math.prod(kernel)))
         count = weight.numel()
-        assert weight.std().item() == pytest.approx(spread, rel=5 / math.sqrt(2 * count))
-        assert abs(weight.mean().item()) < 5 * spread / math.sqrt(count)
+        assert weight.std().item() == pytest.approx(std, rel=5 / math.sqrt(2 * count))
+        assert abs(weight.mean().item()) < 5 * std / math.sqrt(count)
         if count > 1000:  # 4.6 % of a normal lies beyond two standard deviations, of a box nothing
-            assert 0.03 < (weight.abs() > 2 * spread).float().mean() < 0.06
+            assert 0.03 < (weight.abs() > 2 * std).float().mean() < 0.06
     assert not net.classifier.bias.any()
     for norm in layers(net, FeatureNorm):
         assert (norm.weight == 1).all()
@@ -369,16 +292,6 @@ def test_the_segmentation_loss_teaches_the_segmentation_network_alone(
 
 
 @SWITCHES
-def test_the_decision_loss_reaches_the_segmentation_network_unless_both_stops_are_set(
-    stop_shortcut, stop_extractor
-):
-    net = small(stop_shortcut=stop_shortcut, stop_extractor=stop_extractor)
-    found = reached(net, net(torch.rand(1, 1, 128, 128)).decision.sum())
-    both = stop_shortcut and stop_extractor
-    assert found == ({"extractor", "classifier"} if both else set(GROUPS))
-
-
-@SWITCHES
 @pytest.mark.parametrize("through", ["shortcut", "extractor"])
 def test_each_stop_closes_its_own_way_and_no_other(stop_shortcut, stop_extractor, through):
     net = small(stop_shortcut=stop_shortcut, stop_extractor=stop_extractor)
@@ -390,23 +303,6 @@ def test_each_stop_closes_its_own_way_and_no_other(stop_shortcut, stop_extractor
     assert ("volume" in found, "segmentation_head" in found) == (not stopped, not stopped)
     assert ("extractor" in found) == (through == "extractor")
     assert "classifier" in found
-
-
-def test_what_arrives_with_both_ways_open_is_the_sum_of_each():
-    net = small().double()
-    image = torch.rand(1, 1, 128, 128, dtype=torch.float64)
-    found = {}
-    for stops in [(True, True), (False, True), (True, False), (False, False)]:
-        net.stop_shortcut, net.stop_extractor = stops
-        found[stops] = gradients(net, net(image).decision.sum())
-    for name, whole in found[False, False].items():
-        one, other = found[False, True][name], found[True, False][name]
-        if name.startswith(("volume", "segmentation_head")):
-            assert not found[True, True][name].any()
-            torch.testing.assert_close(one + other, whole)
-        else:
-            torch.testing.assert_close(one, whole)
-            torch.testing.assert_close(other, whole)
 
 
 def test_stops_are_set_by_default_and_change_no_output():
@@ -441,17 +337,6 @@ def clean_loss(net: TwoStageNet, images: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, torch.zeros_like(logits))
 
 
-def test_the_map_has_a_shift_that_learns_and_lets_the_loss_of_clean_images_vanish():
-    net, images = small(), torch.rand(2, 1, 64, 128)
-    clean_loss(net, images).backward()
-    shift = net.segmentation_head[1].bias
-    assert isinstance(shift, nn.Parameter)
-    assert shift.grad.item() > 0
-    with torch.no_grad():
-        shift.fill_(-8)
-    assert clean_loss(net, images) < 0.01
-
-
 @settings(max_examples=20)
 @given(scale=st.floats(-20, 20), seed=st.integers(0, 5))
 def test_without_a_shift_the_loss_of_clean_images_cannot_fall_below_ln_2(scale, seed):
@@ -463,80 +348,3 @@ def test_without_a_shift_the_loss_of_clean_images_cannot_fall_below_ln_2(scale, 
         means = net(images).segmentation.mean(dim=(1, 2, 3))
         assert means.abs().max() < 1e-4
         assert clean_loss(net, images) >= math.log(2) - 1e-4
-
-
-def test_without_a_shift_there_is_nothing_to_learn_it():
-    names = dict(on_paper(segmentation_bias=False).named_parameters())
-    assert "segmentation_head.1.bias" not in names
-    assert "segmentation_head.1.bias" in dict(on_paper().named_parameters())
-
-
-# Feature normalization
-
-
-@BOTH_KINDS
-@pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_normalization_equals_a_loop_over_channels(kind, count, layout):
-    torch.manual_seed(0)
-    norm = FeatureNorm(5, kind=kind)
-    x = torch.randn(count, 5, 6, 7) * torch.tensor([100, 10, 1, 0.1, 0.01]).view(1, 5, 1, 1) + 2
-    found = norm(x.contiguous(memory_format=layout))
-    torch.testing.assert_close(found, normalized(x.double(), kind).float(), rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("kind", "given_spread", "wanted"),
-    [
-        ("std", 100, 1.0),
-        ("std", 0.1, 1.0),
-        ("published", 100, 10.0),
-        ("published", 1, 1.0),
-        ("published", 0.01, 0.095),
-    ],
-)
-def test_the_published_division_is_by_the_root_of_the_spread(kind, given_spread, wanted):
-    x = torch.randn(1, 2, 50, 50, generator=torch.Generator().manual_seed(0))
-    x = given_spread * (x - x.mean(dim=(2, 3), keepdim=True)) / x.std(dim=(2, 3), keepdim=True)
-    found = FeatureNorm(2, kind=kind)(x).std(dim=(2, 3))
-    torch.testing.assert_close(found, torch.full((1, 2), wanted), rtol=5e-3, atol=0)
-
-
-@BOTH_KINDS
-@pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("bias", [True, False])
-def test_gradients_of_the_normalization_are_right(kind, count, bias):
-    torch.manual_seed(0)
-    norm = FeatureNorm(2, kind=kind, bias=bias).double()
-    x = torch.randn(count, 2, 3, 4, dtype=torch.float64, requires_grad=True)
-
-    def apply(x: Tensor, *values: Tensor) -> Tensor:
-        named = dict(zip(["weight", "bias"], values, strict=False))
-        return torch.func.functional_call(norm, named, x)
-
-    assert torch.autograd.gradcheck(apply, (x, *norm.parameters()))
-
-
-@BOTH_KINDS
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_constant_map_becomes_zero_with_finite_gradients(kind, count):
-    x = torch.full((count, 1, 4, 4), 0.25, requires_grad=True)
-    out = FeatureNorm(1, kind=kind)(x)
-    assert not out.any()
-    out.sum().backward()
-    assert x.grad.isfinite().all()
-
-
-@pytest.mark.parametrize("shape", [(1, 3, 1, 1), (2, 4, 5, 5), (3, 5, 5), (2, 3, 0, 4)])
-def test_maps_that_cannot_be_normalized_are_refused(shape):
-    with pytest.raises(ValueError, match=r"x must be \(N, 3, H, W\) with at least 2 cells"):
-        FeatureNorm(3)(torch.rand(shape))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [({"channels": 0}, "channels must be at least 1, got 0"), ({"kind": "batch"}, "kind must be")],
-)
-def test_a_normalization_that_cannot_work_is_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        FeatureNorm(**{"channels": 2, **options})

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_utils.models import UNet, double_convolution, up_convolution
-from course_utils.models.blocks import he_normal
+from course_utils.models import UNet, feature_shapes
 
 # Facts 2.1: channels and side, for images of 512 x 512.
 PUBLISHED_DOWN = [(64, 512), (128, 256), (256, 128), (512, 64), (1024, 32)]
@@ -84,8 +83,8 @@ def written_out(net: UNet, x: Tensor, *, same: bool = True, standardized: bool) 
     for number, block in enumerate(net.down):
         x = convolve(F.max_pool2d(x, 2) if number else x, block)
         seen.append(x)
-    for grow, block, skip in zip(net.upsample, net.up, seen[-2::-1], strict=True):
-        x = convolve(x.repeat_interleave(2, 2).repeat_interleave(2, 3), grow)
+    for upsample, block, skip in zip(net.upsample, net.up, seen[-2::-1], strict=True):
+        x = convolve(x.repeat_interleave(2, 2).repeat_interleave(2, 3), upsample)
         top, left = (skip.shape[2] - x.shape[2]) // 2, (skip.shape[3] - x.shape[3]) // 2
         skip = skip[:, :, top:, left:][:, :, : x.shape[2], : x.shape[3]]
         x = convolve(torch.cat([skip, x], 1) if net.skips else x, block)
@@ -105,7 +104,7 @@ def test_the_published_network_has_each_size_of_the_layer_table():
     net = on_paper(UNet.published)
     seen = watched(net, blank(1, 1, 512, 512))
     assert [seen[block].shape for block in net.down] == [(1, c, s, s) for c, s in PUBLISHED_DOWN]
-    assert [seen[grow].shape for grow in net.upsample] == [(1, c, s, s) for c, s in PUBLISHED_UP]
+    assert [seen[layer].shape for layer in net.upsample] == [(1, c, s, s) for c, s in PUBLISHED_UP]
     joined = [layers(block)[0].in_channels for block in net.up]
     assert joined == [1024, 512, 256, 128]
     after_two = [seen[layers(block)[1]].shape[1:3] for block in net.up]
@@ -122,22 +121,6 @@ def test_the_published_network_has_the_layers_of_the_table_and_no_others():
     assert not layers(net, nn.BatchNorm2d)
     assert len(layers(net, nn.ReLU)) == 23  # after each convolution but the head
     assert not net.standardize_input
-
-
-def test_the_published_network_ends_in_two_channels_with_relu_and_a_bare_logit():
-    net = on_paper(UNet.published)
-    *_, before, relu = net.up[-1]
-    assert (before.in_channels, before.out_channels, before.kernel_size) == (64, 2, (3, 3))
-    assert isinstance(relu, nn.ReLU)
-    assert isinstance(net.head, nn.Conv2d)
-    assert (net.head.in_channels, net.head.out_channels) == (2, 1)
-
-
-def test_logits_come_out_and_no_probabilities():
-    net = small(dropout=0.5, bottleneck=2, normalize=False)
-    with torch.no_grad():
-        net.head.bias.fill_(-7.0)
-    assert bool((net(torch.rand(1, 1, 8, 8)) < 0).any())
 
 
 def test_dropout_of_a_half_ends_the_two_deepest_stages_and_no_other():
@@ -159,31 +142,7 @@ def test_the_skip_is_taken_after_dropout():
     assert not torch.equal(dropped, before)
 
 
-def test_dropout_ends_with_training():
-    net = small(dropout=0.5)
-    image = torch.rand(1, 1, 16, 16)
-    assert torch.equal(net(image), net(image))
-    net.train()
-    assert not torch.equal(net(image), net(image))
-
-
 # Start values
-
-
-def test_weights_init_prior_bias_a_normal_cut_at_two_spreads():
-    torch.manual_seed(0)
-    layer = nn.Conv2d(64, 200, 3)
-    he_normal(layer)
-    wanted = math.sqrt(2 / (64 * 9))
-    weights = layer.weight.detach().flatten()
-    assert weights.std().item() == pytest.approx(wanted, rel=0.01)
-    assert weights.mean().item() == pytest.approx(0, abs=0.01 * wanted)
-    # A normal with spread s before the cut has spread .8796 s after it, and ends at 2 s.
-    cut = 2 * wanted / 0.8796256610342398
-    assert 0.98 * cut < weights.abs().max().item() <= cut * (1 + 1e-6)
-    # Of an uncut normal, 68.3 % lie within one spread; cut at two, 71.5 % within half the end.
-    assert (weights.abs() < cut / 2).float().mean().item() == pytest.approx(0.7152, abs=0.005)
-    assert not layer.bias.any()
 
 
 @pytest.mark.parametrize("make", [UNet, UNet.published])
@@ -198,10 +157,10 @@ def test_every_convolution_starts_from_its_own_fan_in_and_biases_from_0(make, mo
     monkeypatch.undo()
     by_weight = {id(weight): rest for weight, *rest in drawn}
     for convolution in layers(net)[:-1]:
-        spread, low, high = by_weight[id(convolution.weight)]
+        std, low, high = by_weight[id(convolution.weight)]
         fan_in = convolution.in_channels * convolution.kernel_size[0] ** 2
-        assert spread * 0.8796256610342398 == pytest.approx(math.sqrt(2 / fan_in))
-        assert (low, high) == (-2 * spread, 2 * spread)
+        assert std * 0.8796256610342398 == pytest.approx(math.sqrt(2 / fan_in))
+        assert (low, high) == (-2 * std, 2 * std)
     assert not any(c.bias.any() for c in layers(UNet(width=2, normalize=False)))
 
 
@@ -213,28 +172,6 @@ def test_the_head_starts_as_keras_starts_a_layer_without_relu():
 
 
 # Convolutions
-
-
-@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
-def test_a_two_by_two_convolution_pads_right_and_bottom_only():
-    torch.manual_seed(0)
-    grow = up_convolution(3, 2, normalize=False)
-    convolution = layers(grow)[0]
-    x = torch.randn(2, 3, 5, 6)
-    large = F.interpolate(x, scale_factor=2)
-    wanted = F.relu(F.conv2d(large, convolution.weight, convolution.bias, padding="same"))
-    assert grow(x).shape == (2, 2, 10, 12)
-    torch.testing.assert_close(grow(x), wanted)
-    with torch.no_grad():
-        convolution.weight.fill_(1.0)
-        convolution.bias.zero_()
-    assert grow(torch.ones(1, 3, 1, 1))[0, 0].tolist() == [[12, 6], [6, 3]]
-
-
-@pytest.mark.parametrize(("padding", "side"), [("same", 9), ("valid", 5)])
-def test_a_double_convolution_keeps_the_size_or_takes_four(padding, side):
-    found = double_convolution(2, 3, padding=padding)(torch.rand(1, 2, 9, 9))
-    assert found.shape == (1, 3, side, side)
 
 
 @pytest.mark.parametrize(
@@ -263,19 +200,6 @@ def test_without_padding_it_equals_plain_functional_code(side):
     torch.testing.assert_close(net(image), wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_the_published_network_equals_plain_functional_code():
-    torch.manual_seed(0)
-    net = on_paper(UNet.published).to_empty(device="cpu").eval()
-    with torch.no_grad():
-        for values in net.parameters():  # drawing 31 million cut normals takes seconds
-            bound = math.sqrt(6 / values[0].numel())
-            values.uniform_(-bound, bound) if values.ndim > 1 else values.uniform_(-0.3, 0.3)
-    image = torch.rand(1, 1, 32, 32)
-    wanted = written_out(net, image, standardized=False)
-    assert wanted.std() > 0
-    torch.testing.assert_close(net(image), wanted, rtol=1e-4, atol=1e-5)
-
-
 # The original network
 
 
@@ -284,25 +208,6 @@ def test_the_original_network_leaves_what_its_paper_says(given, left):
     net = on_paper(UNet.original)
     assert net(blank(1, 1, given, given)).shape == (1, 2, left, left)
     assert net.output_size(given, given) == (left, left)
-
-
-def test_crops_are_centered():
-    # One channel whose convolutions pass the middle pixel on: the output is the image's middle.
-    net = UNet(
-        1, 1, width=1, depth=1, padding="valid", normalize=False, standardize_input=False
-    ).eval()
-    with torch.no_grad():
-        for convolution in layers(net):
-            convolution.weight.zero_()
-        for block in (*net.down[:1], *net.up):
-            for convolution in layers(block):
-                convolution.weight[0, 0, 1, 1] = 1  # of the skip, which is the first channel
-        net.head.weight.fill_(1)
-    image = torch.rand(1, 1, 20, 22)
-    found = net(image)
-    border = (20 - found.shape[2]) // 2
-    assert found.shape[2:] == net.output_size(20, 22)
-    assert torch.equal(found, image[:, :, border:-border, border:-border])
 
 
 @given(
@@ -323,27 +228,7 @@ def test_output_size_and_forward_agree_or_both_refuse(height, width, depth, padd
         assert net(blank(1, 1, height, width)).shape[2:] == wanted
 
 
-def test_the_smallest_image_without_padding_leaves_pixels_and_a_smaller_one_raises():
-    net = on_paper(UNet.original)
-    sides = []
-    for side in range(1, 200):
-        try:
-            sides.append(net.output_size(side, side)[0])
-        except ValueError:
-            assert not sides, "a larger image is refused"
-    assert min(sides) == sides[0] == 4
-    with pytest.raises(ValueError, match="sides of 100 pixels are too few"):
-        net(blank(1, 1, 100, 572))
-
-
 # Sizes, channels, settings
-
-
-@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("skips", [True, False])
-def test_every_depth_works_on_its_smallest_image(depth, skips):
-    net = UNet(2, 3, width=2, depth=depth, skips=skips).eval()
-    assert net(torch.rand(1, 2, 2**depth, 3 * 2**depth)).shape == (1, 3, 2**depth, 3 * 2**depth)
 
 
 @pytest.mark.parametrize(("height", "width", "wrong"), [(24, 32, 24), (32, 40, 40), (31, 32, 31)])
@@ -377,20 +262,6 @@ def test_settings_that_cannot_work_are_refused(settings, message):
         UNet(**{"width": 1, **settings})
 
 
-def test_without_skips_the_way_up_sees_only_the_deepest_stage():
-    net = small(skips=False)
-    with torch.no_grad():
-        for values in net.down[-1].parameters():
-            values.zero_()
-    first, second = net(torch.rand(1, 1, 16, 16)), net(torch.rand(1, 1, 16, 16))
-    assert torch.equal(first, second)
-    joined = small(skips=True)
-    with torch.no_grad():
-        for values in joined.down[-1].parameters():
-            values.zero_()
-    assert not torch.equal(joined(torch.rand(1, 1, 16, 16)), joined(torch.rand(1, 1, 16, 16)))
-
-
 def test_the_default_is_as_slim_as_its_docstring_says():
     assert f"{parameters(on_paper()) / 1e6:.1f} million parameters" in UNet.__doc__
 
@@ -400,28 +271,6 @@ def test_a_prior_sets_the_bias_of_the_head():
 
 
 # Invariances
-
-
-def test_the_batch_that_an_image_is_in_does_not_matter_once_trained():
-    net = small()
-    images = torch.rand(5, 1, 16, 24)
-    apart = torch.cat([net(images[:1]), net(images[1:3]), net(images[3:])])
-    torch.testing.assert_close(net(images), apart, rtol=1e-4, atol=1e-6)
-
-
-def test_memory_layout_makes_no_difference():
-    net, images = small(), torch.rand(2, 1, 16, 24)
-    wanted = net(images)
-    net.to(memory_format=torch.channels_last)
-    found = net(images.contiguous(memory_format=torch.channels_last))
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
-
-
-def test_brightness_and_contrast_hardly_matter_unless_told():
-    image = torch.rand(1, 1, 16, 16)
-    plain, blind = small(standardize_input=False), small()
-    assert (blind(image) - blind(2 * image + 0.3)).abs().max() < 0.3
-    assert (plain(image) - plain(2 * image + 0.3)).abs().max() > 0.3
 
 
 def test_every_weight_learns():
@@ -434,3 +283,45 @@ def test_every_weight_learns():
 def test_what_changes_the_output_changes_the_printed_network(change):
     assert repr(UNet(width=2)) == repr(UNet(width=2))
     assert UNet(width=2).extra_repr() != UNet(width=2, **change).extra_repr()
+
+
+# The sizes of its maps
+
+
+def sides(stages):
+    return [stage.height for stage in stages]
+
+
+def test_the_sizes_of_the_paper_are_found():
+    # Figure 1 of Ronneberger et al. 2015, with a tenth of its channels.
+    stages = feature_shapes(UNet(1, 2, width=6, padding="valid"), 572)
+    assert sides(stages.down) == [568, 280, 136, 64, 28]
+    assert sides(stages.upsampled) == [56, 104, 200, 392]
+    assert sides(stages.up) == [52, 100, 196, 388]
+    assert (stages.output.channels, stages.output.height) == (2, 388)
+
+
+def test_channels_double_on_the_way_down_and_halve_on_the_way_up():
+    stages = feature_shapes(UNet(3, 4, width=8, depth=3), 64, 32)
+    assert [stage.channels for stage in stages.down] == [8, 16, 32, 64]
+    assert [stage.channels for stage in stages.upsampled] == [32, 16, 8]
+    assert [stage.channels for stage in stages.up] == [32, 16, 8]
+    assert (stages.image.channels, stages.output.channels) == (3, 4)
+    assert [(stage.height, stage.width) for stage in stages.down[:2]] == [(64, 32), (32, 16)]
+
+
+def test_the_network_is_left_as_it_was():
+    model = UNet(width=2, depth=1)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    feature_shapes(model, 16)
+    assert model.training
+    assert model.state_dict().keys() == before.keys()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_sizes_that_the_network_refuses_are_refused():
+    with pytest.raises(ValueError, match="multiples of 16"):
+        feature_shapes(UNet(width=2), 100)
+    with pytest.raises(ValueError, match="got 0"):
+        feature_shapes(UNet(width=2), 64, 0)

