@@ -388,7 +388,7 @@ def short_training(checkpoint, watch=None, start_seed=0):
     batches = DataLoader(parts.train, batch_size=4, shuffle=True)
     fit(model, batches, nn.CrossEntropyLoss(), steps=8, learning_rate=1e-3, device=lesson.device,
         precision=lesson.precision, checkpoint=checkpoint, checkpoint_every=2,
-        # `watch` is called only after a look: look at nothing, after each step.
+        # `watch` is called only after an evaluation: evaluate nothing, after each step.
         evaluate=lambda model: {}, evaluate_every=1, watch=watch)  # fmt: skip
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
