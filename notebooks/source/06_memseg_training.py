@@ -423,7 +423,7 @@ figure = plots.seed_dots(
     gains,
     xlabel="points above the last checkpoint, mean of three scores",
     fmt="{:+.2f}",
-    title="The best of several evaluations on test images is never worse",
+    title="The best of several looks at the test images is never worse",
 )
 plots.show(figure, "Gain over the last checkpoint, chosen on test and on validation images")
 record_metric("gain/test", np.median(gains["chosen on test images"]), unit="points")
