@@ -80,9 +80,9 @@ def keep_outputs(source: Path, target: Path) -> str:
         cell.outputs, cell.execution_count = old.outputs, old.execution_count
         if cell.source != old.source:
             print(f"  code cell {number} has changed:")
-            lines = (one.source.splitlines() for one in (old, cell))
-            changes = list(difflib.unified_diff(*lines, n=0, lineterm=""))[2:]
-            print(*(f"    {line}" for line in changes), sep="\n")
+            was, now = old.source.splitlines(), cell.source.splitlines()
+            changes = list(difflib.unified_diff(was, now, n=0, lineterm=""))
+            print(*(f"    {line}" for line in changes[2:]), sep="\n")
     write_atomic(target, nbformat.writes(stable(notebook)).rstrip("\n") + "\n")
     return ""
 
