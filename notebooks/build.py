@@ -2,12 +2,16 @@
 
     python notebooks/build.py            # every lesson
     python notebooks/build.py 01 02      # these
+    python notebooks/build.py --text-only 01    # the words alone: outputs stay as they are
 
 The text in `source/` is what we edit. A notebook is executed at laptop profile on the CPU, in a
-process of its own, and replaces the old one only when every cell ran.
+process of its own, and replaces the old one only when every cell ran. With `--text-only` nothing
+runs: the code cells keep their outputs, and those whose code differs are printed, for a person to
+decide whether the outputs still belong to them.
 """
 
 import argparse
+import difflib
 import hashlib
 import os
 import sys
@@ -19,6 +23,7 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
+from course_utils.io import write_atomic
 from course_utils.runs import Outcome, run_notebook
 
 FOLDER = Path(__file__).parent
@@ -54,6 +59,31 @@ def build(source: Path, target: Path, profile: str = "laptop") -> str:
             return f"{result.outcome}: {result.message}{shown}"
         nbformat.write(stable(nbformat.read(done, as_version=4)), draft)
         os.replace(draft, target)
+    return ""
+
+
+def keep_outputs(source: Path, target: Path) -> str:
+    """Put an edited source into an executed notebook; return "" or what went wrong.
+
+    Outputs stay with the code cells in their order. Prints how the code of each cell has changed.
+    """
+    notebook, executed = from_source(source), nbformat.read(target, as_version=4)
+    wrong = contradiction(notebook)
+    if wrong:
+        return wrong
+    cells, before = (
+        [cell for cell in one.cells if cell.cell_type == "code"] for one in (notebook, executed)
+    )
+    if len(cells) != len(before):
+        return f"{len(before)} code cells were executed, {len(cells)} are there now: build it"
+    for number, (cell, old) in enumerate(zip(cells, before, strict=True), start=1):
+        cell.outputs, cell.execution_count = old.outputs, old.execution_count
+        if cell.source != old.source:
+            print(f"  code cell {number} has changed:")
+            was, now = old.source.splitlines(), cell.source.splitlines()
+            changes = list(difflib.unified_diff(was, now, n=0, lineterm=""))
+            print(*(f"    {line}" for line in changes[2:]), sep="\n")
+    write_atomic(target, nbformat.writes(stable(notebook)).rstrip("\n") + "\n")
     return ""
 
 
@@ -118,6 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("lessons", nargs="*", help="numbers or names; all if none")
     parser.add_argument("--profile", default="laptop")
+    parser.add_argument("--text-only", action="store_true", help="run nothing, keep the outputs")
     given = parser.parse_args(arguments)
     sources = sorted(SOURCE.glob("[0-9][0-9]_*.py"))
     chosen = [path for path in sources if not given.lessons or _named(path, given.lessons)]
@@ -127,7 +158,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bad = 0
     for source in chosen:
         print(source.stem)
-        wrong = build(source, FOLDER / f"{source.stem}.ipynb", given.profile)
+        target = FOLDER / f"{source.stem}.ipynb"
+        if given.text_only:
+            wrong = keep_outputs(source, target)
+        else:
+            wrong = build(source, target, given.profile)
         if wrong:
             bad += 1
             print(f"  not built: {wrong}", file=sys.stderr)

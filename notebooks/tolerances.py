@@ -1,8 +1,9 @@
-"""Developer tool behind `make tolerances LESSON=01`: how far a lesson's metrics vary from seed to seed.
+"""Developer tool behind `make tolerances LESSON=01`: how far metrics vary from seed to seed.
 
     python notebooks/tolerances.py 01 --seeds 12
 
-Runs the lesson at smoke profile with many seeds and writes `tolerances/NN_topic.json`. For each metric
+Runs the lesson at smoke profile with many seeds and writes `tolerances/NN_topic.json`. For each
+metric
 
     low  = min(median - WIDTH * spread, smallest value - FLOOR * max(1, |median|))
     high = max(median + WIDTH * spread, largest value + FLOOR * max(1, |median|))

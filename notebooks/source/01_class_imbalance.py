@@ -281,7 +281,7 @@ def scores_on(model, images):
     return probabilities.numpy(), masks.numpy() > 0
 
 
-def look(model):
+def evaluate(model):
     p, target = scores_on(model, val)
     threshold = evaluation.best_threshold(p, target, criterion="iou")
     return {
@@ -306,7 +306,7 @@ for run in lesson.seeds(3):
         cross_entropy,
         steps=steps,
         learning_rate=1e-2,
-        evaluate=look,
+        evaluate=evaluate,
         evaluate_every=max(steps // 16, 1),
         device=lesson.device,
         precision=lesson.precision,

@@ -362,7 +362,7 @@ record_metric("clarity/d2", clear["D2"])
 #
 # ## Two ways to read a paper
 #
-# The formula leaves room, and the two best known re-implementations have filled it differently.
+# The formula leaves choices, and the two best known re-implementations have filled it differently.
 # Does an image have **one** nearest neighbor for all levels, or one **per level**? And is the
 # difference squared, or absolute? `MemoryBank` does it all. *Do the three levels agree?*
 
@@ -411,7 +411,7 @@ plots.show(figure, "Level 2 of one image, absolute and squared difference")
 
 
 # %%
-def look(image, level, difference, nearest):
+def draw(image, level, difference, nearest):
     one = at_full_size(both[difference, nearest][level - 1])[image]
     return plots.pixel_maps(
         {f"D{level}": one},
@@ -424,7 +424,7 @@ def look(image, level, difference, nearest):
 
 
 explore(
-    look,
+    draw,
     alt="An image, its defect, and a difference map",
     fallback=[
         dict(image=shown[1], level=1, difference="squared", nearest="joint"),

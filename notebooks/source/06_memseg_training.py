@@ -178,8 +178,8 @@ prove_equal(loss_from_scratch, memseg_loss, logits, mask)
 # ## Train
 #
 # MemSeg starts from the same trained encoder as the baseline. A batch is half good, half simulated.
-# While it trains we look at the **validation** images: good
-# ones, and the same with anomalies that are simulated once and stay the same at each look. No
+# While it trains we evaluate it on the **validation** images: good
+# ones, and the same with anomalies that are simulated once and stay the same at each evaluation. No
 # defect has a say. Three seeds; each decides the weights, which 30 images are remembered, and all
 # anomalies. (`evaluate_test` writes the test scores down as well. We need them for a mistake
 # further down; nothing is chosen by them.)
@@ -399,16 +399,16 @@ plots.show(figure, "Covered share of defects against false alarms for the three 
 # Beyond .3 the curves cross, and the worse detector is even the higher one: without the limit it
 # gains .14 and the better one .06, and the gap between them shrinks from .10 to .02.
 #
-# ## Mistake 4: the best of many looks
+# ## Mistake 4: the best of many evaluations
 #
-# The public code looks at the **test** images every 100 steps, and keeps the checkpoint with the
+# The public code evaluates on the **test** images every 100 steps, and keeps the checkpoint with the
 # best mean of its three scores. We have written the same scores down, so we can see what it would
 # have gained, with not one weight changed:
 
 
 # %%
-def mean_score(look, part):
-    return np.mean([look[f"{part}/{metric}"] for metric in TITLES])
+def mean_score(row, part):
+    return np.mean([row[f"{part}/{metric}"] for metric in TITLES])
 
 
 gains = {"chosen on test images": [], "chosen on validation images": []}
@@ -429,10 +429,10 @@ record_metric("gain/test", np.median(gains["chosen on test images"]), unit="poin
 
 # %% [markdown]
 # Chosen by the test images the gain cannot be negative: that is what is wrong with it. In the stored
-# run, with a look every 25 steps, there is hardly any, .17 points for one seed of three (the other five
+# run, with an evaluation every 25 steps, there is hardly any, .17 points for one seed of three (the other five
 # dots all lie on 0), since a short training that still rises is
-# best at its last look. Long trainings flatten out and scatter, and then it pays: over all of MVTec AD,
-# with a look at every 100 of 5000 steps, it was .9 to 1.2 points (computed from the re-implementation's
+# best at its last evaluation. Long trainings flatten out and scatter, and then it pays: over all of MVTec AD,
+# with an evaluation every 100 of 5000 steps, it was .9 to 1.2 points (computed from the re-implementation's
 # own log files), as much as lies between many a pair of papers.
 #
 # ## Choose settings without looking
@@ -498,7 +498,7 @@ print({name: best[name] for name in ("gamma", "focal_weight", "learning_rate")})
 # prediction is right. In showing *where*, MemSeg's median lies below the patches in pixel AUROC,
 # above them in AUPRO, and far above them in average precision; its seeds lie far apart (AUPRO from
 # .883 to .935), and the one that is behind on real defects is behind on simulated ones, too. On these
-# two of the three were still rising at the last look: 400 steps are few.
+# two of the three were still rising at the last evaluation: 400 steps are few.
 #
 # ## Exercises
 
@@ -507,7 +507,7 @@ exercise("checkpoint")
 
 
 # %%
-def checkpoint(looks):
+def checkpoint(evaluations):
     return ...
 
 
@@ -553,7 +553,7 @@ exercise("anomaly_loss").check(anomaly_loss)
 # - A baseline without training first: it may be all that you need.
 # - Image AUROC, pixel AUROC, AUPRO with its limit: three questions, three answers.
 # - An ablation of one seed is an anecdote; put it beside the spread of seeds.
-# - A limit that went away changes only the number. The best look at the test images picks the number
+# - A limit that went away changes only the number. The best evaluation on the test images picks the number
 #   that flatters. A softmax of a softmax harms the network itself.
 #
 # Lesson 07 has defects to learn from, and a network that decides in two stages.

@@ -264,7 +264,7 @@ for name, row in zip(settings, reach, strict=True):
     print(f"stops {name:12} the decision's loss moves: {', '.join(reached)}")
 
 # %% [markdown]
-# With one stop alone the decision still reaches the volume through the other door. Only both close it.
+# With one stop alone the decision still reaches the volume through the other path. Only both stops close it.
 #
 # ## The loss, and a schedule
 #
@@ -771,7 +771,7 @@ exercise("distance_weights").check(distance_weights)
 # ## Recap
 #
 # - First *where*, from masks; then *whether*, from what the first stage has found.
-# - A gradient that is stopped at one door comes in through the other: measure it.
+# - A gradient that is stopped on one path comes in on the other: measure it.
 # - All defective images in each pass, and the good ones whose turn it is.
 # - The label of an image comes from its mask, not from a smaller copy of it.
 # - A threshold is chosen on validation images. The best one on the test images is not yours.

@@ -3,8 +3,8 @@
 Each mutant is a lesson with one line changed into a mistake that somebody might make. It runs at
 smoke profile, and the metric that it ought to spoil must lie outside its tolerance. `make mutants`.
 
-Metrics of networks that were trained for a dozen steps say little and have wide tolerances: mutants of
-the losses and metrics themselves are killed by the unit tests.
+Metrics of networks that were trained for a dozen steps say little and have wide tolerances:
+mutants of the losses and metrics themselves are killed by the unit tests.
 """
 
 import json

@@ -127,8 +127,8 @@ def check_spatial_maps(answer: Any) -> None:
         mistake("turned_round")
     if _flat(result) is None:
         several = isinstance(result, list | tuple)
-        shapes = [tuple(getattr(one, "shape", ())) for one in result] if several else []
-        mistake("no_three_maps", got=shapes or type(result).__name__)
+        got = [tuple(getattr(one, "shape", ())) for one in result] if several else []
+        mistake("no_three_maps", got=got or type(result).__name__)
     expect_array(
         _flat(result),
         _flat(_maps(*given)),

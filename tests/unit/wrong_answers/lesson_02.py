@@ -1,5 +1,23 @@
 """Typical wrong answers to the exercises of lesson 02, by the name of each."""
 
+
+def focal(defect=0.25, background=0.75, *, gamma=2, reduce="mean", p="torch.sigmoid(x)"):
+    return f"""
+p = {p}
+defect = {defect} * (1 - p) ** {gamma} * softplus(-x)
+background = {background} * p**{gamma} * softplus(x)
+return (y * defect + (1 - y) * background).{reduce}()
+"""
+
+
+def naive(p="torch.sigmoid(x)", reduce="mean()"):
+    return f"""
+        p = {p}
+        loss = 0.25 * (1 - p) ** 2 * y * -p.log() + 0.75 * p**2 * (1 - y) * -(1 - p).log()
+        return loss.{reduce}
+    """
+
+
 WRONG_ANSWERS = {
     "focal_weight": {
         "defects_only": "return (1 - p) ** gamma",
@@ -13,58 +31,15 @@ WRONG_ANSWERS = {
         """,
     },
     "stable_focal": {
-        "naive": """
-            p = torch.sigmoid(x)
-            loss = 0.25 * (1 - p) ** 2 * y * -p.log() + 0.75 * p**2 * (1 - y) * -(1 - p).log()
-            return loss.mean()
-        """,
-        "clipped": """
-            p = torch.sigmoid(x).clamp(1e-7, 1 - 1e-7)
-            loss = 0.25 * (1 - p) ** 2 * y * -p.log() + 0.75 * p**2 * (1 - y) * -(1 - p).log()
-            return loss.mean()
-        """,
-        "no gradient flows back": """
-            p = torch.sigmoid(x)
-            loss = 0.25 * (1 - p) ** 2 * y * -p.log() + 0.75 * p**2 * (1 - y) * -(1 - p).log()
-            return loss.mean().item()
-        """,
-        "gradient for argument 1 is not": """
-            p = torch.sigmoid(x).detach()
-            defect = 0.25 * (1 - p) ** 2 * softplus(-x)
-            background = 0.75 * p**2 * softplus(x)
-            return (y * defect + (1 - y) * background).mean()
-        """,
-        "alpha_on_the_background": """
-            p = torch.sigmoid(x)
-            defect = 0.75 * (1 - p) ** 2 * softplus(-x)
-            background = 0.25 * p**2 * softplus(x)
-            return (y * defect + (1 - y) * background).mean()
-        """,
-        "no_alpha": """
-            p = torch.sigmoid(x)
-            defect = 1 * (1 - p) ** 2 * softplus(-x)
-            background = 1 * p**2 * softplus(x)
-            return (y * defect + (1 - y) * background).mean()
-        """,
-        "no_focus": """
-            p = torch.sigmoid(x)
-            defect = 0.25 * (1 - p) ** 0 * softplus(-x)
-            background = 0.75 * p**0 * softplus(x)
-            return (y * defect + (1 - y) * background).mean()
-        """,
-        "sum": """
-            p = torch.sigmoid(x)
-            defect = 0.25 * (1 - p) ** 2 * softplus(-x)
-            background = 0.75 * p**2 * softplus(x)
-            return (y * defect + (1 - y) * background).sum()
-        """,
-        "double_sigmoid": """
-            x = torch.sigmoid(x)
-            p = torch.sigmoid(x)
-            defect = 0.25 * (1 - p) ** 2 * softplus(-x)
-            background = 0.75 * p**2 * softplus(x)
-            return (y * defect + (1 - y) * background).mean()
-        """,
+        "naive": naive(),
+        "clipped": naive("torch.sigmoid(x).clamp(1e-7, 1 - 1e-7)"),
+        "no gradient flows back": naive(reduce="mean().item()"),
+        "gradient for argument 1 is not": focal(p="torch.sigmoid(x).detach()"),
+        "alpha_on_the_background": focal(0.75, 0.25),
+        "no_alpha": focal(1, 1),
+        "no_focus": focal(gamma=0),
+        "sum": focal(reduce="sum"),
+        "double_sigmoid": "x = torch.sigmoid(x)" + focal(),
         "no_gradient_at_extremes": """
             p = torch.sigmoid(x)
             defect = 0.25 * (1 - p) ** 2 * softplus(-x)
@@ -78,13 +53,7 @@ WRONG_ANSWERS = {
             background = 0.75 * p**2 * torch.where(q > 0, -q.log(), x)
             return (y * defect + (1 - y) * background).mean()
         """,
-        "capped": """
-            x = torch.where(x.abs() > 20, 18 * x.sign() + 0.1 * x, x)
-            p = torch.sigmoid(x)
-            defect = 0.25 * (1 - p) ** 2 * softplus(-x)
-            background = 0.75 * p**2 * softplus(x)
-            return (y * defect + (1 - y) * background).mean()
-        """,
+        "capped": "x = torch.where(x.abs() > 20, 18 * x.sign() + 0.1 * x, x)" + focal(),
     },
     "capped_weights": {
         "inverse": "return counts.sum() / counts",

@@ -1,130 +1,56 @@
 """Typical wrong answers to the exercises of lesson 03, by the name of each."""
 
+SMALL = "small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)\n"
+
+
+def side(down="(side - 4) // 2", bottom="side - 4", up="2 * side - 4", stages=4):
+    return f"""
+        for _ in range({stages}):
+            side = {down}
+        side = {bottom}
+        for _ in range({stages}):
+            side = {up}
+        return side
+    """
+
+
+def field(start="1, 1", adds="(k - 1) * d * jump", jump="jump * s", seen="True", counted="True"):
+    return f"""
+        field, jump = {start}
+        for k, s, d in layers:
+            if {seen}:
+                field += {adds}
+            if {counted}:
+                jump = {jump}
+        return field
+    """
+
+
 WRONG_ANSWERS = {
     "valid_side": {
-        "bottom_forgotten": """
-            for _ in range(4):
-                side = (side - 4) // 2
-            for _ in range(4):
-                side = 2 * side - 4
-            return side
-        """,
-        "halved_first": """
-            for _ in range(4):
-                side = side // 2 - 4
-            side -= 4
-            for _ in range(4):
-                side = 2 * side - 4
-            return side
-        """,
-        "one_convolution": """
-            for _ in range(4):
-                side = (side - 2) // 2
-            side -= 2
-            for _ in range(4):
-                side = 2 * side - 2
-            return side
-        """,
+        "bottom_forgotten": side(bottom="side"),
+        "halved_first": side(down="side // 2 - 4"),
+        "one_convolution": side("(side - 2) // 2", "side - 2", "2 * side - 2"),
         "padding": "return side",
         "borders_of_the_image": "return side - 36",
-        "way_up_turned_over": """
-            for _ in range(4):
-                side = (side - 4) // 2
-            side -= 4
-            for _ in range(4):
-                side = 2 * (side - 4)
-            return side
-        """,
-        "no_rounding": """
-            for _ in range(4):
-                side = (side - 4) / 2
-            side -= 4
-            for _ in range(4):
-                side = 2 * side - 4
-            return side
-        """,
+        "way_up_turned_over": side(up="2 * (side - 4)"),
+        "no_rounding": side(down="(side - 4) / 2"),
         "a_constant": "return side - 184",
-        "three_stages": """
-            for _ in range(3):
-                side = (side - 4) // 2
-            side -= 4
-            for _ in range(3):
-                side = 2 * side - 4
-            return side
-        """,
-        "way_down_only": """
-            for _ in range(4):
-                side = (side - 4) // 2
-            return side - 4
-        """,
+        "three_stages": side(stages=3),
+        "way_down_only": side(up="side"),
     },
     "field_of_view": {
         "no_jump": "return 1 + sum((k - 1) * d for k, s, d in layers)",
-        "stride_too_early": """
-            field, jump = 1, 1
-            for k, s, d in layers:
-                jump *= s
-                field += (k - 1) * d * jump
-            return field
-        """,
-        "whole_kernels": """
-            field, jump = 1, 1
-            for k, s, d in layers:
-                field += k * d * jump
-                jump *= s
-            return field
-        """,
-        "no_dilation": """
-            field, jump = 1, 1
-            for k, s, d in layers:
-                field += (k - 1) * jump
-                jump *= s
-            return field
-        """,
+        "stride_too_early": field(adds="(k - 1) * d * jump * s"),
+        "whole_kernels": field(adds="k * d * jump"),
+        "no_dilation": field(adds="(k - 1) * jump"),
         "sum_of_kernels": "return sum(k for k, s, d in layers)",
-        "starts_at_0": """
-            field, jump = 0, 1
-            for k, s, d in layers:
-                field += (k - 1) * d * jump
-                jump *= s
-            return field
-        """,
-        "own_stride": """
-            field, jump = 1, 1
-            for k, s, d in layers:
-                field += (k - 1) * d * s
-            return field
-        """,
-        "strides_added": """
-            field, jump = 1, 1
-            for k, s, d in layers:
-                field += (k - 1) * d * jump
-                jump += s - 1
-            return field
-        """,
-        "dilated_kernel": """
-            field, jump = 1, 1
-            for k, s, d in layers:
-                field += (k * d - 1) * jump
-                jump *= s
-            return field
-        """,
-        "no_pools": """
-            field, jump = 1, 1
-            for k, s, d in layers:
-                if (k, s) != (2, 2):
-                    field += (k - 1) * d * jump
-                    jump *= s
-            return field
-        """,
-        "pools_for_their_stride": """
-            field, jump = 1, 1
-            for k, s, d in layers:
-                if (k, s) != (2, 2):
-                    field += (k - 1) * d * jump
-                jump *= s
-            return field
-        """,
+        "starts_at_0": field(start="0, 1"),
+        "own_stride": field(adds="(k - 1) * d * s"),
+        "strides_added": field(jump="jump + s - 1"),
+        "dilated_kernel": field(adds="(k * d - 1) * jump"),
+        "no_pools": field(seen="(k, s) != (2, 2)", counted="(k, s) != (2, 2)"),
+        "pools_for_their_stride": field(seen="(k, s) != (2, 2)"),
     },
     "block_parameters": {
         "no_biases": "return 9 * inputs * outputs + 9 * outputs * outputs",
@@ -141,31 +67,16 @@ WRONG_ANSWERS = {
         "bicubic": "return cv2.resize(label, (size, size), interpolation=cv2.INTER_CUBIC) / 255",
         "smooth": "return cv2.resize(label, (size, size)) / 255",
         "soft_nearest": "return cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST) / 255",
-        "above_zero": """
-            small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)
-            return (small > 0).astype(np.float32)
-        """,
-        "0_and_255": """
-            small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)
-            return 255 * (small > 127).astype(np.float32)
-        """,
+        "above_zero": SMALL + "return (small > 0).astype(np.float32)",
+        "0_and_255": SMALL + "return 255 * (small > 127).astype(np.float32)",
         "not_resized": "return (label > 127).astype(np.float32)",
-        "exactly_255": """
-            small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)
-            return (small == 255).astype(np.float32)
-        """,
+        "exactly_255": SMALL + "return (small == 255).astype(np.float32)",
         "threshold_first": """
             hard = (label > 127).astype(np.float32)
             return cv2.resize(hard, (size, size))
         """,
-        "not_scaled": """
-            small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)
-            return small.astype(np.float32)
-        """,
-        "turned_over": """
-            small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)
-            return (small < 128).astype(np.float32)
-        """,
+        "not_scaled": SMALL + "return small.astype(np.float32)",
+        "turned_over": SMALL + "return (small < 128).astype(np.float32)",
         "middle_cut_out": """
             start = (len(label) - size) // 2
             middle = label[start : start + size, start : start + size]
@@ -174,27 +85,15 @@ WRONG_ANSWERS = {
         "corner_cut_out": "return (label[:size, :size] > 127).astype(np.float32)",
         "other_values": "return cv2.resize(label / 255, (size, size))",
         "another_type": [
-            """
-            small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)
-            return (small > 127).astype(np.uint8)
-        """,
-            """
-            small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)
-            return small > 127
-        """,
-            """
-            small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)
-            return 1.0 * (small > 127)
-        """,
+            SMALL + "return (small > 127).astype(np.uint8)",
+            SMALL + "return small > 127",
+            SMALL + "return 1.0 * (small > 127)",
         ],
         "tensor": """
             import torch
             small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)
             return torch.from_numpy((small > 127).astype(np.float32))
         """,
-        "no_array": """
-            small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)
-            return (small > 127).tolist()
-        """,
+        "no_array": SMALL + "return (small > 127).tolist()",
     },
 }

@@ -1,5 +1,25 @@
 """Typical wrong answers to the exercises of lesson 04, by the name of each."""
 
+CUT, LAID = "(r h) (c w) -> (r c) h w", "(r c) h w -> (r h) (c w)"
+
+
+def cleaned(
+    kernel="np.ones((5, 5), np.uint8)", mask="mask", first="MORPH_OPEN", then="MORPH_CLOSE"
+):
+    return f"""
+        kernel = {kernel}
+        mask = cv2.morphologyEx({mask}, cv2.{first}, kernel)
+        return cv2.morphologyEx(mask, cv2.{then}, kernel)
+    """
+
+
+def rearranged(there, back, order="order"):
+    return f"""
+        tiles = rearrange(image, "{there}", r=rows, c=columns)
+        return rearrange(tiles[{order}], "{back}", r=rows, c=columns)
+    """
+
+
 WRONG_ANSWERS = {
     "draw_until": {
         "the_first_one": "return draw()",
@@ -60,35 +80,15 @@ WRONG_ANSWERS = {
         "unchanged": "return mask",
         "opened": "return cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))",
         "closed": "return cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))",
-        "closed_first": """
-            kernel = np.ones((5, 5), np.uint8)
-            mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
-            return cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel)
-        """,
+        "closed_first": cleaned(first="MORPH_CLOSE", then="MORPH_OPEN"),
         "hole_filled": """
             mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
             return cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((15, 15), np.uint8))
         """,
-        "square_of_3": """
-            kernel = np.ones((3, 3), np.uint8)
-            mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel)
-            return cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
-        """,
-        "square_of_7": """
-            kernel = np.ones((7, 7), np.uint8)
-            mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel)
-            return cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
-        """,
-        "square_of_9": """
-            kernel = np.ones((9, 9), np.uint8)
-            mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel)
-            return cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
-        """,
-        "no_square": """
-            kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
-            mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, kernel)
-            return cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
-        """,
+        "square_of_3": cleaned(kernel="np.ones((3, 3), np.uint8)"),
+        "square_of_7": cleaned(kernel="np.ones((7, 7), np.uint8)"),
+        "square_of_9": cleaned(kernel="np.ones((9, 9), np.uint8)"),
+        "no_square": cleaned(kernel="cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))"),
         "eroded": "return cv2.erode(mask, np.ones((5, 5), np.uint8))",
         "dilated": "return cv2.dilate(mask, np.ones((5, 5), np.uint8))",
         "turned_over": "return 1 - mask",
@@ -106,49 +106,21 @@ WRONG_ANSWERS = {
             return cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
         """,
         "median": "return cv2.medianBlur(mask, 5)",
-        "other_values": """
-            kernel = np.ones((5, 5), np.uint8)
-            mask = cv2.morphologyEx(mask * 255, cv2.MORPH_OPEN, kernel)
-            return cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
-        """,
+        "other_values": cleaned(mask="mask * 255"),
     },
     "shuffle_tiles": {
         "unchanged": "return image",
-        "sent_instead_of_shown": """
-            tiles = rearrange(image, "(r h) (c w) -> (r c) h w", r=rows, c=columns)
-            back = "(r c) h w -> (r h) (c w)"
-            return rearrange(tiles[np.argsort(order)], back, r=rows, c=columns)
-        """,
-        "down_the_columns": """
-            tiles = rearrange(image, "(r h) (c w) -> (c r) h w", r=rows, c=columns)
-            back = "(r c) h w -> (r h) (c w)"
-            return rearrange(tiles[order], back, r=rows, c=columns)
-        """,
-        "laid_down_the_columns": """
-            tiles = rearrange(image, "(r h) (c w) -> (r c) h w", r=rows, c=columns)
-            back = "(c r) h w -> (r h) (c w)"
-            return rearrange(tiles[order], back, r=rows, c=columns)
-        """,
-        "down_the_columns_both_ways": """
-            tiles = rearrange(image, "(r h) (c w) -> (c r) h w", r=rows, c=columns)
-            back = "(c r) h w -> (r h) (c w)"
-            return rearrange(tiles[order], back, r=rows, c=columns)
-        """,
-        "laid_line_by_line": """
-            tiles = rearrange(image, "(r h) (c w) -> (r c) h w", r=rows, c=columns)
-            back = "(r c) h w -> (h r) (w c)"
-            return rearrange(tiles[order], back, r=rows, c=columns)
-        """,
-        "cut_line_by_line": """
-            tiles = rearrange(image, "(h r) (w c) -> (r c) h w", r=rows, c=columns)
-            back = "(r c) h w -> (r h) (c w)"
-            return rearrange(tiles[order], back, r=rows, c=columns)
-        """,
-        "line_by_line_both_ways": """
-            tiles = rearrange(image, "(h r) (w c) -> (r c) h w", r=rows, c=columns)
-            back = "(r c) h w -> (h r) (w c)"
-            return rearrange(tiles[order], back, r=rows, c=columns)
-        """,
+        "sent_instead_of_shown": rearranged(CUT, LAID, order="np.argsort(order)"),
+        "down_the_columns": rearranged("(r h) (c w) -> (c r) h w", LAID),
+        "laid_down_the_columns": rearranged(CUT, "(c r) h w -> (r h) (c w)"),
+        "down_the_columns_both_ways": rearranged(
+            "(r h) (c w) -> (c r) h w", "(c r) h w -> (r h) (c w)"
+        ),
+        "laid_line_by_line": rearranged(CUT, "(r c) h w -> (h r) (w c)"),
+        "cut_line_by_line": rearranged("(h r) (w c) -> (r c) h w", LAID),
+        "line_by_line_both_ways": rearranged(
+            "(h r) (w c) -> (r c) h w", "(r c) h w -> (h r) (w c)"
+        ),
         "torn_lines": """
             h, w = image.shape[0] // rows, image.shape[1] // columns
             return image.reshape(rows * columns, h, w)[order].reshape(image.shape)

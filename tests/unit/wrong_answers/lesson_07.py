@@ -6,7 +6,9 @@ defect = F.pad(defect, (8, 8, 8, 8), mode="reflect")
 small = F.avg_pool2d(defect, 17, stride=8)
 """
 SHARE = "share = 1 - epoch / epochs\n"
+MIXED = "\nreturn share * segmentation + delta * (1 - share) * decision"
 ORDER = "order = rng.permutation(len(uses))\n"
+WEIGHTED = "\nreturn np.where(mask == 1, positive_weight * relative**power, 1)"
 RELATIVE = "relative = distance / max(distance.max(), 1)\n"
 
 WRONG_ANSWERS = {
@@ -34,26 +36,11 @@ WRONG_ANSWERS = {
         "two_values": "return int(len(mask.unique()) > 1)",
     },
     "joint_loss": {
-        "backwards": """
-            share = epoch / epochs
-            return share * segmentation + delta * (1 - share) * decision
-        """,
-        "epochs_minus_1": """
-            share = 1 - epoch / (epochs - 1)
-            return share * segmentation + delta * (1 - share) * decision
-        """,
-        "from_1": """
-            share = 1 - (epoch + 1) / epochs
-            return share * segmentation + delta * (1 - share) * decision
-        """,
-        "brackets_of_the_schedule": """
-            share = (1 - epoch) / epochs
-            return share * segmentation + delta * (1 - share) * decision
-        """,
-        "whole_numbers": """
-            share = 1 - epoch // epochs
-            return share * segmentation + delta * (1 - share) * decision
-        """,
+        "backwards": "share = epoch / epochs" + MIXED,
+        "epochs_minus_1": "share = 1 - epoch / (epochs - 1)" + MIXED,
+        "from_1": "share = 1 - (epoch + 1) / epochs" + MIXED,
+        "brackets_of_the_schedule": "share = (1 - epoch) / epochs" + MIXED,
+        "whole_numbers": "share = 1 - epoch // epochs" + MIXED,
         "delta_at_the_segmentation": SHARE
         + "return delta * share * segmentation + (1 - share) * decision",
         "delta_at_both": SHARE + "return delta * (share * segmentation + (1 - share) * decision)",
@@ -133,28 +120,15 @@ WRONG_ANSWERS = {
         "no_power": RELATIVE + "return np.where(mask == 1, positive_weight * relative, 1)",
         "times_the_power": RELATIVE
         + "return np.where(mask == 1, positive_weight * relative * power, 1)",
-        "by_the_sum": """
-            relative = distance / max(distance.sum(), 1)
-            return np.where(mask == 1, positive_weight * relative**power, 1)
-        """,
-        "by_the_mean": """
-            relative = distance / max(distance.mean(), 1e-6)
-            return np.where(mask == 1, positive_weight * relative**power, 1)
-        """,
-        "by_columns": """
-            relative = distance / np.maximum(distance.max(axis=0), 1)
-            return np.where(mask == 1, positive_weight * relative**power, 1)
-        """,
-        "sum_of_1": """
-            relative = distance / max(distance.max(), 1)
-            weights = np.where(mask == 1, positive_weight * relative**power, 1)
-            return weights / weights.sum()
-        """,
-        "mean_of_1": """
-            relative = distance / max(distance.max(), 1)
-            weights = np.where(mask == 1, positive_weight * relative**power, 1)
-            return weights / weights.mean()
-        """,
+        "by_the_sum": "relative = distance / max(distance.sum(), 1)" + WEIGHTED,
+        "by_the_mean": "relative = distance / max(distance.mean(), 1e-6)" + WEIGHTED,
+        "by_columns": "relative = distance / np.maximum(distance.max(axis=0), 1)" + WEIGHTED,
+        "sum_of_1": RELATIVE
+        + WEIGHTED.replace("return", "weights =")
+        + "\nreturn weights / weights.sum()",
+        "mean_of_1": RELATIVE
+        + WEIGHTED.replace("return", "weights =")
+        + "\nreturn weights / weights.mean()",
         "never_below_1": RELATIVE + "return np.maximum(1, positive_weight * relative**power)",
         "not_divided": RELATIVE
         + "return np.where(mask == 1, positive_weight * distance**power, 1)",
