@@ -74,17 +74,17 @@ faults-long: $(READY) ## batches that are killed, hang and eat memory; all execu
 	@$(BIN)/pytest -q tests/faults_long
 
 .PHONY: mutants
-mutants: $(READY) ## broken lessons must leave their bands (some minutes)
+mutants: $(READY) ## broken lessons must leave their tolerances (some minutes)
 	@$(BIN)/pytest -q tests/mutants
 
 .PHONY: notebooks
 notebooks: $(READY) ## execute notebooks/source/*.py into the notebooks (LESSON=01 for one)
 	@$(BIN)/python notebooks/build.py $(LESSONS)
 
-.PHONY: bands
-bands: $(READY) ## measure how far a lesson's metrics vary (LESSON=01)
-	@test -n $(call quoted,$(LESSON)) || { echo "make bands LESSON=01: which lesson?" >&2; exit 2; }
-	@$(BIN)/python notebooks/bands.py $(LESSONS)
+.PHONY: tolerances
+tolerances: $(READY) ## measure how far a lesson's metrics vary (LESSON=01)
+	@test -n $(call quoted,$(LESSON)) || { echo "make tolerances LESSON=01: which lesson?" >&2; exit 2; }
+	@$(BIN)/python notebooks/tolerances.py $(LESSONS)
 
 .PHONY: lint
 lint: $(READY) ## ruff, mypy, the order of the packages

@@ -6,12 +6,14 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from html import escape
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import psutil
 from packaging.requirements import Requirement
@@ -50,31 +52,27 @@ class Check:
     """A command, or one sentence; every problem has one."""
 
 
-def doctor(*, data_root: str | Path | None = None, kernel: bool = True) -> list[Check]:
+def doctor(*, data_root: str | Path | None = None, quick: bool = False) -> list[Check]:
     """Check Python, packages, device, memory, disk, data sets, weights and the kernel.
 
-    `kernel=False` leaves out the one check that takes seconds (a kernel is started).
     A check that itself breaks is a problem, with the error as what was found.
 
+    Args:
+        data_root: the folder of the data sets, if not the usual one.
+        quick: whether to leave out what takes seconds: all that loads torch or OpenCV, and the
+            start of a kernel. Versions are compared all the same.
+
     Example:
-        >>> doctor(kernel=False)[0].name
+        >>> doctor(quick=True)[0].name
         'Python'
     """
-    checks: list[Callable[[], Iterator[Check]]] = [
-        _python,
-        _packages,
-        _torch_pair,
-        _opencv,
-        _device,
-        _profile,
-        _memory,
-        _disk,
-        lambda: _data_sets(data_root),
-        _weights,
-    ]
-    if kernel:
-        checks += [_kernel]
-    return [answer for check in checks for answer in _answers(check)]
+    checks: list[Callable[[], Check | list[Check]]] = [_python, _packages]
+    if not quick:
+        checks += [_torchvision, _opencv, _device]
+    checks += [_profile, _memory, _disk, partial(_data_sets, data_root)]
+    if not quick:
+        checks += [_weights, _kernel]
+    return [found for check in checks for found in _run(check)]
 
 
 def show_doctor() -> "Checklist":
@@ -151,78 +149,69 @@ def _for_a_notebook(text: str) -> str:
     return REINSTALL if text.startswith(f"{HERE} -m ") else without_paths(text)
 
 
-def _answers(check: Callable[[], Iterator[Check]]) -> list[Check]:
+def _run(check: Callable[[], Check | list[Check]]) -> list[Check]:
     try:
-        return list(check())
+        found = check()
     except Exception as error:
-        name = getattr(check, "__name__", "check").strip("_<>")
+        name = getattr(check, "__name__", "data sets").strip("_")
         return [Check(name, Status.PROBLEM, f"{type(error).__name__}: {error}", REINSTALL)]
+    return [found] if isinstance(found, Check) else found
 
 
-def _python() -> Iterator[Check]:
+def _python() -> Check:
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    yield Check("Python", Status.OK, found)
+    return Check("Python", Status.OK, found)
 
 
-def _packages() -> Iterator[Check]:
-    wrong, count, shown = [], 0, {}
-    for text in metadata.requires("course-utils") or []:
-        requirement = Requirement(text)
+def _packages() -> Check:
+    wrong, shown = [], {}
+    for requirement in map(Requirement, metadata.requires("course-utils") or []):
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
-        count += 1
         try:
-            version = metadata.version(requirement.name)
+            version = shown[requirement.name] = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
             wrong.append(f"{requirement} is missing")
             continue
-        shown[requirement.name] = version
         if not requirement.specifier.contains(Version(version).public, prereleases=True):
             wrong.append(f"{requirement.name} {version} is too old, wanted {requirement.specifier}")
     if wrong:
         mend = f"{HERE} -m pip install --upgrade -e {shlex.quote(str(CHECKOUT))}"
-        yield Check("packages", Status.PROBLEM, "; ".join(wrong), mend)
-        return
+        return Check("packages", Status.PROBLEM, "; ".join(wrong), mend)
     named = ", ".join(f"{name} {shown[name]}" for name in HEADLINE if name in shown)
-    yield Check("packages", Status.OK, f"all {count} are there: {named} …")
+    return Check("packages", Status.OK, f"all {len(shown)} are there: {named} …")
 
 
-def _torch_pair() -> Iterator[Check]:
+def _torchvision() -> Check:
     import torch
 
     try:
         import torchvision
 
         boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 2.0]])
-        kept = torchvision.ops.nms(boxes, torch.tensor([0.9, 0.8]), 0.5)
+        if torchvision.ops.nms(boxes, torch.tensor([0.9, 0.8]), 0.5).tolist() != [0]:
+            raise RuntimeError("its operators give wrong results")
     except (ImportError, RuntimeError) as error:
-        yield Check(
+        return Check(
             "torchvision",
             Status.PROBLEM,
             f"does not fit torch {torch.__version__}: {str(error).splitlines()[0]}",
             f"{HERE} -m pip install --upgrade --force-reinstall torch torchvision",
         )
-        return
-    status = Status.OK if kept.tolist() == [0] else Status.PROBLEM
-    yield Check(
-        "torchvision",
-        status,
-        f"{torchvision.__version__} fits torch {torch.__version__}",
-        "" if status is Status.OK else REINSTALL,
-    )
+    found = f"{torchvision.__version__} fits torch {torch.__version__}"
+    return Check("torchvision", Status.OK, found)
 
 
-def _opencv() -> Iterator[Check]:
+def _opencv() -> Check:
     try:
         import cv2
     except ImportError as error:
         mend = "sudo apt-get install libgl1 libglib2.0-0"
-        yield Check("OpenCV", Status.PROBLEM, str(error), mend)
-        return
-    yield Check("OpenCV", Status.OK, f"{cv2.__version__} loads")
+        return Check("OpenCV", Status.PROBLEM, str(error), mend)
+    return Check("OpenCV", Status.OK, f"{cv2.__version__} loads")
 
 
-def _device() -> Iterator[Check]:
+def _device() -> Check:
     import torch
 
     try:
@@ -230,83 +219,74 @@ def _device() -> Iterator[Check]:
     except ValueError as error:
         chosen = str(error).startswith("COURSE_DEVICE=")
         mend = "unset COURSE_DEVICE" if chosen else "export COURSE_DEVICE=cpu"
-        yield Check("device", Status.PROBLEM, str(error), mend)
-        return
+        return Check("device", Status.PROBLEM, str(error), mend)
     precision = config.pick_precision(device)
     if device.type == "cuda":
         about = torch.cuda.get_device_properties(device)
         size = about.total_memory / 2**30
-        yield Check("device", Status.OK, f"{about.name}, {size:.0f} GiB, {precision}")
-    elif device.type == "cpu":
+        return Check("device", Status.OK, f"{about.name}, {size:.0f} GiB, {precision}")
+    if device.type == "cpu":
         found = f"CPU with {psutil.cpu_count()} threads, {precision}; no GPU"
-        yield Check("device", Status.NOTE, found, "profiles smoke and laptop are made for this")
-    else:
-        yield Check("device", Status.OK, f"{device.type}, {precision}")
+        return Check("device", Status.NOTE, found, "profiles smoke and laptop are made for this")
+    return Check("device", Status.OK, f"{device.type}, {precision}")
 
 
-def _profile() -> Iterator[Check]:
+def _profile() -> Check:
     try:
         profile = config.get_profile()
     except ValueError as error:
-        yield Check("profile", Status.PROBLEM, str(error), "unset COURSE_PROFILE")
-        return
-    yield Check("profile", Status.OK, f"{profile}, where none is asked for")
+        return Check("profile", Status.PROBLEM, str(error), "unset COURSE_PROFILE")
+    return Check("profile", Status.OK, f"{profile}, where none is asked for")
 
 
-def _memory() -> Iterator[Check]:
+def _memory() -> Check:
     memory = psutil.virtual_memory()
     free, total = memory.available / 2**30, memory.total / 2**30
     found = f"{free:.0f} of {total:.0f} GiB are free"
     if free < MEMORY_WANTED:
-        yield Check("memory", Status.NOTE, found, "close other programs before the longer lessons")
-    else:
-        yield Check("memory", Status.OK, found)
+        return Check("memory", Status.NOTE, found, "close other programs before the longer lessons")
+    return Check("memory", Status.OK, found)
 
 
-def _disk() -> Iterator[Check]:
+def _disk() -> Check:
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     if free < DISK_WANTED:
         mend = f"free {DISK_WANTED} GiB or more; old downloads go with: pip cache purge"
-        yield Check("disk", Status.PROBLEM, f"only {free:.1f} GiB are free", mend)
-    else:
-        yield Check("disk", Status.OK, f"{free:.0f} GiB are free")
+        return Check("disk", Status.PROBLEM, f"only {free:.1f} GiB are free", mend)
+    return Check("disk", Status.OK, f"{free:.0f} GiB are free")
 
 
-def _data_sets(root: str | Path | None) -> Iterator[Check]:
+def _data_sets(root: str | Path | None) -> list[Check]:
     from course_utils.data import find_datasets
 
     folder = config.data_root(root)
     found = find_datasets(folder)
-    here = [f"{name} ({entry.images} images)" for name, entry in found.items() if entry.images]
-    if here:
-        yield Check("data sets", Status.OK, f"{', '.join(here)} in {folder}")
-    if not here:
-        yield Check(
-            "data sets",
-            Status.NOTE,
-            f"no real images in {folder}: lessons use the synthetic set, which needs no files",
-            "export COURSE_DATA_ROOT=<the folder of your data sets>, if you have some",
-        )
+    if here := [f"{name} ({entry.images} images)" for name, entry in found.items() if entry.images]:
+        checks = [Check("data sets", Status.OK, f"{', '.join(here)} in {folder}")]
+    else:
+        what = f"no real images in {folder}: lessons use the synthetic set, which needs no files"
+        mend = "export COURSE_DATA_ROOT=<the folder of your data sets>, if you have some"
+        checks = [Check("data sets", Status.NOTE, what, mend)]
     for name, entry in found.items():
         if not entry.images and entry.folder.is_dir():
-            yield Check(name, Status.NOTE, "cannot be read", entry.problem)
-    absent = [name for name, entry in found.items() if not entry.folder.is_dir()]
-    if absent:
+            checks.append(Check(name, Status.NOTE, "cannot be read", entry.problem))
+    if absent := [name for name, entry in found.items() if not entry.folder.is_dir()]:
         mend = f"course data fetch {absent[0]}, and so on; course data list tells more"
-        yield Check("more data sets", Status.NOTE, f"not here: {', '.join(absent)}", mend)
+        checks.append(Check("more data sets", Status.NOTE, f"not here: {', '.join(absent)}", mend))
+    return checks
 
 
-def _weights() -> Iterator[Check]:
-    from course_utils.models.resnet_encoder import OFFLINE_WEIGHTS, read_weights
+def _weights() -> Check:
+    from course_utils.models.encoders import OFFLINE_WEIGHTS, read_weights
 
     count = sum(tensor.numel() for tensor in read_weights(OFFLINE_WEIGHTS).values())
     found = (
         f"the encoder that comes with the package ({count / 1e6:.1f} million numbers) can be read"
     )
-    yield Check("weights", Status.OK, found)
+    return Check("weights", Status.OK, found)
 
 
-def _kernel() -> Iterator[Check]:
+def _kernel() -> Check:
     from jupyter_client.manager import start_new_kernel
 
     mend = f"{HERE} -m ipykernel install --sys-prefix"
@@ -315,15 +295,14 @@ def _kernel() -> Iterator[Check]:
             kernel_name="python3", startup_timeout=60, stderr=subprocess.DEVNULL
         )
     except Exception as error:  # whatever keeps a kernel from starting is the finding
-        yield Check("kernel", Status.PROBLEM, f"does not start: {error}", mend)
-        return
+        return Check("kernel", Status.PROBLEM, f"does not start: {error}", mend)
+    answers: list[str] = []
+
+    def listen(message: dict[str, Any]) -> None:
+        if message["msg_type"] == "stream":
+            answers.append(message["content"]["text"])
+
     try:
-        answers: list[str] = []
-
-        def listen(message: dict) -> None:
-            if message["msg_type"] == "stream":
-                answers.append(message["content"]["text"])
-
         code = "import sys; print(1 + 1, sys.prefix)"
         client.execute_interactive(code, timeout=60, output_hook=listen)
     finally:
@@ -331,8 +310,7 @@ def _kernel() -> Iterator[Check]:
         manager.shutdown_kernel(now=True)
     result, _, prefix = "".join(answers).strip().partition(" ")
     if result != "2":
-        yield Check("kernel", Status.PROBLEM, f"1 + 1 gave {result!r}", mend)
-    elif Path(prefix) != Path(sys.prefix):
-        yield Check("kernel", Status.PROBLEM, f"python3 runs in {prefix}, not here", mend)
-    else:
-        yield Check("kernel", Status.OK, "python3 of this environment starts and counts")
+        return Check("kernel", Status.PROBLEM, f"1 + 1 gave {result!r}", mend)
+    if Path(prefix) != Path(sys.prefix):
+        return Check("kernel", Status.PROBLEM, f"python3 runs in {prefix}, not here", mend)
+    return Check("kernel", Status.OK, "python3 of this environment starts and counts")

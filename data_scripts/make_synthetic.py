@@ -5,8 +5,6 @@ Run from the project's root: `python data_scripts/make_synthetic.py --help`.
 
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -17,14 +15,12 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from course_utils.data.synthetic import SURFACES
 from course_utils.data.synthetic_layouts import (
     LAYOUTS,
-    Layout,
-    Picture,
+    check_target,
     estimate_bytes,
     lay_out,
-    require_place,
-    wanted_for,
     write_set,
 )
+from course_utils.io import report_errors
 
 app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 
@@ -59,11 +55,13 @@ def main(
     set. Of mvtec_ad the share of defects is that of its test part; of dagm each kind of surface is
     a class, with ellipses around the defects.
     """
-    with _errors_told():
-        chosen = _layout(layout)
+    with report_errors("Nothing was written."):
+        if layout not in LAYOUTS:
+            raise ValueError(f"layout {layout!r} is unknown: choose one of {', '.join(LAYOUTS)}")
+        chosen = LAYOUTS[layout]
         root = out.expanduser().absolute()
-        target = require_place(chosen, root)
-        wanted = wanted_for(
+        target = check_target(chosen, root)
+        pictures = lay_out(
             chosen,
             count=count,
             size=None if size is None else _height_width(size),
@@ -71,35 +69,24 @@ def main(
             defect_share=defect_share,
             surfaces=surface or SURFACES,
         )
-        pictures = lay_out(chosen, wanted)
         needed = estimate_bytes(chosen, pictures)
         if not quiet:
-            height, width = wanted.size if chosen.made_at is None else chosen.size
+            height, width = chosen.size if chosen.made_at else pictures[0].source.size
             bad = sum(picture.defective for picture in pictures)
-            _say(
+            _print_line(
                 f"{len(pictures)} images of {height}x{width} pixels (height x width), {bad} with "
-                f"defects, laid out as {chosen.title}\nto {target}, about {_in_words(needed)}"
+                f"defects, laid out as {chosen.title}\nto {target}, about {_format_bytes(needed)}"
             )
-        _require_room(root, needed)
-        _write(chosen, pictures, root, quiet)
+        _check_disk(root, needed)
+        bars = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*bars, console=Console(stderr=True), disable=quiet) as progress:
+            task = progress.add_task(chosen.folder, total=len(pictures))
+            write_set(chosen, pictures, root, tick=lambda: progress.advance(task))
     name = chosen.opens.format(root=root.as_posix())
-    _say(
+    _print_line(
         f'open_dataset("{name}", root="{root.as_posix()}"); '
         f"for a lesson, COURSE_DATA_ROOT={root} and dataset={name}"
     )
-
-
-def _write(layout: Layout, pictures: Sequence[Picture], root: Path, quiet: bool) -> None:
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
-        task = progress.add_task(layout.folder, total=len(pictures))
-        write_set(layout, pictures, root, tick=lambda: progress.advance(task))
-
-
-def _layout(name: str) -> Layout:
-    if name not in LAYOUTS:
-        raise ValueError(f"layout {name!r} is unknown: choose one of {', '.join(LAYOUTS)}")
-    return LAYOUTS[name]
 
 
 def _height_width(text: str) -> tuple[int, int]:
@@ -109,34 +96,21 @@ def _height_width(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def _require_room(root: Path, needed: int) -> None:
+def _check_disk(root: Path, needed: int) -> None:
     there = next(place for place in (root, *root.parents) if place.exists())
     free = shutil.disk_usage(there).free
     if free < needed:
         raise OSError(
-            f"{there} has {_in_words(free)} left, and about {_in_words(needed)} are needed: name "
-            f"another folder, or ask for fewer or smaller images"
+            f"{there} has {_format_bytes(free)} left, and about {_format_bytes(needed)} are "
+            f"needed: name another folder, or ask for fewer or smaller images"
         )
 
 
-def _in_words(count: int) -> str:
+def _format_bytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
-@contextmanager
-def _errors_told() -> Iterator[None]:
-    """Tell an error in one line, with the exit status that belongs to it."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _say("stopped: nothing was written")
-        raise typer.Exit(130) from None
-    except (ValueError, OSError) as error:
-        _say(f"error: {error}")
-        raise typer.Exit(2) from None
-
-
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False)
 
 

@@ -6,10 +6,7 @@ Run from the project's root: `python data_scripts/pretrain_encoder.py --help`.
 import hashlib
 import json
 import math
-import os
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -21,27 +18,27 @@ import torch
 import torchvision
 import typer
 from lightning_fabric import Fabric
-from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from course_utils.config import MAX_SEED, seed_everything
+from course_utils.config import check_seed, seed_everything
 from course_utils.data.labeled_images import (
     LabeledFiles,
     LabeledImage,
     LabeledImages,
     find_labeled_images,
 )
+from course_utils.io import report_errors, write_atomic
 from course_utils.models import ResNetEncoder
-from course_utils.models.resnet_encoder import load_exactly
+from course_utils.models.encoders import load_exactly
 from course_utils.training import EpochLoader, History, fit, launch
 
 VAL_BATCH = 256
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Config:
     """All that decides a training besides the images, on one CPU with one number of threads.
 
     Raises:
@@ -75,8 +72,7 @@ class Recipe:
             raise ValueError(
                 f"label_smoothing must be at least 0 and below 1, got {self.label_smoothing}"
             )
-        if not 0 <= self.seed <= MAX_SEED:
-            raise ValueError(f"seed must lie in 0..{MAX_SEED}, got {self.seed}")
+        check_seed(self.seed)
 
 
 class Classifier(nn.Module):
@@ -88,13 +84,14 @@ class Classifier(nn.Module):
         self.fc = nn.Linear(512, classes)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return logits (N, classes)."""
         *_, f4 = self.encoder(image)  # (N, 512, H/32, W/32)
         return self.fc(f4.mean(dim=(2, 3)))  # (N, classes)
 
 
 def pretrain(
     fabric: Fabric,
-    recipe: Recipe,
+    config: Config,
     data: Path,
     out: Path,
     *,
@@ -107,48 +104,55 @@ def pretrain(
 
     Args:
         fabric: what `launch` hands over.
+        config: all settings.
+        data: folder of images, see `find_labeled_images`.
         out: a path that ends in `.safetensors`; the report ends in `.json`.
         save_every: steps between two checkpoints.
+        progress: whether a bar is shown.
 
-    Returns the report: recipe, images, accuracy on the validation images with the weights as
-    written, and circumstances. Raises `FileExistsError` if there is such a file, what
-    `find_labeled_images` and `fit` raise, and `ValueError` for fewer images than a batch takes.
+    Returns:
+        The report: settings, images, accuracy on the validation images with the weights as
+        written, and circumstances.
+
+    Raises:
+        FileExistsError: if there is such a file.
+        ValueError: for fewer images than a batch takes, and as `find_labeled_images` and `fit` do.
     """
     start = perf_counter()
     require_place(out)
-    files = find_labeled_images(data, seed=recipe.seed)
-    epoch = len(files.train) // recipe.batch_size
+    files = find_labeled_images(data, seed=config.seed)
+    epoch = len(files.train) // config.batch_size
     if epoch == 0:
         raise ValueError(
             f"{data} has {len(files.train)} images to train on, fewer than a batch of "
-            f"{recipe.batch_size}: choose a smaller batch size"
+            f"{config.batch_size}: choose a smaller batch size"
         )
     out.parent.mkdir(parents=True, exist_ok=True)
-    seed_everything(recipe.seed)
+    seed_everything(config.seed)
     model = Classifier(len(files.class_names))
     batches = EpochLoader(
-        LabeledImages(files.train, augmentation(recipe.size)),
-        batch_size=recipe.batch_size,
+        LabeledImages(files.train, augmentation(config.size)),
+        batch_size=config.batch_size,
         shuffle=True,
         drop_last=True,
-        seed=recipe.seed,
-        workers=recipe.workers,
+        seed=config.seed,
+        workers=config.workers,
     )
-    shown = LabeledImages(files.val, plain_view(recipe.size))
-    val = DataLoader(shown, batch_size=VAL_BATCH, num_workers=recipe.workers)
+    shown = LabeledImages(files.val, plain_view(config.size))
+    val = DataLoader(shown, batch_size=VAL_BATCH, num_workers=config.workers)
     history = fit(
         model,
         batches,
-        nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
-        steps=recipe.epochs * epoch,
-        learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
+        nn.CrossEntropyLoss(label_smoothing=config.label_smoothing),
+        steps=config.epochs * epoch,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
         evaluate=lambda _: accuracy(model, val),
         evaluate_every=epoch,
         checkpoint=checkpoint_of(out),
         checkpoint_every=save_every,
         settings={
-            **{name: value for name, value in asdict(recipe).items() if name not in FIT_COMPARES},
+            **{name: value for name, value in asdict(config).items() if name not in FIT_COMPARES},
             "classes": len(files.class_names),
             "images": _fingerprint(files, data),
         },
@@ -170,20 +174,20 @@ def pretrain(
             "val": len(files.val),
             "val_source": files.val_source,
         },
-        "recipe": {**asdict(recipe), **RECIPE_IN_WORDS},
+        "config": {**asdict(config), **CONFIG_IN_WORDS},
         "epochs": _by_epoch(history, epoch),
         **_circumstances(fabric, perf_counter() - start),
     }
     # The weights come last: where they are, all is there.
-    _write(report_of(out), (json.dumps(report, indent=2) + "\n").encode())
-    _write(out, content)
+    write_atomic(report_of(out), json.dumps(report, indent=2) + "\n")
+    write_atomic(out, content)
     checkpoint_of(out).unlink()
     return report
 
 
 FIT_COMPARES = ("learning_rate", "weight_decay", "workers")
 """What `fit` compares by itself when a training goes on."""
-RECIPE_IN_WORDS = {
+CONFIG_IN_WORDS = {
     "network": "ResNet-18, from random weights",
     "optimizer": "AdamW, one-cycle learning rate (20 % rise, then cosine to 0)",
     "augmentation": "random resized crop (area .35 to 1, aspect e^-.29 to e^.29), flip, gray with "
@@ -196,7 +200,7 @@ def augmentation(size: int) -> v2.Compose:
     """Return what turns a PIL image into a training image, (3, size, size) in [0, 1]."""
     return v2.Compose(
         [
-            # The recipe of the weights that come with the package.
+            # As for the weights that come with the package.
             v2.RandomResizedCrop(size, scale=(0.35, 1), ratio=(0.748, 1.336)),
             v2.RandomHorizontalFlip(),
             v2.RandomGrayscale(0.2),
@@ -222,12 +226,12 @@ def accuracy(model: nn.Module, batches: DataLoader[LabeledImage]) -> dict[str, f
     """
     model.eval()
     device = next(model.parameters()).device
-    hits: list[Tensor] = []
+    correct: list[Tensor] = []
     for image, label in batches:
         logits = model(image.to(device))  # (N, classes)
         first = logits.topk(min(5, logits.shape[1])).indices.cpu()
-        hits.append(first == label[:, None])
-    found = torch.cat(hits).double()  # (images, 5)
+        correct.append(first == label[:, None])
+    found = torch.cat(correct).double()  # (images, 5)
     shares = {"top1": found[:, 0].mean().item()}
     return {**shares, "top5": found.sum(1).mean().item()} if logits.shape[1] > 5 else shares
 
@@ -242,12 +246,12 @@ def half_precision(encoder: ResNetEncoder) -> dict[str, Tensor]:
 
 
 def checkpoint_of(out: Path) -> Path:
-    """Where an unfinished training is kept."""
+    """Return where an unfinished training is kept."""
     return out.with_suffix(".checkpoint.pt")
 
 
 def report_of(out: Path) -> Path:
-    """Where recipe and accuracy are written."""
+    """Return where settings and accuracy are written."""
     return out.with_suffix(".json")
 
 
@@ -291,15 +295,8 @@ def _circumstances(fabric: Fabric, seconds: float) -> dict[str, Any]:
     }
 
 
-def _write(file: Path, content: bytes) -> None:
-    """In one piece: whoever is killed here leaves no half file under this name."""
-    draft = file.with_name(file.name + ".part")
-    draft.write_bytes(content)
-    os.replace(draft, file)
-
-
 app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
-DEFAULT = Recipe()
+DEFAULT = Config()
 
 
 @app.command(no_args_is_help=True)
@@ -309,7 +306,7 @@ def main(
         typer.Argument(help="Folder of images: Tiny-ImageNet as it is unpacked, or CLASS/IMAGES."),
     ],
     out: Annotated[
-        Path, typer.Option(help="File to write; recipe and accuracy go to a .json beside it.")
+        Path, typer.Option(help="File to write; settings and accuracy go to a .json beside it.")
     ] = Path("runs/encoder.safetensors"),
     epochs: Annotated[int, typer.Option(help="Passes through the images.")] = DEFAULT.epochs,
     batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = DEFAULT.batch_size,
@@ -339,8 +336,8 @@ def main(
 
     Stopped at any moment, the training goes on when the same command is given again.
     """
-    with _errors_told(out):
-        recipe = Recipe(
+    with report_errors(f"Where {checkpoint_of(out)} is there, the same command goes on from it."):
+        config = Config(
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -352,41 +349,21 @@ def main(
         )
 
         def work(fabric: Fabric) -> dict[str, Any]:
-            return pretrain(fabric, recipe, data, out, save_every=save_every, progress=not quiet)
+            return pretrain(fabric, config, data, out, save_every=save_every, progress=not quiet)
 
-        report = launch(work, device=device, precision=precision)
+        try:
+            report = launch(work, device=device, precision=precision)
+        except (ValueError, OSError) as error:
+            if "Original Traceback" not in str(error):
+                raise
+            # Of an error in a process that reads images: what stands below its traceback.
+            message = str(error).strip().splitlines()[-1].partition(": ")[2]
+            raise ValueError(message) from None
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(str(error)) from None
     shares = ", ".join(f"{name} {share:.1%}" for name, share in report["accuracy"].items())
-    _say(f"{report['images']['val']} validation images: {shares}")
-    _say(f"weights: {out}\nrecipe and accuracy: {report_of(out)}")
-
-
-@contextmanager
-def _errors_told(out: Path) -> Iterator[None]:
-    """Tell an error in one line, with the exit status that belongs to it."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        kept = checkpoint_of(out)
-        _say(
-            f"stopped. {kept} keeps what was done: give the same command again to go on from there"
-            if kept.exists()
-            else "stopped before the first step"
-        )
-        raise typer.Exit(130) from None
-    except (ValueError, OSError, FloatingPointError, torch.OutOfMemoryError) as error:
-        _say(f"error: {_last_line(error)}")
-        raise typer.Exit(2 if isinstance(error, ValueError | OSError) else 1) from None
-
-
-def _last_line(error: Exception) -> str:
-    """The message; of an error in a worker process, what stands below its traceback."""
-    if "Original Traceback" not in str(error):
-        return str(error)
-    return str(error).strip().splitlines()[-1].partition(": ")[2]
-
-
-def _say(text: str) -> None:
-    Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False)
+    typer.echo(f"{report['images']['val']} validation images: {shares}", err=True)
+    typer.echo(f"weights: {out}\nsettings and accuracy: {report_of(out)}", err=True)
 
 
 if __name__ == "__main__":

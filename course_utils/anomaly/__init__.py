@@ -4,12 +4,7 @@ from course_utils.anomaly.augmenters import AUGMENTERS, augment, augment_at_rand
 from course_utils.anomaly.foreground import MVTEC_FOREGROUNDS, ForegroundRule, foreground_mask
 from course_utils.anomaly.masks import draw_mask, empty_mask_chance, perlin_mask
 from course_utils.anomaly.perlin import gradient_noise, perlin_noise
-from course_utils.anomaly.procedural_texture import (
-    PATTERNS,
-    procedural_source,
-    procedural_texture,
-)
-from course_utils.anomaly.structure_source import (
+from course_utils.anomaly.structure import (
     change_appearance,
     pitfall_structure_source,
     shuffle_tiles,
@@ -21,9 +16,14 @@ from course_utils.anomaly.synthesis import (
     SimulatedAnomaly,
     Source,
     blend,
-    simulate_anomaly,
 )
-from course_utils.anomaly.texture_source import TextureFolder, TextureSource
+from course_utils.anomaly.textures import (
+    PATTERNS,
+    TextureFolder,
+    TextureSource,
+    procedural_source,
+    procedural_texture,
+)
 
 __all__ = [
     "AUGMENTERS",
@@ -50,6 +50,5 @@ __all__ = [
     "procedural_source",
     "procedural_texture",
     "shuffle_tiles",
-    "simulate_anomaly",
     "structure_source",
 ]

@@ -1,4 +1,4 @@
-"""The ten image augmenters of DRAEM and MemSeg: the only door to imgaug.
+"""The ten image augmenters of DRAEM and MemSeg: the only place that uses imgaug.
 
 imgaug 0.4.0 is its last release and does not run on today's NumPy as it is. What it needs is
 done here, and nowhere else: see `_imgaug`, `_autocontrast` and `_private_random_state`.
@@ -39,8 +39,8 @@ def augment_at_random(
 ) -> Image:
     """Apply `count` different augmenters out of `names`, in the order in which they are drawn.
 
-    The defaults are the published pipeline, three of ten. `image` is as for `augment`, and so is
-    the result. Everything is drawn from `rng`: equal generators give equal images.
+    The defaults are the published pipeline, three of ten. `image` and the result are as for
+    `augment`.
 
     Source: DRAEM (Zavrtanik et al., ICCV 2021), public code, `randAugmenter`; MemSeg's public
     re-implementations took it over. It is wider than MemSeg's text, which names mirroring,
@@ -85,7 +85,7 @@ def augment(image: Image, name: str, rng: np.random.Generator) -> Image:
     | `Posterize`                  | keeps 1..8 bits                                            |
     | `Invert`                     | 255 - v, always                                            |
     | `Autocontrast`               | stretches after cutting 0..20 % of the pixels at both ends |
-    | `Equalize`                   | equalises the histogram of each channel                    |
+    | `Equalize`                   | equalizes the histogram of each channel                    |
     | `Affine`                     | rotates by -45..45 degrees, bilinear, fills with 0         |
 
     Neither NumPy's global generator nor imgaug's is read or changed.

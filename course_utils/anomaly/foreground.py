@@ -1,7 +1,7 @@
 """Which pixels belong to the object, so that no anomaly floats beside it.
 
-Source: MemSeg (arXiv 2205.00908), anomaly simulation, step 1: binarise the input, then opening
-and closing.
+Source: MemSeg (arXiv 2205.00908), anomaly simulation, step 1: binarize the input, then opening
+and closing. Textures have no foreground: an anomaly may lie anywhere.
 """
 
 from typing import NamedTuple
@@ -34,8 +34,6 @@ def foreground_mask(
             reflexes. 1 leaves it out. The paper does not give the two sizes; 5 is ours, for
             images of 256 x 256.
 
-    Textures have no foreground: an anomaly may lie anywhere. Leave it out, for them.
-
     Raises:
         ValueError: for an unusable image or argument, and when no pixel is left.
 
@@ -49,14 +47,20 @@ def foreground_mask(
         (256, 256)
     """
     check_image(image)
-    _check(threshold, opening, closing)
+    if threshold is not None:
+        check_whole(threshold, "threshold", 0, 255, hint=": give a gray, or None for Otsu's")
+    for name, side in (("opening", opening), ("closing", closing)):
+        # An even square has no middle: OpenCV's opening and closing would move the mask.
+        if not is_whole(side) or side < 1 or side % 2 == 0:
+            raise ValueError(f"{name} must be an odd number of pixels, or 1, got {side!r}")
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
     if threshold is None:
         level, mask = cv2.threshold(gray, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     else:
         level, mask = cv2.threshold(gray, threshold, 1, cv2.THRESH_BINARY)
     if bright is None:
-        bright = _border(mask).mean() < 0.5
+        border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])  # corners twice
+        bright = border.mean() < 0.5
     if not bright:
         mask = 1 - mask
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((opening, opening), np.uint8))
@@ -73,9 +77,7 @@ def foreground_mask(
 class ForegroundRule(NamedTuple):
     """Threshold and kind of object of a category: call it with an image for the mask.
 
-    `rule(image)` is `foreground_mask` with these two arguments and its default opening and
-    closing, and raises the same errors. As a plain object of this module, a rule can be sent to
-    the workers of a loader.
+    As a plain object of this module, a rule can be sent to the workers of a loader.
 
     Example:
         >>> image = np.full((32, 32), 255, np.uint8)
@@ -88,6 +90,7 @@ class ForegroundRule(NamedTuple):
     bright: bool
 
     def __call__(self, image: Image) -> Mask:
+        """Return `foreground_mask` with these two arguments and its defaults."""
         return foreground_mask(image, threshold=self.threshold, bright=self.bright)
 
 
@@ -105,17 +108,3 @@ MVTEC_FOREGROUNDS: dict[str, ForegroundRule] = {
 """The categories of MVTec AD that have a foreground in MemSeg's best known re-implementation
 (TooTouch/MemSeg, `anomaly_mask.json`): `MVTEC_FOREGROUNDS["bottle"](image)` is the mask of a
 bottle. The textures have none, nor has `cable`: its values were switched off in 2024."""
-
-
-def _border(mask: Mask) -> Mask:
-    """The outermost pixels, each once or, in the corners, twice."""
-    return np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-
-
-def _check(threshold: int | None, opening: int, closing: int) -> None:
-    if threshold is not None:
-        check_whole(threshold, "threshold", 0, 255, hint=": give a gray, or None for Otsu's")
-    for name, side in (("opening", opening), ("closing", closing)):
-        # An even square has no middle: OpenCV's opening and closing would move the mask.
-        if not is_whole(side) or side < 1 or side % 2 == 0:
-            raise ValueError(f"{name} must be an odd number of pixels, or 1, got {side!r}")

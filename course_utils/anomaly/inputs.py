@@ -1,4 +1,4 @@
-"""What pictures, masks and generators must look like, said once."""
+"""Checks of images, masks, shapes and generators."""
 
 from numbers import Real
 from typing import Any

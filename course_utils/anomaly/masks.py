@@ -60,7 +60,7 @@ def perlin_mask(
     if foreground is not None and foreground.mean() < area[0]:
         raise ValueError(
             f"the foreground covers {foreground.mean():.2%} of the image and the mask shall cover "
-            f"at least {area[0]:.2%}: lower area[0], or look whether the foreground is right"
+            f"at least {area[0]:.2%}: lower area[0], or check the foreground"
         )
     for _ in range(_TRIES):
         mask = draw_mask(shape, rng, foreground=foreground)
@@ -86,15 +86,12 @@ def draw_mask(
 
     Raises:
         ValueError: for unusable arguments.
-
-    Example:
-        >>> draw_mask((32, 32), np.random.default_rng(1)).max()
-        np.uint8(1)
     """
     check_rng(rng)
     height, width = shape = check_shape(shape)
     foreground, _ = _foreground(foreground, shape)
-    finest = (_finest(height), _finest(width))
+    # Cells have at least two pixels: a side is cut into 2^k of them, k at most 5.
+    finest = (min(_EXPONENTS, max(side // 2, 1).bit_length() - 1) for side in shape)
     rows, columns = (2 ** int(rng.integers(most + 1)) for most in finest)
     noise: NDArray[Any] = perlin_noise((height, width), (rows, columns), rng)
     if rotate:
@@ -120,19 +117,13 @@ def empty_mask_chance(
     from grids of one or two cells: a single cell stays below the threshold in 58 % of the draws.
 
     Example:
-        >>> empty_mask_chance((64, 64), np.random.default_rng(0), foreground=np.eye(64) > 1, draws=9)
+        >>> nowhere = np.zeros((64, 64), bool)
+        >>> empty_mask_chance((64, 64), np.random.default_rng(0), foreground=nowhere, draws=9)
         1.0
     """
     draws = check_whole(draws, "draws", lowest=1)
-    empty = 0
-    for _ in range(draws):
-        empty += not draw_mask(shape, rng, foreground=foreground, rotate=rotate).any()
-    return empty / draws
-
-
-def _finest(side: int) -> int:
-    """The largest k for which a side is cut into 2^k cells of at least two pixels, at most 5."""
-    return min(_EXPONENTS, max(side // 2, 1).bit_length() - 1)
+    masks = (draw_mask(shape, rng, foreground=foreground, rotate=rotate) for _ in range(draws))
+    return sum(not mask.any() for mask in masks) / draws
 
 
 def _foreground(foreground: Mask | None, shape: Shape) -> tuple[Mask | None, str]:

@@ -19,8 +19,8 @@ from course_utils.anomaly.inputs import (
     check_rng,
 )
 from course_utils.anomaly.masks import perlin_mask
-from course_utils.anomaly.procedural_texture import procedural_source
-from course_utils.anomaly.structure_source import structure_source
+from course_utils.anomaly.structure import structure_source
+from course_utils.anomaly.textures import procedural_source
 
 Source = Callable[[Image, np.random.Generator], Image]
 """Takes an image and a generator, returns a picture of the same shape to fill the mask with."""
@@ -30,9 +30,10 @@ SOURCES: tuple[Source, ...] = (procedural_source, structure_source)
 
 
 class Foreground(Protocol):
-    """Takes an image and returns where the object is. (A named tuple is no `Callable` to mypy.)"""
+    """Finds the object in an image: a protocol, since a named tuple is no `Callable` to mypy."""
 
-    def __call__(self, image: Image, /) -> Mask: ...
+    def __call__(self, image: Image, /) -> Mask:
+        """Return the mask of the object in `image`, uint8 or bool, (H, W)."""
 
 
 class SimulatedAnomaly(NamedTuple):
@@ -50,47 +51,57 @@ class SimulatedAnomaly(NamedTuple):
     """Share of the source under the mask, in 0..1."""
 
 
-def simulate_anomaly(
-    image: Image,
-    rng: np.random.Generator,
-    *,
-    foreground: Mask | None = None,
-    sources: Sequence[Source] = SOURCES,
-    opacity: tuple[float, float] = (0.15, 1.0),
-    area: tuple[float, float] = (0.001, 1.0),
-) -> SimulatedAnomaly:
-    """Blend a random picture into `image` under a random mask.
+@dataclass(frozen=True)
+class AnomalySynthesizer:
+    """Blends a random picture into a good image under a random mask.
 
     Args:
-        image: a good image, uint8, (H, W, 3) in RGB order or (H, W) gray; it stays as it is.
-        rng: where all random numbers come from: equal generators give equal anomalies.
-        foreground: where the object is, uint8 or bool, (H, W); None: everywhere.
-        sources: one of them is drawn, all equally likely.
+        sources: makers of the picture; one of them is drawn, all equally likely.
+        foreground: makes the foreground mask of an image, such as `foreground_mask` or one of
+            `MVTEC_FOREGROUNDS`; None for textures, where an anomaly may lie anywhere.
         opacity: range of the share of the source, drawn evenly.
         area: range of the mask's share of the image; masks outside of it are drawn again.
 
     Raises:
-        ValueError: for unusable arguments, for a source that returns another shape, and when no
-            mask has the wanted area.
+        ValueError: in a call: for unusable arguments and settings, for a source that returns
+            another shape, for no mask of the wanted area, and as `foreground` does.
 
     Example:
-        >>> image = np.full((64, 64), 128, np.uint8)
-        >>> anomaly = simulate_anomaly(image, np.random.default_rng(0))
+        >>> from course_utils.anomaly import foreground_mask
+        >>> synthesizer = AnomalySynthesizer(foreground=foreground_mask)
+        >>> image = np.full((64, 64), 250, np.uint8)
+        >>> image[8:56, 8:56] = 40
+        >>> anomaly = synthesizer(image, np.random.default_rng(0))
         >>> bool((anomaly.image == image)[anomaly.mask == 0].all())
         True
+        >>> bool(anomaly.mask[:8].any())
+        False
     """
-    check_image(image)
-    check_rng(rng)
-    check_range(opacity, "opacity")
-    if not sources:
-        raise ValueError("sources must hold at least one source, got none")
-    mask = perlin_mask((image.shape[0], image.shape[1]), rng, foreground=foreground, area=area)
-    source = int(rng.integers(len(sources)))
-    source_image = sources[source](image, rng)
-    share = float(rng.uniform(*opacity))
-    return SimulatedAnomaly(
-        blend(image, source_image, mask, share), mask, source, source_image, share
-    )
+
+    sources: Sequence[Source] = SOURCES
+    foreground: Foreground | None = None
+    opacity: tuple[float, float] = (0.15, 1.0)
+    area: tuple[float, float] = (0.001, 1.0)
+
+    def __call__(self, image: Image, rng: np.random.Generator) -> SimulatedAnomaly:
+        """Return `image`, uint8, (H, W, 3) in RGB order or (H, W) gray, with an anomaly in it.
+
+        The image given stays as it is. All random numbers come from `rng`: equal generators give
+        equal anomalies.
+        """
+        check_image(image)
+        check_rng(rng)
+        check_range(self.opacity, "opacity")
+        if not self.sources:
+            raise ValueError("sources must hold at least one source, got none")
+        foreground = None if self.foreground is None else self.foreground(image)
+        shape = (image.shape[0], image.shape[1])
+        mask = perlin_mask(shape, rng, foreground=foreground, area=self.area)
+        source = int(rng.integers(len(self.sources)))
+        source_image = self.sources[source](image, rng)
+        share = float(rng.uniform(*self.opacity))
+        mixture = blend(image, source_image, mask, share)
+        return SimulatedAnomaly(mixture, mask, source, source_image, share)
 
 
 def blend(image: Image, source_image: Image, mask: Mask, opacity: float) -> Image:
@@ -123,40 +134,3 @@ def blend(image: Image, source_image: Image, mask: Mask, opacity: float) -> Imag
     result = image.copy()
     cv2.copyTo(mixture, mask, result)
     return result
-
-
-@dataclass(frozen=True)
-class AnomalySynthesizer:
-    """The settings of a simulation, chosen once: call it with a good image and a generator.
-
-    Args:
-        sources, opacity, area: as for `simulate_anomaly`.
-        foreground: makes the foreground mask of an image, such as `foreground_mask` or one of
-            `MVTEC_FOREGROUNDS`; None for textures, where an anomaly may lie anywhere.
-
-    A call returns a `SimulatedAnomaly`, with the errors of `simulate_anomaly` and `foreground`.
-
-    Example:
-        >>> from course_utils.anomaly import foreground_mask
-        >>> synthesizer = AnomalySynthesizer(foreground=foreground_mask)
-        >>> image = np.full((64, 64), 250, np.uint8)
-        >>> image[8:56, 8:56] = 40
-        >>> anomaly = synthesizer(image, np.random.default_rng(0))
-        >>> bool((anomaly.image == image)[:8].all())
-        True
-    """
-
-    sources: Sequence[Source] = SOURCES
-    foreground: Foreground | None = None
-    opacity: tuple[float, float] = (0.15, 1.0)
-    area: tuple[float, float] = (0.001, 1.0)
-
-    def __call__(self, image: Image, rng: np.random.Generator) -> SimulatedAnomaly:
-        return simulate_anomaly(
-            image,
-            rng,
-            foreground=None if self.foreground is None else self.foreground(image),
-            sources=self.sources,
-            opacity=self.opacity,
-            area=self.area,
-        )

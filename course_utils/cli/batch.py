@@ -1,31 +1,26 @@
 """`course batch`: many runs of lessons, and what became of them."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from course_utils.batch.conduct import conduct
-from course_utils.batch.executors.executing import available_threads
-from course_utils.batch.executors.processes import Executor, Processes
-from course_utils.batch.journal.reader import NOTEBOOKS, read_journal
-from course_utils.batch.plan.estimate import estimate
-from course_utils.batch.plan.plan_file import Plan, read_plan
-from course_utils.batch.progress import BatchProgress, name_of
-from course_utils.batch.standing import INTERRUPTED, RUNNING, TO_DO, Standing, standing
-from course_utils.batch.tasks import Task
-from course_utils.runs.durations import duration
-from course_utils.runs.run import Outcome
+from course_utils.io import report_errors
+from course_utils.runs.records import Outcome, Task, format_duration, format_run
+from course_utils.runs.status import TO_DO, batch_status, format_time
+from course_utils.runs.store import open_reader, read_store
+
+if TYPE_CHECKING:  # plans and executors take seconds to load, which `status` need not wait
+    from course_utils.runs.executors import Executor
+    from course_utils.runs.plan import Plan
 
 BATCHES = Path("build/batches")
 FAILED = (Outcome.ERROR, Outcome.TIMEOUT, Outcome.KILLED, Outcome.OUT_OF_MEMORY)
+STOPPED = "What has ended is recorded: the same command goes on from there"
 
 
 class _RunByDefault(TyperGroup):
@@ -69,7 +64,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Execute a plan; what is done already is not done again."""
-    with errors_told():
+    with report_errors(STOPPED):
         _run(plan, out, (), dry_run, workers, scheduler, notebooks, quiet)
 
 
@@ -87,7 +82,7 @@ def retry(
     quiet: Quiet = False,
 ) -> None:
     """Execute a plan, runs that failed before included."""
-    with errors_told():
+    with report_errors(STOPPED):
         again = tuple(outcome or FAILED)
         _run(plan, out, again, False, workers, scheduler, notebooks, quiet)
 
@@ -95,16 +90,16 @@ def retry(
 @app.command()
 def status(folder: Folder) -> None:
     """Tell how a batch stands, while it runs or afterwards."""
-    with errors_told():
-        found = standing(folder)
+    with report_errors():
+        found = batch_status(folder)
         console = Console(soft_wrap=True)
-        console.print(_whether_it_runs(found), markup=False, highlight=False)
+        console.print(found.summary(), markup=False, highlight=False)
         _print_outcomes(console, found.counts())
-        for row in found.rows:
-            outcome = found.outcome(row)
-            if outcome not in (Outcome.OK, TO_DO):
-                told = row.message or f"on {row.host}, begun at {_time(row.started)}"
-                console.print(f"{outcome}  {name_of(row)}: {told}", markup=False, highlight=False)
+        for run in found.runs:
+            state = found.state(run)
+            if state not in (Outcome.OK, TO_DO):
+                why = run.message or f"on {run.host}, begun at {format_time(run.started)}"
+                console.print(f"{state}  {format_run(run)}: {why}", markup=False, highlight=False)
 
 
 @app.command()
@@ -115,7 +110,7 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a batch anew, perhaps compared with an earlier one."""
-    with errors_told():
+    with report_errors():
         console = Console(soft_wrap=True)
         console.print(f"open {_report(folder, against)}", highlight=False, markup=False)
 
@@ -130,45 +125,68 @@ def _run(
     notebooks: Path | None,
     quiet: bool,
 ) -> None:
+    from course_utils.runs.plan import read_plan
+
     console = Console()
     plan = read_plan(path, notebooks=notebooks)
     for note in plan.notes:
         console.print(f"note  {note}", markup=False, highlight=False)
-    tasks = plan.tasks()
     folder = out or BATCHES / plan.name
     lengths = _earlier_lengths(folder, plan.profile)
     if dry_run:
-        _print_plan(console, tasks, folder, lengths, _workers(plan, workers))
+        _print_plan(console, plan.tasks, folder, lengths, _workers(plan, workers))
         return
     executor = _executor(plan, workers, scheduler)
-    progress = BatchProgress(console, workers=executor.workers, lengths=lengths, quiet=quiet)
-    with progress:
-        conduct(tasks, folder, executor, retries=plan.retries, again=again, follower=progress)
-    show_end(console, folder)
+    run_and_report(
+        plan.tasks,
+        folder,
+        executor,
+        retries=plan.retries,
+        again=again,
+        lengths=lengths,
+        quiet=quiet,
+    )
 
 
-def show_end(console: Console, folder: Path) -> None:
-    """Print the outcomes of a batch and where its report is; end with status 1 if any failed."""
-    with read_journal(folder) as journal:
-        rows = journal.latest()
-    _print_outcomes(console, Counter(str(row.outcome or TO_DO) for row in rows))
+def run_and_report(
+    tasks: Sequence[Task],
+    folder: Path,
+    executor: "Executor",
+    *,
+    retries: int = 0,
+    again: Sequence[Outcome] = (),
+    lengths: Mapping[tuple[str, str], float],
+    quiet: bool,
+) -> None:
+    """Run a batch, print its outcomes and where its report is; status 1 if any run failed."""
+    from course_utils.runs.batch import run_batch
+    from course_utils.runs.display import RunDisplay
+
+    console = Console()
+    with RunDisplay(console, workers=executor.workers, lengths=lengths, quiet=quiet) as display:
+        run_batch(tasks, folder, executor, retries=retries, again=again, callbacks=display)
+    found = batch_status(folder)
+    _print_outcomes(console, found.counts())
     console.print(f"open {_report(folder, None)}", soft_wrap=True, highlight=False, markup=False)
-    if any(row.outcome is not Outcome.OK for row in rows):
+    if any(run.outcome is not Outcome.OK for run in found.runs):
         raise typer.Exit(1)
 
 
-def _executor(plan: Plan, workers: int | None, scheduler: str | None) -> Executor:
-    asked = plan.executor
-    if scheduler or asked.kind == "dask":
-        from course_utils.batch.executors.dask_cluster import DaskCluster
+def _executor(plan: "Plan", workers: int | None, scheduler: str | None) -> "Executor":
+    if scheduler or plan.executor.kind == "dask":
+        from course_utils.runs.dask_executor import DaskExecutor
 
         if scheduler and workers:
             raise ValueError("--workers and --scheduler: a scheduler brings its own workers")
-        return DaskCluster(scheduler or asked.scheduler or None, workers=_workers(plan, workers))
+        return DaskExecutor(scheduler or plan.executor.scheduler, workers=_workers(plan, workers))
+    from course_utils.runs.executors import Processes
+
     return Processes(_workers(plan, workers))
 
 
-def _workers(plan: Plan, workers: int | None) -> int:
+def _workers(plan: "Plan", workers: int | None) -> int:
+    from course_utils.runs.execute import available_threads
+
     if workers or plan.executor.workers:
         return workers or plan.executor.workers or 1
     return 1 if plan.executor.kind == "serial" else max(1, available_threads() // 2)
@@ -179,55 +197,39 @@ def _earlier_lengths(folder: Path, profile: str) -> dict[tuple[str, str], float]
     lengths: dict[tuple[str, str], float] = {}
     for place in [*sorted(folder.parent.glob("*/")), folder]:
         try:
-            with read_journal(place) as journal:
-                found = journal.durations(profile)
+            with open_reader(place) as store:
+                lengths |= store.durations(profile)
         except (ValueError, OSError):  # no batch, or one that is not ours to judge
             continue
-        lengths.update({(lesson, data or ""): time for (lesson, data), time in found.items()})
     return lengths
 
 
 def _print_plan(
     console: Console,
-    tasks: list[Task],
+    tasks: Sequence[Task],
     folder: Path,
-    lengths: dict[tuple[str, str], float],
+    lengths: Mapping[tuple[str, str], float],
     workers: int,
 ) -> None:
-    waiting = tasks
+    from course_utils.runs.plan import estimate
+
+    waiting = list(tasks)
     try:
-        with read_journal(folder) as journal:
-            waiting = journal.to_do(tasks, again=[Outcome.CANCELLED])
+        with open_reader(folder) as store:
+            waiting = store.to_do(tasks, again=[Outcome.CANCELLED])
     except FileNotFoundError:
         pass
     to_do = {task.id for task in waiting}
     for task in tasks:
         done = "" if task.id in to_do else "  (done)"
-        console.print(f"{task.id}  {name_of(task)}{done}", markup=False, highlight=False)
+        console.print(f"{task.id}  {format_run(task)}{done}", markup=False, highlight=False)
     expected = estimate(waiting, lengths, workers)
-    time = (
-        f"about {duration(expected.wall_clock)} with {workers} at a time" if expected.known else ""
-    )
-    unknown = f"{expected.unknown} of unknown length" if expected.unknown else ""
-    told = ", ".join(filter(None, [f"{len(waiting)} of {len(tasks)} runs to do", time, unknown]))
-    console.print(told, markup=False, highlight=False)
-
-
-def _whether_it_runs(found: Standing) -> str:
-    counts = found.counts()
-    open_runs = counts[RUNNING] + counts[INTERRUPTED] + counts[TO_DO]
-    if found.doubt:
-        return f"whether this batch is running cannot be told ({found.doubt})"
-    if found.since:
-        ended = f"{len(found.rows) - open_runs} of {len(found.rows)} runs have ended"
-        return f"this batch is running, since {_time(found.since.isoformat())}; {ended}"
-    if open_runs + counts[Outcome.CANCELLED]:
-        return "this batch is not running: `course batch` with its plan goes on from there"
-    return "this batch is not running: all its runs have ended"
-
-
-def _time(utc: str) -> str:
-    return datetime.fromisoformat(utc).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    summary = [f"{len(waiting)} of {len(tasks)} runs to do"]
+    if expected.known:
+        summary.append(f"about {format_duration(expected.wall_clock)} with {workers} at a time")
+    if expected.unknown:
+        summary.append(f"{expected.unknown} of unknown length")
+    console.print(", ".join(summary), markup=False, highlight=False)
 
 
 def _print_outcomes(console: Console, counts: Mapping[str, int]) -> None:
@@ -238,29 +240,7 @@ def _print_outcomes(console: Console, counts: Mapping[str, int]) -> None:
 
 
 def _report(folder: Path, against: Path | None) -> Path:
-    from course_utils.batch.report import write_report  # it loads Arrow, which takes time
+    from course_utils.runs.report import write_report  # it loads Arrow, which takes time
 
-    with read_journal(folder) as journal:
-        rows = journal.latest()
-    earlier = None
-    if against is not None:
-        with read_journal(against) as journal:
-            earlier = journal.latest()
-    return write_report(rows, folder / NOTEBOOKS, folder / "report", earlier=earlier)
-
-
-@contextmanager
-def errors_told() -> Iterator[None]:
-    """Tell an error in one line, with the exit status that belongs to it."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _tell("stopped. What has ended is recorded: the same command goes on from there")
-        raise typer.Exit(130) from None
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        _tell(f"error: {error}")
-        raise typer.Exit(2) from None
-
-
-def _tell(message: str) -> None:
-    Console(stderr=True, soft_wrap=True).print(message, style="red", markup=False, highlight=False)
+    earlier = read_store(against) if against is not None else None
+    return write_report(read_store(folder), folder, folder / "report", earlier=earlier)

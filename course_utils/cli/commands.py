@@ -10,6 +10,8 @@ from rich.console import Console
 from typer.core import TyperGroup
 from typer.main import get_group
 
+from course_utils.io import report_errors
+
 app = typer.Typer(
     help="Finding surface defects in images: run lessons, alone or in batches, train, fetch data.",
     no_args_is_help=True,
@@ -82,20 +84,13 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what failed.")] = False,
 ) -> None:
     """Execute lessons in order, and write a page for each and an index."""
-    from course_utils.course import failed, run_lessons
-    from course_utils.runs import find_lessons, notebooks_folder
+    from course_utils.runs import Limits, Outcome, find_lessons, notebooks_folder, run_course
 
-    console = Console()
-    try:
+    with report_errors(on_interrupt="The lessons that were finished have their pages."):
         chosen = find_lessons(notebooks or notebooks_folder(), lessons or [])
         values = _parameters(profile, dataset, seed, param or [])
-        entries = run_lessons(chosen, values, out, timeout=timeout, console=console, quiet=quiet)
-    except (ValueError, OSError) as error:
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False)
-        raise typer.Exit(2) from None
-    if any(entry.outcome == "cancelled" for entry in entries):
-        raise typer.Exit(130)
-    if failed(entries, len(chosen)):
+        records = run_course(chosen, values, out, limits=Limits(timeout), quiet=quiet)
+    if any(record.outcome is not Outcome.OK for record in records):
         raise typer.Exit(1)
 
 
@@ -104,12 +99,15 @@ def doctor(
     data_root: Annotated[
         Path | None, typer.Option(help="Folder of the real data sets, if not the usual one.")
     ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Within a second: do not load torch, start no kernel.")
+    ] = False,
 ) -> None:
     """Check this machine; each problem comes with the command that mends it."""
     from course_utils import doctor as checks
 
     console = Console()
-    found = checks.doctor(data_root=data_root)
+    found = checks.doctor(data_root=data_root, quick=quick)
     console.print(checks.Checklist(found))
     if any(check.status is checks.Status.PROBLEM for check in found):
         raise typer.Exit(1)

@@ -1,7 +1,6 @@
-"""`course data`: fetch data sets, list what is here, look through it."""
+"""`course data`: fetch data sets, list what is here, and verify it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -10,12 +9,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from course_utils.cli.data_shown import Bar, here_told, show_plan, size_told
+from course_utils.cli.data_display import (
+    ProgressBar,
+    describe_present,
+    describe_size,
+    print_plain,
+    print_plan,
+)
 from course_utils.config import data_root
 from course_utils.data import find_datasets
 from course_utils.fetching import (
     PUBLISHED,
-    WORKPLACE,
+    WORK_FOLDER,
     Part,
     PublishedSet,
     choose_parts,
@@ -23,8 +28,8 @@ from course_utils.fetching import (
     install,
     match_archives,
     settle,
-    verify,
 )
+from course_utils.io import report_errors
 
 FAULTS_SHOWN = 20
 
@@ -62,15 +67,15 @@ def fetch(
     """Fetch data sets; what is there already stays as it is."""
     console = Console(soft_wrap=True)
     place = data_root(root)
-    with _errors_told(
-        f"What was fetched so far is kept in {place / WORKPLACE}: the same command "
+    with report_errors(
+        f"What was fetched so far is kept in {place / WORK_FOLDER}: the same command "
         "goes on from there"
     ):
         if archive and len(names) > 1:
             raise ValueError("--archive goes with one NAME: give the commands one by one")
         for published, chosen, given in _orders(names, archive or []):
             folder = published.info.folder(place)
-            with Bar(console) as bar:
+            with ProgressBar(console) as bar:
                 settle(published, place, watch=bar)
             here = {part.name for part in published.parts if part.is_here(folder)}
             missing = [
@@ -82,17 +87,16 @@ def fetch(
                 name for name in names if name.partition("/")[0] == published.info.name
             )
             if not missing:
-                console.print(
+                print_plain(
+                    console,
                     f"{asked}: already in {folder}. To look through it: course data verify "
                     f"{asked}; to replace it: --force",
-                    markup=False,
-                    highlight=False,
                 )
                 continue
-            show_plan(console, published, missing, given, place, force, keep)
+            print_plan(console, published, missing, given, place, force, keep)
             if not yes and not typer.confirm("Go on?"):
                 raise typer.Exit(1)
-            with Bar(console) as bar:
+            with ProgressBar(console) as bar:
                 install(
                     published,
                     missing,
@@ -103,14 +107,14 @@ def fetch(
                     keep=keep,
                     watch=bar,
                 )
-            console.print(f"done. To look through it: course data verify {asked}", highlight=False)
+            print_plain(console, f"done. To look through it: course data verify {asked}")
 
 
 @app.command("list")
 def list_sets(root: Root = None) -> None:
     """List the data sets: what is here, what is missing, and which lesson uses it."""
     place = data_root(root)
-    with _errors_told():
+    with report_errors():
         found = find_datasets(place)
     table = Table(title=f"in {escape(str(place))}")
     table.add_column("set", no_wrap=True, min_width=max(map(len, PUBLISHED)))
@@ -119,14 +123,14 @@ def list_sets(root: Root = None) -> None:
     for name, published in PUBLISHED.items():
         table.add_row(
             name,
-            here_told(published, found, place),
-            size_told(published),
+            describe_present(published, found, place),
+            describe_size(published),
             published.info.license,
             " ".join(published.lessons),
         )
     console = Console()
     console.print(table)
-    console.print("course data fetch NAME brings one; synthetic needs no files", highlight=False)
+    print_plain(console, "course data fetch NAME brings one; synthetic needs no files")
 
 
 @app.command("verify")
@@ -138,41 +142,34 @@ def verify_sets(
     root: Root = None,
 ) -> None:
     """Count, open every image and mask, and compare with what was published."""
+    from course_utils.fetching import verify  # loads torch
+
     console = Console(soft_wrap=True)
     place = data_root(root)
     wrong = 0
-    with _errors_told():
-        looks = [look for name in names or PUBLISHED for look in _looks(name, place, bool(names))]
-        if not looks:
+    with report_errors():
+        chosen = [
+            (published, part)
+            for name in names or PUBLISHED
+            for published, part in _parts_to_verify(name, place, bool(names))
+        ]
+        if not chosen:
             raise FileNotFoundError(f"no data set is in {place}: course data list shows what is")
-        for published, part in looks:
-            with Bar(console) as bar:
+        for published, part in chosen:
+            with ProgressBar(console) as bar:
                 bar.start(f"looking through {published.name_of(part)}", 0)
                 findings = verify(published, part, place, tick=bar.reach)
             verdict = "[red]wrong[/red]" if findings.faults else "[green]good[/green]"
             console.print(f"{verdict} {findings.name}: {findings.images} images", highlight=False)
             for text in findings.notes:
-                console.print(f"  {text}", markup=False, highlight=False)
+                print_plain(console, f"  {text}")
             for text in findings.faults[:FAULTS_SHOWN]:
-                console.print(f"  {text}", style="red", markup=False, highlight=False)
+                print_plain(console, f"  {text}", "red")
             if len(findings.faults) > FAULTS_SHOWN:
-                console.print(f"  and {len(findings.faults) - FAULTS_SHOWN} more", style="red")
+                print_plain(console, f"  and {len(findings.faults) - FAULTS_SHOWN} more", "red")
             wrong += bool(findings.faults)
     if wrong:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _errors_told(when_stopped: str = "") -> Iterator[None]:
-    """Tell an error in one line, with the exit status that belongs to it."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _tell(f"stopped. {when_stopped}".rstrip())
-        raise typer.Exit(130) from None
-    except (ValueError, OSError) as error:
-        _tell(f"error: {_words(error)}")
-        raise typer.Exit(2) from None
 
 
 Order: TypeAlias = tuple[PublishedSet, list[Part], dict[str, Path]]
@@ -190,15 +187,15 @@ def _orders(names: Sequence[str], archive: Sequence[str]) -> list[Order]:
     return list(orders.values())
 
 
-def _looks(name: str, place: Path, named: bool) -> list[tuple[PublishedSet, Part]]:
-    """Return the parts of `name` to look through: those of which something is here.
+def _parts_to_verify(name: str, root: Path, named: bool) -> list[tuple[PublishedSet, Part]]:
+    """Return the parts of `name` of which something is here.
 
     Where one name opens several of them (two layouts, masks and folds) it is the one that is whole.
     """
     published, parts = find_published(name)
-    folder = published.info.folder(place)
+    folder = published.info.folder(root)
     if named:
-        published.info.require_folder(place)
+        published.info.require_folder(root)
     if "/" not in name:
         parts = [part for part in parts if part.traces_in(folder)]
         if not parts and folder.is_dir():
@@ -207,15 +204,3 @@ def _looks(name: str, place: Path, named: bool) -> list[tuple[PublishedSet, Part
     for part in sorted(parts, key=lambda part: not part.is_here(folder)):
         once.setdefault((part.opens, *part.options.items()), part)
     return [(published, part) for part in parts if part in once.values()]
-
-
-def _words(error: ValueError | OSError) -> str:
-    """Return what an error says; an `OSError` of ours, without a file, has a number before it."""
-    ours = isinstance(error, OSError) and error.filename is None and error.strerror
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror.lower()}"
-    return ours or str(error)
-
-
-def _tell(message: str) -> None:
-    Console(stderr=True, soft_wrap=True).print(message, style="red", markup=False, highlight=False)

@@ -6,14 +6,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from course_utils.batch.conduct import conduct
-from course_utils.batch.executors.processes import Processes
-from course_utils.batch.plan.students import STUDENT_LIMITS, read_students
-from course_utils.batch.progress import BatchProgress
-from course_utils.batch.tasks import Limits
 from course_utils.cli import batch
-from course_utils.runs.notebooks import find_lessons, notebooks_folder
-from course_utils.runs.run import Outcome
+from course_utils.io import report_errors
+from course_utils.runs.records import STUDENT_LIMITS, Limits, Outcome
 
 
 def students(
@@ -44,9 +39,12 @@ def students(
     quiet: batch.Quiet = False,
 ) -> None:
     """Execute students' notebooks within limits; one row per student in the report."""
+    from course_utils.runs.executors import Processes
+    from course_utils.runs.notebooks import find_lessons, notebooks_folder
+    from course_utils.runs.student_notebooks import read_students
+
     console = Console()
-    with batch.errors_told():
-        place = out or batch.BATCHES / f"students_{folder.resolve().name}"
+    with report_errors(batch.STOPPED):
         tasks, wrong = read_students(
             folder,
             find_lessons(notebooks or notebooks_folder()),
@@ -59,10 +57,9 @@ def students(
             )
         if not tasks:
             raise ValueError(f"no notebook of a lesson below {folder}: nothing was run")
-        executor = Processes(workers or 1)
-        progress = BatchProgress(console, workers=executor.workers, lengths={}, quiet=quiet)
-        with progress:
-            conduct(tasks, place, executor, again=again or (), follower=progress)
-        batch.show_end(console, place)
+        place = out or batch.BATCHES / f"students_{folder.resolve().name}"
+        batch.run_and_report(
+            tasks, place, Processes(workers or 1), again=again or (), lengths={}, quiet=quiet
+        )
     if wrong:
         raise typer.Exit(1)

@@ -67,7 +67,7 @@ class TwoStageTargets(Dataset[TwoStageSample]):
         >>> from course_utils.data import open_dataset
         >>> data = TwoStageTargets(open_dataset("synthetic", size=64, length=8), segmented=[])
         >>> defective = data[data.labels.index(1)].target
-        >>> defective.mask.shape, bool(defective.label), bool(defective.segmented)
+        >>> defective.mask.shape, bool(defective.label), bool(defective.has_mask)
         (torch.Size([1, 8, 8]), True, False)
     """
 
@@ -145,7 +145,7 @@ class TwoStageTargets(Dataset[TwoStageSample]):
         return target._replace(
             mask=torch.zeros_like(target.mask),
             weight=torch.zeros_like(target.mask),
-            segmented=torch.tensor(False),
+            has_mask=torch.tensor(False),
         )
 
 
@@ -158,7 +158,7 @@ def two_stage_target(
     dilate: int = 1,
     pitfall_label: bool = False,
 ) -> TwoStageTarget:
-    """Return what a segmented image with this mask teaches; shapes (1, H/8, W/8).
+    """Return what an image with this mask teaches; shapes (1, H/8, W/8).
 
     Args:
         mask: (H, W), bool or integers; above 0 is defect. H and W are divisible by 8.

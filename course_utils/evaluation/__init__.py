@@ -1,18 +1,20 @@
 """Metrics, thresholds and per-image tables. Arrays or tensors in, plain numbers out."""
 
-from course_utils.evaluation.confusion import (
+from course_utils.evaluation.overlap import (
+    accuracy,
     confusion_matrix,
+    dice,
+    iou,
     mean_iou,
     per_class_dice,
     per_class_iou,
 )
-from course_utils.evaluation.image_score import image_score
-from course_utils.evaluation.image_table import ImageRow, per_image_table
-from course_utils.evaluation.overlap import accuracy, dice, iou
+from course_utils.evaluation.per_image import ImageRow, image_score, per_image_table
 from course_utils.evaluation.ranking import (
     PrecisionRecallCurve,
     RocCurve,
     average_precision,
+    best_threshold,
     image_auroc,
     pixel_auroc,
     precision_recall_curve,
@@ -20,7 +22,6 @@ from course_utils.evaluation.ranking import (
     trapezoid_average_precision,
 )
 from course_utils.evaluation.region_overlap import ProCurve, aupro, pro_curve
-from course_utils.evaluation.threshold import best_threshold
 
 __all__ = [
     "ImageRow",

@@ -1,14 +1,18 @@
-"""Metrics of a ranking, which need no threshold: AUROC, average precision and their curves.
+"""Metrics of a ranking, which need no threshold, and the choice of a threshold.
 
-All of them come from one sort. Scores may be logits, probabilities or distances: only their
-order counts, and a higher score must mean "more likely a defect".
+AUROC, average precision, their curves and the best threshold come from one sort. Scores may be
+logits, probabilities or distances: only their order counts, and a higher score must mean "more
+likely a defect".
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from course_utils.evaluation.inputs import Values, paired_pixels
+
+Criterion: TypeAlias = Literal["f1", "iou", "youden"]
 
 
 class RocCurve(NamedTuple):
@@ -37,8 +41,8 @@ class RankedCounts(NamedTuple):
     """What each distinct score, used as a threshold, would find: strictest first."""
 
     thresholds: np.ndarray
-    hits: np.ndarray
-    false_alarms: np.ndarray
+    tp: np.ndarray
+    fp: np.ndarray
 
 
 def image_auroc(scores: Values, labels: Values) -> float:
@@ -128,15 +132,15 @@ def roc_curve(scores: Values, target: Values) -> RocCurve:
         ([0.0, 0.5, 1.0], [0.0, 1.0, 1.0])
     """
     counts = ranked_counts(scores, target)
-    defects, good = counts.hits[-1], counts.false_alarms[-1]
+    defects, good = counts.tp[-1], counts.fp[-1]
     if not defects or not good:
         raise ValueError(
             f"AUROC compares defects with good ones, got {defects} and {good}: "
             "evaluate on data that hold both"
         )
     return RocCurve(
-        np.append(0.0, counts.false_alarms / good),
-        np.append(0.0, counts.hits / defects),
+        np.append(0.0, counts.fp / good),
+        np.append(0.0, counts.tp / defects),
         np.append(np.inf, counts.thresholds),
     )
 
@@ -155,26 +159,59 @@ def precision_recall_curve(scores: Values, target: Values) -> PrecisionRecallCur
         ([1.0, 0.5, 0.33], [0.0, 1.0, 1.0])
     """
     counts = ranked_counts(scores, target)
-    if not counts.hits[-1]:
+    if not counts.tp[-1]:
         raise ValueError(
-            f"precision and recall need a defect, got {counts.false_alarms[-1]} good ones and "
+            f"precision and recall need a defect, got {counts.fp[-1]} good ones and "
             "none: evaluate on data that hold at least one"
         )
     return PrecisionRecallCurve(
-        np.append(1.0, counts.hits / (counts.hits + counts.false_alarms)),
-        np.append(0.0, counts.hits / counts.hits[-1]),
+        np.append(1.0, counts.tp / (counts.tp + counts.fp)),
+        np.append(0.0, counts.tp / counts.tp[-1]),
         np.append(np.inf, counts.thresholds),
     )
 
 
+def best_threshold(scores: Values, target: Values, *, criterion: Criterion = "f1") -> float:
+    """Return the threshold with the best `criterion`, for **validation** data.
+
+    Never pass test data: a threshold that has seen the test labels reports the luck of the
+    choice as skill. Choose here, on validation data, then keep it fixed: `scores >= threshold`.
+    (A published two-stage code counts its errors at the best-F1 threshold of the test set.)
+
+    `scores` and `target` (0, 1) have one shape: images (N,) or maps (N, H, W). Criteria:
+    `"f1"`: 2 TP / (2 TP + FP + FN), Dice when the scores are pixels; `"iou"`: TP / (TP+FP+FN),
+    which always has its best at the same threshold; `"youden"`: recall - false-positive rate,
+    which does not mind how rare defects are. The result is one of the scores. Several equally
+    good: the highest, which raises fewest alarms.
+
+    Raises:
+        ValueError: when there is no defect (for `"youden"`: or nothing good), for NaN, for a target
+            other than 0 and 1, for unequal shapes, and for an unknown criterion.
+
+    Example:
+        >>> best_threshold([.1, .4, .35, .8], [0, 0, 1, 1])
+        0.35
+    """
+    if criterion not in _CRITERIA:
+        raise ValueError(f"criterion must be one of {', '.join(_CRITERIA)}, got {criterion!r}")
+    counts = ranked_counts(scores, target)
+    defects, good = counts.tp[-1], counts.fp[-1]
+    if not defects or (criterion == "youden" and not good):
+        raise ValueError(
+            f"a threshold for {criterion} needs examples, got {defects} defects and {good} good "
+            "ones: choose it on validation data that hold both"
+        )
+    return float(counts.thresholds[np.argmax(_CRITERIA[criterion](counts))])
+
+
 def ranked_counts(scores: Values, target: Values) -> RankedCounts:
-    """Return hits and false alarms at each distinct score, strictest threshold first.
+    """Return true and false positives at each distinct score, strictest threshold first.
 
     Raises:
         ValueError: for NaN, a target other than 0 and 1, unequal shapes, and no values.
 
     Example:
-        >>> ranked_counts([.2, .7, .7], [0, 0, 1]).hits.tolist()
+        >>> ranked_counts([.2, .7, .7], [0, 0, 1]).tp.tolist()
         [1, 1]
     """
     flat, positive = paired_pixels(scores, target)
@@ -182,8 +219,8 @@ def ranked_counts(scores: Values, target: Values) -> RankedCounts:
     flat, positive = flat[order], positive[order]
     # Equal scores fall on one side of every threshold: only the last of a run is a real point.
     last = np.append(np.flatnonzero(np.diff(flat)), flat.size - 1)
-    hits = np.cumsum(positive)[last]
-    return RankedCounts(flat[last], hits, last + 1 - hits)
+    tp = np.cumsum(positive)[last]
+    return RankedCounts(flat[last], tp, last + 1 - tp)
 
 
 def area_under(x: np.ndarray, y: np.ndarray) -> float:
@@ -198,3 +235,22 @@ def area_under(x: np.ndarray, y: np.ndarray) -> float:
 
 def _auroc(curve: RocCurve) -> float:
     return area_under(curve.fpr, curve.tpr)
+
+
+def _f1(counts: RankedCounts) -> np.ndarray:
+    return 2 * counts.tp / (counts.tp[-1] + counts.tp + counts.fp)
+
+
+def _iou(counts: RankedCounts) -> np.ndarray:
+    return counts.tp / (counts.tp[-1] + counts.fp)
+
+
+def _youden(counts: RankedCounts) -> np.ndarray:
+    return counts.tp / counts.tp[-1] - counts.fp / counts.fp[-1]
+
+
+_CRITERIA: dict[str, Callable[[RankedCounts], np.ndarray]] = {
+    "f1": _f1,
+    "iou": _iou,
+    "youden": _youden,
+}

@@ -1,24 +1,5 @@
 """Fetching published data sets: their archives, download, unpacking, checking."""
 
-from course_utils.fetching.catalog import PUBLISHED
-from course_utils.fetching.choose import choose_parts, find_published, match_archives
-from course_utils.fetching.install import WORKPLACE, install, settle
-from course_utils.fetching.published import Archive, Part, PublishedSet
-from course_utils.fetching.verify import Findings, verify
-from course_utils.fetching.watch import Watch
+import lazy_loader
 
-__all__ = [
-    "PUBLISHED",
-    "WORKPLACE",
-    "Archive",
-    "Findings",
-    "Part",
-    "PublishedSet",
-    "Watch",
-    "choose_parts",
-    "find_published",
-    "install",
-    "match_archives",
-    "settle",
-    "verify",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from course_utils.fetching.archives import archive_members
 from course_utils.fetching.catalog import PUBLISHED
 from course_utils.fetching.published import Archive, Part, PublishedSet
-from course_utils.fetching.unpack import archive_members
 
 
 def find_published(name: str) -> tuple[PublishedSet, list[Part]]:
@@ -13,6 +13,9 @@ def find_published(name: str) -> tuple[PublishedSet, list[Part]]:
 
     `name` is one of `PUBLISHED`, for all parts, or `<set>/<part>`. Parts that come from more than
     one source appear once for each.
+
+    Raises:
+        ValueError: for an unknown set or part.
 
     Example:
         >>> [part.name for part in find_published("kolektor_sdd")[1]]
@@ -38,8 +41,10 @@ def choose_parts(
 ) -> list[Part]:
     """Return those of `parts` that can be fetched with the archives that the user gave.
 
-    With archives given it is what they bring; else, what everybody can download. Raises
-    `ValueError` that says how to get the archive if there is nothing of either.
+    With archives given it is what they bring; else, what everybody can download.
+
+    Raises:
+        ValueError: if there is nothing of either; it says how to get the archive.
     """
     if given:
         chosen = [part for part in parts if set(part.archives) & set(given)]

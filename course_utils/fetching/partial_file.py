@@ -2,11 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+
+from course_utils.io import remove_drafts, write_atomic
 
 
 @dataclass(frozen=True)
@@ -14,26 +13,10 @@ class Origin:
     """Which version of which address the bytes of a partial file belong to."""
 
     url: str
-    etag: str | None = None
-    last_modified: str | None = None
+    version: str | None = None
+    """What `If-Range` can hold: by it, the server knows whether the file is still the same."""
     total: int | None = None
     """Bytes of the whole file; None if the server did not say."""
-
-    @property
-    def validator(self) -> str | None:
-        """What `If-Range` can hold: by it, the server knows whether the file is still the same.
-
-        A weak ETag (`W/"..."`) does not promise equal bytes; `If-Range` may not hold it (RFC 9110,
-        section 13.1.5).
-
-        Example:
-            >>> Origin("https://a.org/x", etag='"1f"', last_modified="Mon, 01 Jan 2024 ...").validator
-            '"1f"'
-            >>> Origin("https://a.org/x", etag='W/"1f"').validator is None
-            True
-        """
-        strong = self.etag if self.etag and not self.etag.startswith("W/") else None
-        return strong or self.last_modified
 
 
 class PartialFile:
@@ -53,6 +36,7 @@ class PartialFile:
 
     @property
     def size(self) -> int:
+        """Bytes that have come."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     @property
@@ -71,12 +55,6 @@ class PartialFile:
         if origin != self.origin:
             self._note(origin)
 
-    @contextmanager
-    def appending(self) -> Iterator[BinaryIO]:
-        """Open the part file at its end, unbuffered: its length is always what was written."""
-        with self.path.open("ab", buffering=0) as file:
-            yield file
-
     def discard(self) -> None:
         """Remove the bytes, then their origin."""
         self.path.unlink(missing_ok=True)
@@ -94,16 +72,8 @@ class PartialFile:
         return self.target
 
     def _note(self, origin: Origin) -> None:
-        draft = self._record.with_name(f"{self._record.name}.new")
-        try:
-            with draft.open("w", encoding="utf-8") as file:
-                json.dump(asdict(origin), file, indent=2)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, self._record)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
+        remove_drafts(self._record)
+        write_atomic(self._record, json.dumps(asdict(origin), indent=2))
         self.origin = origin
 
 
@@ -113,7 +83,5 @@ def _read_origin(record: Path) -> Origin | None:
         origin = Origin(**json.loads(record.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
         return None
-    texts = (origin.url, origin.etag or "", origin.last_modified or "")
-    if not all(isinstance(text, str) for text in texts):
-        return None
-    return origin if origin.total is None or type(origin.total) is int else None
+    is_text = isinstance(origin.url, str) and isinstance(origin.version, str | None)
+    return origin if is_text and isinstance(origin.total, int | None) else None

@@ -3,14 +3,11 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 from course_utils.data import DatasetInfo
 
 GB = 1_000_000_000
-ANYWHERE = r"(?:.*/)?"
-"""In rules: archives differ in the folders they wrap their content in."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +18,11 @@ class Archive:
     """As it is published: `"KolektorSDD.zip"`."""
     holds: str
     """What is in it, for people."""
-    rules: tuple[tuple[str, str], ...]
-    """Pattern and replacement: a member whose whole name matches goes to that place in the folder
-    of the set. The first rule that matches counts; what matches none is left out."""
+    members: str
+    """Pattern of the members that are unpacked, without the folders that they are wrapped in:
+    these differ from archive to archive. All other members are left out."""
+    folder: str = ""
+    """Where in the folder of the set they go, with a `/` at its end."""
     urls: tuple[str, ...] = ()
     """Where to get it, tried in turn; none: it is behind a log-in."""
     digest: str = ""
@@ -37,14 +36,8 @@ class Archive:
 
     def place(self, member: str) -> str | None:
         """Return where `member` of the archive goes, or None if it is left out."""
-        for pattern, replacement in self._patterns:
-            if pattern.fullmatch(member):
-                return pattern.sub(replacement, member, count=1)
-        return None
-
-    @cached_property
-    def _patterns(self) -> tuple[tuple[re.Pattern[str], str], ...]:
-        return tuple((re.compile(pattern), replacement) for pattern, replacement in self.rules)
+        found = re.fullmatch(rf"(?:.*/)?({self.members})", member)
+        return self.folder + found[1] if found else None
 
 
 @dataclass(frozen=True)
@@ -62,7 +55,7 @@ class Part:
     opens: str
     """The name by which `open_dataset` opens it."""
     options: Mapping[str, object] = field(default_factory=dict)
-    """What its reader is to be told besides."""
+    """Further options of its reader."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """How many images its reader finds, as published; for the keys see `count_images`."""
     partial: bool = False

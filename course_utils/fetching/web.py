@@ -61,13 +61,27 @@ def pieces(response: requests.Response) -> Iterator[bytes]:
         raise Dropped(_silence(error) or "the connection dropped") from error
 
 
-def length(response: requests.Response) -> int | None:
-    """Return how many bytes the answer says it has; None if it does not say.
+def version(response: requests.Response) -> str | None:
+    """Return what an `If-Range` may hold to ask for more of the same file, if there is something.
 
-    `http.client` reads no further than that, so the same header decides what is the whole.
+    A weak ETag (`W/"..."`) does not promise equal bytes (RFC 9110, section 13.1.5).
     """
+    etag = response.headers.get("ETag", "")
+    return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
+
+
+def length(response: requests.Response) -> int | None:
+    """Return how many bytes the whole file has; None if the server does not say."""
+    if response.status_code == HTTPStatus.PARTIAL_CONTENT:
+        return content_range(response)[1]
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isdecimal() else None
+
+
+def content_range(response: requests.Response) -> tuple[int | None, int | None]:
+    """Return the first byte and the length of the whole file that a 206 tells, if it does."""
+    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+    return (int(found[1]), int(found[2])) if found else (None, None)
 
 
 def is_chunked(response: requests.Response) -> bool:
@@ -75,30 +89,18 @@ def is_chunked(response: requests.Response) -> bool:
     return "chunked" in response.headers.get("Transfer-Encoding", "").lower()
 
 
-def content_range(response: requests.Response) -> tuple[int, int] | None:
-    """Return the first byte and the length of the whole file that a 206 tells, if it does."""
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
-    return (int(found[1]), int(found[2])) if found else None
-
-
 def _require_file(response: requests.Response, url: str) -> None:
     code = response.status_code
+    status = f"HTTP {code} {response.reason}"
     if code in _FOR_NOW:
-        raise Dropped(_status(code))
+        raise Dropped(status)
     if code not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT, _NO_RANGE):
-        raise GaveUp(_status(code))
+        raise GaveUp(status)
     # Log-in pages, dead links and the portals of hotels answer so. A file that was half here must
     # not be thrown away for one of them.
     kind = response.headers.get("Content-Type", "").lower()
     if code != _NO_RANGE and kind.startswith("text/html") and not url.endswith((".html", ".htm")):
         raise GaveUp("a web page came instead of the file")
-
-
-def _status(code: int) -> str:
-    try:
-        return f"HTTP {code} {HTTPStatus(code).phrase}"
-    except ValueError:
-        return f"HTTP {code}"
 
 
 def _failure(error: requests.RequestException) -> Exception:

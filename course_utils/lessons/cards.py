@@ -1,12 +1,11 @@
-"""Cards: the one way in which the lesson machinery shows something to a person."""
+"""Cards: how a lesson shows something to a person, such as a question to predict."""
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.display import display
+from course_utils.lessons.frontend import show_bundle
 
 # Styles stand in the elements, not in a sheet: JupyterLab drops <style> from notebooks that it
 # does not trust, and web viewers drop both. What remains there still reads well. The text keeps
@@ -45,34 +44,57 @@ def show_card(
     title: str,
     body: str = "",
     *,
-    text: str,
+    lines: Sequence[str] = (),
     bundle: Mapping[str, object] | None = None,
 ) -> None:
-    """Display a card: HTML for notebooks and pages, `text` for everything else.
+    """Display a card: HTML for notebooks and pages, title and `lines` for everything else.
 
     `title` is text with inline markdown and `body` is HTML. `bundle` adds MIME types, such as
-    `{"application/vnd.course.metric+json": {...}}`. Outside IPython, `text` is printed.
+    `{"application/vnd.course.metric+json": {...}}`.
 
     Example:
-        >>> show_card(Tone.INFO, "Ready", text="Ready.")
-        Ready.
+        >>> show_card(Tone.INFO, "Ready", lines=["All is here."])
+        ◆ Ready
+          All is here.
     """
-    show_bundle(
-        {"text/html": card_html(tone, title, body), "text/plain": text, **(bundle or {})},
-    )
+    show_bundle({**card_bundle(tone, title, body, lines), **(bundle or {})})
 
 
-def show_bundle(bundle: Mapping[str, object]) -> None:
-    """Display a MIME bundle; outside IPython print its `text/plain`.
+def card_bundle(tone: Tone, title: str, body: str, lines: Sequence[str]) -> dict[str, str]:
+    """Return a card as HTML and as text, by MIME type."""
+    text = "\n".join([f"{tone.symbol} {title}", *lines])
+    return {
+        "text/html": card_html(tone, title, body),
+        "text/plain": "\n  ".join(text.splitlines()),
+    }
+
+
+def predict(question: str, choices: Sequence[str] = (), *, then: str = "") -> None:
+    """Display a question to think about first (inline markdown).
+
+    `choices` are listed below it. `then` opens on a click; without it, a line says that the
+    answer follows.
 
     Example:
-        >>> show_bundle({"text/plain": "hello"})
-        hello
+        >>> predict("What share of the pixels is defect?", ["half", "a hundredth"])
+        ? Predict first
+          What share of the pixels is defect?
+          - half
+          - a hundredth
+          Decide before you read on: the answer follows below.
     """
-    if InteractiveShell.initialized():
-        display(dict(bundle), raw=True)
+    listed = [f"- {choice}" for choice in choices]
+    body = block_html(question) + (block_html("\n".join(listed)) if listed else "")
+    if then:
+        last = f"When you have made your prediction: {then}"
+        body += (
+            '<details><summary style="cursor:pointer">I have made my prediction</summary>'
+            f"{block_html(then)}</details>"
+        )
     else:
-        print(bundle["text/plain"])
+        last = "Decide before you read on: the answer follows below."
+        body += quiet_html(last)
+    show_card(Tone.ASK, "Predict first", body, lines=[question, *listed, last])
 
 
 def card_html(tone: Tone, title: str, body: str = "") -> str:
@@ -85,6 +107,11 @@ def card_html(tone: Tone, title: str, body: str = "") -> str:
     style = CARD_STYLE.format(color=f"rgb({tone.rgb})", tint=f"rgba({tone.rgb},.09)")
     head = f"<div><strong>{tone.symbol} {inline_html(title)}</strong></div>"
     return f'<div style="{style}">{head}{body}</div>'
+
+
+def quiet_html(text: str) -> str:
+    """Return a line of less importance."""
+    return f'<div style="{QUIET_STYLE}">{inline_html(text)}</div>'
 
 
 def code_html(source: str) -> str:

@@ -1,4 +1,9 @@
-"""What examiners of exercises compare answers with; each raises `Incorrect` with a message."""
+"""What checks of exercises compare answers with: each returns for a right answer.
+
+`mistakes` are typical wrong answers by their name in the text of the exercise; a list holds
+several of one name. The first that the answer agrees with is raised as `Mistake`, and never for
+an answer that is right. Whatever else is wrong is raised as `Incorrect`, with a message.
+"""
 
 import copy
 import math
@@ -8,26 +13,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from course_utils.lessons.answers import call_answer, incorrect, mistake, name_of
 from course_utils.lessons.equality import value_and_gradients
-from course_utils.lessons.likeness import as_array, describe, same
-from course_utils.lessons.verdicts import call_answer, incorrect, name_of
 
 Case = tuple[tuple[Any, ...], Any]
 """Arguments, and the result that is wanted: a value, or a function of the same arguments."""
+Mistakes = Mapping[str, Any]
+"""Name -> wrong answer, or a list of wrong answers."""
+
+LONGEST_WHOLE = 1e12  # above it, digits say less than the size does
+LONGEST_TABLE = 24  # numbers in a list of tuples
 
 
 def expect_number(
-    answer: Any,
-    value: float,
-    *,
-    rtol: float = 1e-3,
-    atol: float = 0.0,
-    mistakes: Sequence[tuple[float, str]] = (),
+    answer: Any, value: float, *, rtol: float = 1e-3, mistakes: Mistakes | None = None
 ) -> None:
     """Accept a single finite number close to `value`: Python, NumPy or tensor without axes.
-
-    `mistakes` are typical wrong numbers with the message for each; the first that fits is said.
-    A number that is right within the tolerances is never held to be a mistake.
 
     Example:
         >>> expect_number(0.0625, 1 / 16)
@@ -40,13 +41,10 @@ def expect_number(
     number = float(array)
     if not math.isfinite(number):
         incorrect(f"Wanted a finite number, got {describe(answer)}.")
-    if math.isclose(number, value, rel_tol=rtol, abs_tol=atol):
+    if math.isclose(number, value, rel_tol=rtol):
         return
-    for wrong, message in mistakes:
-        if math.isclose(number, wrong, rel_tol=rtol, abs_tol=atol):
-            incorrect(message)
-    size = "large" if number > value else "small"
-    incorrect(f"{describe(answer)} is too {size}.")
+    _name_mistake(mistakes, lambda wrong: math.isclose(number, wrong, rel_tol=rtol))
+    incorrect(f"{describe(answer)} is too {'large' if number > value else 'small'}.")
 
 
 def expect_array(
@@ -55,7 +53,7 @@ def expect_array(
     *,
     rtol: float = 1e-3,
     atol: float = 1e-6,
-    mistakes: Sequence[tuple[Any, str]] = (),
+    mistakes: Mistakes | None = None,
 ) -> None:
     """Accept numbers that equal `value` in shape and size: list, array or tensor.
 
@@ -67,33 +65,13 @@ def expect_array(
         raise TypeError(f"the value to compare with is no array of numbers: {value!r}")
     if got is None:
         incorrect(f"Wanted {wanted.size} numbers, got {describe(answer)}.")
-    if same(got, wanted, rtol=rtol, atol=atol):
+    if allclose(got, wanted, rtol=rtol, atol=atol):
         return
-    for wrong, message in mistakes:
-        if same(got, wrong, rtol=rtol, atol=atol):
-            incorrect(message)
+    _name_mistake(mistakes, lambda wrong: allclose(got, wrong, rtol=rtol, atol=atol))
     if got.shape != wanted.shape:
         incorrect(f"Wanted the shape {wanted.shape}, got the shape {got.shape}.")
     differing = int((~np.isclose(got, wanted, rtol=rtol, atol=atol)).sum())
     incorrect(f"{differing} of the {wanted.size} numbers differ from the right ones.")
-
-
-def expect_choice(answer: Any, right: str, feedback: Mapping[str, str]) -> None:
-    """Accept the text `right`, whatever its case; `feedback` has a message for each other choice.
-
-    Example:
-        >>> expect_choice(" Recall ", "recall", {"accuracy": "Accuracy stays high."})
-    """
-    known = ", ".join(f"`{choice!r}`" for choice in sorted({right, *feedback}))
-    if not isinstance(answer, str):
-        incorrect(f"Wanted one of {known}, got {describe(answer)}.")
-    chosen = answer.strip().lower()
-    if chosen == right.lower():
-        return
-    for choice, message in feedback.items():
-        if chosen == choice.lower():
-            incorrect(message)
-    incorrect(f"Wanted one of {known}, got {describe(answer)}.")
 
 
 def expect_function(
@@ -102,15 +80,14 @@ def expect_function(
     *,
     rtol: float = 1e-5,
     atol: float = 1e-7,
-    mistakes: Sequence[tuple[Callable[..., Any], str]] = (),
+    mistakes: Mistakes | None = None,
 ) -> None:
     """Accept a function that gives the wanted result for each of the `cases`.
 
     A case is `(arguments, wanted)`. Where `wanted` is a function (the reference), it gets the
     same arguments; if one of these is a tensor that requires a gradient, the gradients are
-    compared as well. `mistakes` are typical wrong functions with the message for each: it is
-    said when the answer agrees with the wrong function in all cases. A function that changes
-    its arguments is incorrect too.
+    compared as well. `mistakes` are wrong functions, and the answer makes one when both agree in
+    all cases. A function that changes its arguments is incorrect too.
 
     Example:
         >>> expect_function(lambda x: x * x, [((3,), 9), ((torch.tensor(2.0),), torch.square)])
@@ -119,12 +96,16 @@ def expect_function(
         raise ValueError("no cases to try the function on: give at least one")
     results = [_result(answer, args) for args, _ in cases]
     wanted = [_wanted(reference, args) for args, reference in cases]
-    close = [same(r, w, rtol=rtol, atol=atol) for r, w in zip(results, wanted, strict=True)]
+    close = [allclose(r, w, rtol=rtol, atol=atol) for r, w in zip(results, wanted, strict=True)]
+
+    def agrees(wrong: Callable[..., Any]) -> bool:
+        pairs = zip(results, cases, strict=True)
+        return all(
+            allclose(r, wrong(*_copies(args)), rtol=rtol, atol=atol) for r, (args, _) in pairs
+        )
+
     if not all(close):
-        for wrong, message in mistakes:
-            pairs = zip(results, cases, strict=True)
-            if all(same(r, wrong(*_copies(args)), rtol=rtol, atol=atol) for r, (args, _) in pairs):
-                incorrect(message)
+        _name_mistake(mistakes, agrees)
         first = close.index(False)
         incorrect(_difference(answer, cases[first][0], results[first], wanted[first]))
     for args, reference in cases:
@@ -132,11 +113,76 @@ def expect_function(
             _expect_gradients(answer, reference, args, rtol=rtol, atol=atol)
 
 
+def allclose(a: Any, b: Any, *, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
+    """Return whether two results agree: numbers, arrays, tensors, or tuples and lists of them.
+
+    Shapes must be equal; a number equals an array or a tensor without axes. NaN equals nothing.
+
+    Example:
+        >>> allclose(0.5, torch.tensor(0.5)), allclose([1, 2], np.array([1, 2, 3]))
+        (True, False)
+    """
+    x, y = as_array(a), as_array(b)
+    if x is None or y is None:
+        if isinstance(a, tuple | list) and isinstance(b, tuple | list):
+            pairs = zip(a, b, strict=False)
+            return len(a) == len(b) and all(allclose(p, q, rtol=rtol, atol=atol) for p, q in pairs)
+        return isinstance(a, str) and a == b
+    return x.shape == y.shape and bool(np.allclose(x, y, rtol=rtol, atol=atol))
+
+
+def as_array(value: Any) -> np.ndarray | None:
+    """Return numbers, arrays, tensors or lists of numbers as float64; anything else as `None`."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().to(torch.float64).numpy()
+    if isinstance(value, str | bytes) or value is None:
+        return None
+    try:
+        array = np.asarray(value)
+    except (ValueError, RuntimeError):  # ragged, or a list of tensors that want a gradient
+        return None
+    return array.astype(np.float64) if array.dtype.kind in "biuf" else None
+
+
+def describe(value: Any) -> str:
+    """Return a short name of a value for a message, as inline markdown.
+
+    Numbers have four digits, whole numbers all of theirs. A short list of tuples is shown whole.
+
+    Example:
+        >>> describe(0.123456), describe(37568), describe("dog")
+        ('`0.1235`', '`37568`', "the text `'dog'`")
+        >>> describe(np.zeros((2, 3))), describe([(3, 1, 1), (2, 2, 1)])
+        ('an array of shape (2, 3)', '`[(3, 1, 1), (2, 2, 1)]`')
+    """
+    if isinstance(value, str):
+        return f"the text `{value!r}`"
+    if callable(value) and not isinstance(value, torch.Tensor):
+        return f"the function `{getattr(value, '__name__', value)}`"
+    array = as_array(value)
+    if _is_short_table(value) or isinstance(value, bool):
+        return f"`{value}`"
+    if array is None:
+        return _with_article(type(value).__name__)
+    if array.ndim == 0:
+        return f"`{_digits(float(array))}`"
+    if array.ndim == 1 and array.size <= 8:
+        return "`[" + ", ".join(_digits(float(x)) for x in array) + "]`"
+    kind = type(value).__name__.lower() if not isinstance(value, np.ndarray) else "array"
+    return f"{_with_article(kind)} of shape {array.shape}"
+
+
+def _name_mistake(mistakes: Mistakes | None, agrees: Callable[[Any], bool]) -> None:
+    for name, wrong in (mistakes or {}).items():
+        if any(agrees(one) for one in (wrong if isinstance(wrong, list) else [wrong])):
+            mistake(name)
+
+
 def _result(answer: Any, args: tuple[Any, ...]) -> Any:
     given = _copies(args)
     result = call_answer(answer, *given)
     for place, (before, after) in enumerate(zip(args, given, strict=True), start=1):
-        if as_array(before) is not None and not same(before, after, rtol=0, atol=0):
+        if as_array(before) is not None and not allclose(before, after, rtol=0, atol=0):
             incorrect(f"`{name_of(answer)}` changes its argument {place}: work on a copy.")
     return result
 
@@ -149,11 +195,11 @@ def _wanted(reference: Any, args: tuple[Any, ...]) -> Any:
 def _difference(answer: Any, args: tuple[Any, ...], got: Any, wanted: Any) -> str:
     call = f"`{name_of(answer)}` of {', '.join(describe(arg) for arg in args)}"
     shown, right = as_array(got), as_array(wanted)
-    if shown is not None and right is not None and shown.shape != right.shape:
-        return f"{call} has the shape {shown.shape}, wanted the shape {right.shape}."
-    if describe(got) == describe(wanted) and shown is not None and right is not None:
-        gap = float(np.abs(shown - right).max())
-        return f"{call} is off by up to `{gap:.2g}`."
+    if shown is not None and right is not None:
+        if shown.shape != right.shape:
+            return f"{call} has the shape {shown.shape}, wanted the shape {right.shape}."
+        if describe(got) == describe(wanted):
+            return f"{call} is off by up to `{float(np.abs(shown - right).max()):.2g}`."
     return f"{call} is {describe(got)}, wanted {describe(wanted)}."
 
 
@@ -169,22 +215,18 @@ def _expect_gradients(
     # Only these: torch refuses a gradient for some arguments, such as the weights of its losses.
     places = [place for place, arg in enumerate(args) if _wants_gradient(arg)]
 
-    def of_these(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*chosen: torch.Tensor) -> Any:
-            given = list(_copies(args))
-            for place, one in zip(places, chosen, strict=True):
-                given[place] = one
-            return function(*given)
+    def gradients(function: Callable[..., Any]) -> list[torch.Tensor | None]:
+        def of_these(*chosen: torch.Tensor) -> Any:
+            given = dict(enumerate(_copies(args))) | dict(zip(places, chosen, strict=True))
+            return function(*given.values())
 
-        return call
+        return value_and_gradients(of_these, tuple(args[place] for place in places))[1]
 
-    chosen = tuple(args[place] for place in places)
-    _, ours = value_and_gradients(of_these(lambda *given: call_answer(answer, *given)), chosen)
-    _, theirs = value_and_gradients(of_these(reference), chosen)
-    for place, got, wanted in zip(places, ours, theirs, strict=True):
+    ours = gradients(lambda *given: call_answer(answer, *given))
+    for place, got, wanted in zip(places, ours, gradients(reference), strict=True):
         if wanted is None:
             continue
-        if got is None or not same(got, wanted, rtol=rtol, atol=atol):
+        if got is None or not allclose(got, wanted, rtol=rtol, atol=atol):
             incorrect(
                 f"The value is right, but the gradient for argument {place + 1} is not: is a part "
                 "of the calculation cut off, by `.detach()` or `.item()`?"
@@ -202,3 +244,20 @@ def _copies(args: tuple[Any, ...]) -> tuple[Any, ...]:
         else copy.deepcopy(arg)
         for arg in args
     )
+
+
+def _digits(number: float) -> str:
+    whole = number.is_integer() and abs(number) < LONGEST_WHOLE
+    return f"{number:.0f}" if whole else f"{number:.4g}"
+
+
+def _is_short_table(value: Any) -> bool:
+    """Whether `value` is a list of tuples of plain whole numbers that fits into a sentence."""
+    if not isinstance(value, list) or not all(isinstance(row, tuple) for row in value):
+        return False
+    numbers = [number for row in value for number in row]
+    return 0 < len(numbers) <= LONGEST_TABLE and all(type(number) is int for number in numbers)
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"

@@ -12,9 +12,8 @@ from uuid import uuid4
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from course_utils.lessons.presence import execution_id, is_interactive
-from course_utils.plots import as_png, show
-from course_utils.plots.training_curves import training_curves
+from course_utils.lessons.frontend import execution_id, is_interactive
+from course_utils.plots import as_png, show, training_curves
 from course_utils.training.history import History
 
 DRAWING_SHARE = 0.1

@@ -4,7 +4,6 @@ import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from course_utils.config import MAX_SEED
@@ -40,7 +39,7 @@ class LessonParameters(BaseModel):
     def _unwrap_numpy_scalars(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
             return given
-        return {k: v.item() if isinstance(v, np.generic) else v for k, v in given.items()}
+        return {name: _plain(value) for name, value in given.items()}
 
     @field_validator("dataset")
     @classmethod
@@ -50,18 +49,21 @@ class LessonParameters(BaseModel):
             raise ValueError(" or ".join(e + "<name>" if e.endswith("/") else e for e in shown))
         return dataset
 
-    def own(self) -> dict[str, Any]:
+    def own(self, *, mode: Literal["python", "json"] = "python") -> dict[str, Any]:
         """Return the parameters that only this lesson has.
 
         Example:
             >>> LessonParameters().own()
             {}
         """
-        return self.model_dump(exclude=set(LessonParameters.model_fields))
+        return self.model_dump(mode=mode, exclude=set(LessonParameters.model_fields))
 
 
 def read_parameters(model: type[P], given: Mapping[str, Any], *, lesson: str) -> P:
-    """Return `model(**given)`, or raise one `ValueError` with a line for each wrong parameter.
+    """Return `model(**given)`.
+
+    Raises:
+        ValueError: with a line for each wrong parameter.
 
     Example:
         >>> read_parameters(LessonParameters, {"seed": "three"}, lesson="00_start_here")
@@ -74,6 +76,12 @@ def read_parameters(model: type[P], given: Mapping[str, Any], *, lesson: str) ->
     except ValidationError as error:
         lines = [_complaint(model, problem) for problem in error.errors()]
     raise ValueError("\n  ".join([f"lesson {lesson} cannot start:", *dict.fromkeys(lines)]))
+
+
+def _plain(value: Any) -> Any:
+    """Return a NumPy scalar as a number of Python's own, without importing NumPy."""
+    is_scalar = type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0
+    return value.item() if is_scalar else value
 
 
 def _allows(entry: str, dataset: str) -> bool:

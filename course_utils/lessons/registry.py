@@ -1,19 +1,21 @@
-"""Find a lesson, its exercises and its quiz by name."""
+"""Find an exercise or a quiz by name."""
 
 import difflib
 from collections.abc import Iterable
 
-from course_utils.lessons.content import LESSONS
-from course_utils.lessons.exercise import Exercise
-from course_utils.lessons.outline import LessonSpec
-from course_utils.lessons.quiz import show_quiz
+from course_utils.lessons.content import LESSONS, find_lesson
+from course_utils.lessons.exercises import Exercise
+from course_utils.lessons.frontend import show_bundle
+from course_utils.lessons.quizzes import quiz_bundle
 
 
 def exercise(id: str) -> Exercise:
     """Return the exercise called `id`; in a notebook, it shows its question.
 
-    Every call returns the same object, so that hints go on where they stopped. Raises
-    `ValueError` with the nearest names for an unknown one.
+    Every call returns the same object, so that hints go on where they stopped.
+
+    Raises:
+        ValueError: with the nearest names for an unknown one.
 
     Example:
         >>> exercise("defect_share").title
@@ -34,21 +36,7 @@ def quiz(lesson: str) -> None:
     found = find_lesson(lesson)
     if not found.quiz:
         raise ValueError(f"lesson {found.name} has no quiz")
-    show_quiz(found.quiz)
-
-
-def find_lesson(lesson: str) -> LessonSpec:
-    """Return the lesson with this number or name.
-
-    Example:
-        >>> find_lesson("00").name
-        '00_start_here'
-    """
-    for outline in LESSONS:
-        if lesson in (outline.number, outline.name):
-            return outline
-    known = ", ".join(outline.name for outline in LESSONS)
-    raise ValueError(f"no lesson is called {lesson!r}: choose one of {known}")
+    show_bundle(quiz_bundle(found.quiz))
 
 
 def all_exercises() -> dict[str, Exercise]:
@@ -62,8 +50,8 @@ def all_exercises() -> dict[str, Exercise]:
         True
     """
     found: dict[str, Exercise] = {}
-    for outline in LESSONS:
-        for task in outline.exercises:
+    for spec in LESSONS:
+        for task in spec.exercises:
             if task.id in found:
                 raise ValueError(f"two exercises are called {task.id!r}")
             found[task.id] = task

@@ -17,16 +17,16 @@ from course_utils.config import (
     pick_precision,
     seed_everything,
 )
-from course_utils.lessons.cards import QUIET_STYLE, Tone, inline_html, show_card
+from course_utils.lessons.cards import QUIET_STYLE, Tone, inline_html, quiet_html, show_card
+from course_utils.lessons.frontend import is_interactive
 from course_utils.lessons.metrics import forget_metrics
-from course_utils.lessons.outline import LessonSpec
 from course_utils.lessons.parameters import LessonParameters, read_parameters
-from course_utils.lessons.presence import is_interactive
+from course_utils.lessons.records import LESSON_MIME
 from course_utils.lessons.registry import find_lesson
+from course_utils.lessons.spec import LessonSpec
 
 T = TypeVar("T")
 
-LESSON_MIME = "application/vnd.course.lesson+json"
 SMOKE_WARNING = (
     "A smoke run only shows that everything works: networks train for a few steps, so figures and "
     "text need not agree. Profile `laptop` shows what the text describes."
@@ -65,7 +65,11 @@ class Lesson:
         return {Profile.SMOKE: smoke, Profile.LAPTOP: laptop, Profile.FULL: full}[self.profile]
 
     def seeds(self, n: int) -> list[int]:
-        """Return `n` seeds: the lesson's own and the ones after it (0 follows the largest)."""
+        """Return `n` seeds: the lesson's own and the ones after it (0 follows the largest).
+
+        Raises:
+            ValueError: for fewer than one.
+        """
         if n < 1:
             raise ValueError(f"the number of seeds must be at least 1, got {n}")
         return [(self.seed + step) % (MAX_SEED + 1) for step in range(n)]
@@ -81,9 +85,11 @@ def start_lesson(
 ) -> Lesson:
     """Start a lesson: check all parameters, seed everything, choose the device, show a header.
 
-    `own` are the parameters that only this lesson has. Nothing is seeded or shown when one of
-    them is wrong: one `ValueError` names all that are. Recorded metrics of an earlier run in
+    `own` are the parameters that only this lesson has. Recorded metrics of an earlier run in
     this kernel are forgotten.
+
+    Raises:
+        ValueError: names all parameters that are wrong; nothing is seeded or shown then.
 
     Example:
         >>> lesson = start_lesson("00_start_here", profile="smoke", seed=7)  # doctest: +ELLIPSIS
@@ -91,13 +97,13 @@ def start_lesson(
         >>> lesson.seeds(3)
         [7, 8, 9]
     """
-    outline = find_lesson(name)
+    spec = find_lesson(name)
     given = {"profile": profile, "dataset": dataset, "seed": seed, **own}
-    parameters = read_parameters(outline.parameters, given, lesson=outline.name)
+    parameters = read_parameters(spec.parameters, given, lesson=spec.name)
     chosen = get_profile(parameters.profile)
     device = pick_device()
     lesson = Lesson(
-        name=outline.name,
+        name=spec.name,
         profile=chosen,
         dataset=parameters.dataset,
         seed=parameters.seed,
@@ -107,12 +113,11 @@ def start_lesson(
         rng=seed_everything(parameters.seed),
     )
     forget_metrics()
-    _show_header(outline, lesson)
+    _show_header(spec, lesson)
     return lesson
 
 
-def _show_header(outline: LessonSpec, lesson: Lesson) -> None:
-    title = f"Lesson {outline.number} · {outline.title}"
+def _show_header(spec: LessonSpec, lesson: Lesson) -> None:
     facts = [
         ("profile", f"{lesson.profile}", f" ({_origin(lesson)})"),
         ("data", lesson.dataset, ""),
@@ -120,17 +125,15 @@ def _show_header(outline: LessonSpec, lesson: Lesson) -> None:
         ("device", str(lesson.device), f" ({lesson.precision})"),
     ]
     own = [(key, str(value), "") for key, value in lesson.parameters.own().items()]
-    body = _facts_html(facts)
-    lines = [f"{Tone.INFO.symbol} {title}", _facts_text(facts)]
-    if own:
-        body += _facts_html(own)
-        lines.append(_facts_text(own))
+    body, lines = "", []
+    for row in filter(None, (facts, own)):
+        body += _facts_html(row)
+        lines.append(" · ".join(f"{name} {value}{rest}" for name, value, rest in row))
     if lesson.profile is Profile.SMOKE:
-        body += f'<div style="{QUIET_STYLE}">{inline_html(SMOKE_WARNING)}</div>'
+        body += quiet_html(SMOKE_WARNING)
         lines.append(SMOKE_WARNING)
-    show_card(
-        Tone.INFO, title, body, text="\n  ".join(lines), bundle={LESSON_MIME: _record(lesson)}
-    )
+    title = f"Lesson {spec.number} · {spec.title}"
+    show_card(Tone.INFO, title, body, lines=lines, bundle={LESSON_MIME: _record(lesson)})
 
 
 def _origin(lesson: Lesson) -> str:
@@ -147,10 +150,6 @@ def _facts_html(facts: Sequence[tuple[str, str, str]]) -> str:
     return f'<div style="{QUIET_STYLE}">{shown}</div>'
 
 
-def _facts_text(facts: Sequence[tuple[str, str, str]]) -> str:
-    return " · ".join(f"{name} {value}{rest}" for name, value, rest in facts)
-
-
 def _record(lesson: Lesson) -> dict[str, Any]:
     versions = {package: version(package) for package in REPORTED_PACKAGES}
     return {
@@ -158,9 +157,7 @@ def _record(lesson: Lesson) -> dict[str, Any]:
         "profile": str(lesson.profile),
         "dataset": lesson.dataset,
         "seed": lesson.seed,
-        "parameters": lesson.parameters.model_dump(
-            mode="json", exclude=set(LessonParameters.model_fields)
-        ),
+        "parameters": lesson.parameters.own(mode="json"),
         "device": str(lesson.device),
         "precision": lesson.precision,
         "versions": {"python": platform.python_version(), **versions},

@@ -7,7 +7,7 @@ from course_utils.losses.focal import (
     softmax_focal_loss,
 )
 from course_utils.losses.memseg import MemSegLoss, memseg_loss
-from course_utils.losses.overlap import DiceLoss, TverskyLoss, dice_loss, tversky_loss
+from course_utils.losses.overlap import DiceLoss, dice_loss, tversky_loss
 from course_utils.losses.two_stage import TwoStageLoss, TwoStageTarget, two_stage_loss
 from course_utils.losses.weighted import WeightedCrossEntropy, weighted_cross_entropy
 
@@ -16,7 +16,6 @@ __all__ = [
     "DiceLoss",
     "MemSegLoss",
     "SoftmaxFocalLoss",
-    "TverskyLoss",
     "TwoStageLoss",
     "TwoStageTarget",
     "WeightedCrossEntropy",

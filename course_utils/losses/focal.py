@@ -34,12 +34,12 @@ def binary_focal_loss(
         gamma: 0 gives alpha-weighted cross entropy; larger values mute easy pixels more.
         reduction: `"mean"` over all pixels, `"sum"` or `"none"`.
 
-    A pixel that is right with p = .97 counts .03**2 = .0009 times its cross entropy:
-
     Raises:
         ValueError: for other shapes, ranges, and for logits that are not finite.
 
     Example:
+        A pixel that is right with p = .97 counts .03**2 = .0009 times its cross entropy.
+
         >>> logits, target = torch.tensor([.97]).logit(), torch.tensor([1.])
         >>> print(f"{binary_focal_loss(logits, target, alpha=.25).item():.1e}")
         6.9e-06
@@ -110,11 +110,13 @@ class BinaryFocalLoss(nn.Module):
         self.alpha, self.gamma, self.reduction = alpha, gamma, reduction
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of `logits` for `target`, both as the function takes them."""
         return binary_focal_loss(
             logits, target, alpha=self.alpha, gamma=self.gamma, reduction=self.reduction
         )
 
     def extra_repr(self) -> str:
+        """Return the options, for `print`."""
         return f"alpha={self.alpha}, gamma={self.gamma}, reduction={self.reduction!r}"
 
 
@@ -144,6 +146,7 @@ class SoftmaxFocalLoss(nn.Module):
         self.register_buffer("class_weights", weights)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of `logits` for `target`, both as the function takes them."""
         return softmax_focal_loss(
             logits,
             target,
@@ -153,4 +156,5 @@ class SoftmaxFocalLoss(nn.Module):
         )
 
     def extra_repr(self) -> str:
+        """Return the options, for `print`."""
         return f"gamma={self.gamma}, reduction={self.reduction!r}"

@@ -1,9 +1,14 @@
-"""What every loss of this room accepts, and the errors for what it does not."""
+"""What every loss accepts, and the errors for what it does not.
+
+Shapes, dtypes and parameters are checked always, values in eager mode only (`value_checks`).
+"""
 
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+
+from course_utils.value_checks import check_unit_range, values_can_be_read
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -24,11 +29,7 @@ def binary_pair(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         raise ValueError(f"target must be real, got {target.dtype}")
     logits = _at_least_float32(logits)
     target = target.detach().to(logits.dtype)
-    if target.numel() and not bool(((target >= 0) & (target <= 1)).all()):
-        low, high = target.min().item(), target.max().item()
-        raise ValueError(
-            f"target must lie in [0, 1], got {low:g}..{high:g}: divide or threshold it first"
-        )
+    check_unit_range("target", target, "divide or threshold it first")
     return logits, target
 
 
@@ -51,7 +52,7 @@ def class_pair(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
             "(mask > .5) before .long(), which would cut .99 down to 0"
         )
     target = target.long()
-    if target.numel():
+    if target.numel() and values_can_be_read(target):
         low, high = int(target.min()), int(target.max())
         if low < 0 or high >= logits.shape[1]:
             raise ValueError(
@@ -69,9 +70,14 @@ def class_weight_vector(class_weights: Tensor, logits: Tensor) -> Tensor:
             f"class_weights must hold one weight for each of the {logits.shape[1]} classes, "
             f"got shape {tuple(weights.shape)}"
         )
-    if not bool(torch.isfinite(weights).all()) or bool((weights < 0).any()):
+    if values_can_be_read(weights) and not finite_and_not_negative(weights):
         raise ValueError(f"class_weights must be finite and >= 0, got {weights.tolist()}")
     return weights.to(logits)
+
+
+def finite_and_not_negative(values: Tensor) -> bool:
+    """Return whether all values are at least 0, and none is infinite or NaN."""
+    return bool((torch.isfinite(values) & (values >= 0)).all())
 
 
 def check_parameter(name: str, value: float, low: float, high: float = float("inf")) -> None:
@@ -97,7 +103,7 @@ def reduce(loss: Tensor, reduction: Reduction) -> Tensor:
 def _check_logits(logits: Tensor) -> None:
     if not logits.is_floating_point():
         raise ValueError(f"logits must be floating point, got {logits.dtype}")
-    if not bool(torch.isfinite(logits).all()):
+    if values_can_be_read(logits) and not bool(torch.isfinite(logits).all()):
         raise ValueError(
             "logits must be finite, got NaN or infinity: look for a diverged step before the loss"
         )

@@ -24,7 +24,9 @@ def memseg_loss(
     Args:
         logits: (N, 2, H, W), background and defect; not probabilities.
         target: (N, H, W), integers, 0 = background, 1 = defect.
-        l1_weight, focal_weight, gamma: the paper's by default.
+        l1_weight: of the first part; the paper's by default, as the next two.
+        focal_weight: of the second part.
+        gamma: of the focal loss.
         double_softmax: repeat the mistake of the public code until December 2023, for comparison:
             its focal loss takes a softmax of what is a softmax already.
 
@@ -37,12 +39,9 @@ def memseg_loss(
         >>> print(f"{memseg_loss(logits, target).item():.4f}")  # .6 * .5 + .4 * .5**4 * log(2)
         0.3173
     """
-    for name, value in (
-        ("l1_weight", l1_weight),
-        ("focal_weight", focal_weight),
-        ("gamma", gamma),
-    ):
-        check_parameter(name, value, 0)
+    check_parameter("l1_weight", l1_weight, 0)
+    check_parameter("focal_weight", focal_weight, 0)
+    check_parameter("gamma", gamma, 0)
     if logits.ndim < 2 or logits.shape[1] != 2:
         raise ValueError(f"logits must be (N, 2, H, W), got {tuple(logits.shape)}")
     logits, target = class_pair(logits, target)
@@ -73,6 +72,7 @@ class MemSegLoss(nn.Module):
         self.double_softmax = double_softmax
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of `logits` for `target`, both as the function takes them."""
         return memseg_loss(
             logits,
             target,
@@ -83,6 +83,7 @@ class MemSegLoss(nn.Module):
         )
 
     def extra_repr(self) -> str:
+        """Return the options, for `print`."""
         return (
             f"l1_weight={self.l1_weight}, focal_weight={self.focal_weight}, gamma={self.gamma}"
             + (", double_softmax=True" if self.double_softmax else "")

@@ -24,10 +24,10 @@ def tversky_loss(
     Args:
         logits: (N, 1, H, W) for two classes, (N, C, H, W) for more; not probabilities.
         target: (N, 1, H, W) in [0, 1], or (N, H, W) integer class indices.
-        alpha: price of a false alarm.
-        beta: price of a miss; beta > alpha asks for recall.
+        alpha: price of a false positive.
+        beta: price of a false negative; beta > alpha asks for recall.
         smooth: pixels added above and below; > 0 keeps the loss of a batch without defect
-            defined, and then pushes its false alarms down.
+            defined, and then pushes its false positives down.
         background: with several classes, whether class 0 takes part in the mean over classes.
 
     Raises:
@@ -49,11 +49,10 @@ def tversky_loss(
         )
     prediction, truth = _one_map_per_class(logits, target, background)
     axes = (0, *range(2, prediction.ndim))
-    true_positives = (prediction * truth).sum(axes)
-    false_alarms = (prediction * (1 - truth)).sum(axes)
-    misses = ((1 - prediction) * truth).sum(axes)
-    found = true_positives + smooth
-    return (1 - found / (found + alpha * false_alarms + beta * misses)).mean()
+    tp = (prediction * truth).sum(axes) + smooth
+    fp = (prediction * (1 - truth)).sum(axes)
+    fn = ((1 - prediction) * truth).sum(axes)
+    return (1 - tp / (tp + alpha * fp + beta * fn)).mean()
 
 
 def dice_loss(
@@ -74,40 +73,6 @@ def dice_loss(
     )
 
 
-class TverskyLoss(nn.Module):
-    """`tversky_loss` as a module.
-
-    Example:
-        >>> import torch
-        >>> TverskyLoss()(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)).shape
-        torch.Size([])
-    """
-
-    def __init__(
-        self,
-        *,
-        alpha: float = 0.3,
-        beta: float = 0.7,
-        smooth: float = 1.0,
-        background: bool = False,
-    ) -> None:
-        super().__init__()
-        self.alpha, self.beta, self.smooth, self.background = alpha, beta, smooth, background
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        return tversky_loss(
-            logits,
-            target,
-            alpha=self.alpha,
-            beta=self.beta,
-            smooth=self.smooth,
-            background=self.background,
-        )
-
-    def extra_repr(self) -> str:
-        return f"alpha={self.alpha}, beta={self.beta}, smooth={self.smooth}"
-
-
 class DiceLoss(nn.Module):
     """`dice_loss` as a module.
 
@@ -122,9 +87,11 @@ class DiceLoss(nn.Module):
         self.smooth, self.background = smooth, background
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of `logits` for `target`, both as the function takes them."""
         return dice_loss(logits, target, smooth=self.smooth, background=self.background)
 
     def extra_repr(self) -> str:
+        """Return the options, for `print`."""
         return f"smooth={self.smooth}"
 
 

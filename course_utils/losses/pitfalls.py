@@ -1,7 +1,7 @@
 """Losses as widely read sources publish them, mistakes included: for lessons and tests only.
 
 Each function is the smallest faithful form of one mistake. The right version of each stands in
-`focal.py` or `weighted.py`; none of these is offered by the room.
+`focal.py` or `weighted.py`; `course_utils.losses` offers none of these.
 """
 
 from collections.abc import Sequence
@@ -38,10 +38,7 @@ def focal_loss_of_recovered_logits(
     The mistake is the round trip: in float32 sigmoid(17) is already 1, and outside the clip the
     gradient is 0. The lost logit cannot be recovered.
     """
-    p = probabilities.clamp(1e-5, 1 - 1e-5)
-    logits = (p / (1 - p)).log()
-    a = alpha * (1 - p) ** gamma * target
-    b = (1 - alpha) * p**gamma * (1 - target)
+    logits, a, b = _recovered(probabilities, target, alpha, gamma)
     return ((a + b) * torch.log1p(torch.exp(-logits)) + b * logits).mean()
 
 
@@ -52,10 +49,7 @@ def focal_loss_with_two_minus_signs(
 
     It can be negative. Element-wise, without a mean.
     """
-    p = probabilities.clamp(1e-5, 1 - 1e-5)
-    logits = (p / (1 - p)).log()
-    a = alpha * (1 - p) ** gamma * target
-    b = (1 - alpha) * p**gamma * (1 - target)
+    logits, a, b = _recovered(probabilities, target, alpha, gamma)
     return (a + b) * torch.log1p(torch.exp(logits)) + b * logits
 
 
@@ -113,3 +107,12 @@ def cross_entropy_weighted_by_prediction(
     weights = class_weights.view(1, -1, *[1] * (logits.ndim - 2))
     weight_of_prediction = (weights * logits.softmax(1)).sum(1)
     return weight_of_prediction * F.cross_entropy(logits, target, reduction="none")
+
+
+def _recovered(
+    probabilities: Tensor, target: Tensor, alpha: float, gamma: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    p = probabilities.clamp(1e-5, 1 - 1e-5)
+    a = alpha * (1 - p) ** gamma * target
+    b = (1 - alpha) * p**gamma * (1 - target)
+    return (p / (1 - p)).log(), a, b

@@ -1,4 +1,4 @@
-"""Cross entropy with a weight for each class, with either of the two usual normalisations."""
+"""Cross entropy with a weight for each class, with either of the two usual means."""
 
 from typing import Literal, get_args
 
@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils.losses.inputs import Reduction, class_pair, class_weight_vector, reduce
+from course_utils.value_checks import values_can_be_read
 
 Normalise = Literal["pixels", "weights"]
 
@@ -37,10 +38,11 @@ def weighted_cross_entropy(
     Example:
         >>> logits, target = torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1])
         >>> weights = torch.tensor([1.0, 9.0])
-        >>> print(f"{weighted_cross_entropy(logits, target, weights).item():.3f}")
-        9.635
-        >>> print(f"{weighted_cross_entropy(logits, target, weights, normalise='weights').item():.3f}")
-        1.927
+        >>> for by in ("pixels", "weights"):
+        ...     loss = weighted_cross_entropy(logits, target, weights, normalise=by)
+        ...     print(f"{by}: {loss.item():.3f}")
+        pixels: 9.635
+        weights: 1.927
     """
     if normalise not in get_args(Normalise):
         raise ValueError(f"normalise must be one of {get_args(Normalise)}, got {normalise!r}")
@@ -50,7 +52,7 @@ def weighted_cross_entropy(
     loss = weight * F.cross_entropy(logits, target, reduction="none")
     if reduction == "mean" and normalise == "weights":
         total = weight.sum()
-        if not bool(total > 0):
+        if values_can_be_read(total) and not bool(total > 0):
             raise ValueError(
                 "every pixel of this batch weighs 0, so a mean over weights is undefined: "
                 "use normalise='pixels' or give each class of the batch a weight"
@@ -82,6 +84,7 @@ class WeightedCrossEntropy(nn.Module):
         self.register_buffer("class_weights", torch.as_tensor(class_weights, dtype=torch.float32))
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of `logits` for `target`, both as the function takes them."""
         return weighted_cross_entropy(
             logits,
             target,
@@ -91,4 +94,5 @@ class WeightedCrossEntropy(nn.Module):
         )
 
     def extra_repr(self) -> str:
+        """Return the options, for `print`."""
         return f"reduction={self.reduction!r}, normalise={self.normalise!r}"

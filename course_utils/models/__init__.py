@@ -1,8 +1,9 @@
 """Networks that find defects."""
 
+from course_utils.models.blocks import double_convolution, up_convolution
 from course_utils.models.casae import CascadedAutoencoder, SegmentationAutoencoder
 from course_utils.models.compact_cnn import CompactDefectCNN
-from course_utils.models.convolutions import double_convolution, up_convolution
+from course_utils.models.encoders import ResNetEncoder
 from course_utils.models.memseg import (
     CoordinateAttention,
     MemoryBank,
@@ -11,12 +12,10 @@ from course_utils.models.memseg import (
     spatial_attention,
 )
 from course_utils.models.nearest_patches import NearestPatches
-from course_utils.models.receptive_field import influence, receptive_field_side
-from course_utils.models.resnet_encoder import ResNetEncoder
+from course_utils.models.receptive_field import effective_receptive_field, receptive_field_side
 from course_utils.models.small import SmallSegmenter
 from course_utils.models.two_stage import FeatureNorm, TwoStageNet, TwoStageOutput
-from course_utils.models.unet import UNet
-from course_utils.models.unet_stages import Stage, UNetStages, feature_shapes
+from course_utils.models.unet import Stage, UNet, UNetStages, feature_shapes
 
 __all__ = [
     "CascadedAutoencoder",
@@ -36,8 +35,8 @@ __all__ = [
     "UNet",
     "UNetStages",
     "double_convolution",
+    "effective_receptive_field",
     "feature_shapes",
-    "influence",
     "receptive_field_side",
     "spatial_attention",
     "up_convolution",

@@ -21,7 +21,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from course_utils.models.convolutions import convolution, he_normal, up_convolution
+from course_utils.models.blocks import check_image, convolution, he_normal, up_convolution
 
 
 class CascadedAutoencoder(nn.Module):
@@ -35,16 +35,12 @@ class CascadedAutoencoder(nn.Module):
             maps, one for each kind of defect.
         width: channels of the first layer; 64 in the paper, 8 to 16 on a laptop.
         atrous: whether the encoders' layers 3, 5, 7 and 9 are dilated.
-        normalise: whether batch normalization follows each convolution but the last (not in the
+        normalize: whether batch normalization follows each convolution but the last (not in the
             paper: it lets short trainings with larger learning rates succeed).
-
-    `forward` takes images (N, in_channels, H, W) and returns the second autoencoder's logits
-    (N, num_classes, H, W), which want a softmax. It raises `ValueError` for other shapes and for
-    sides that are no multiple of 16.
 
     The paper trains one after the other, 30 and 20 epochs, learning rate 1e-4, batches of 2, with
     cross entropy in which a defect weighs .8 and background .2 (equation 1, there a sum over
-    pixels, here their mean). `stage(1)` and `stage(2)` return what is to be trained:
+    pixels, here their mean). `stage(1)` and `stage(2)` return what is to be trained.
 
     Example:
         >>> from course_utils.losses import weighted_cross_entropy
@@ -64,24 +60,30 @@ class CascadedAutoencoder(nn.Module):
         *,
         width: int = 64,
         atrous: bool = True,
-        normalise: bool = False,
+        normalize: bool = False,
     ) -> None:
         super().__init__()
         self.first = SegmentationAutoencoder(
-            in_channels, num_classes, width=width, atrous=atrous, normalise=normalise
+            in_channels, num_classes, width=width, atrous=atrous, normalize=normalize
         )
         self.second = SegmentationAutoencoder(
-            num_classes - 1, num_classes, width=width, atrous=atrous, normalise=normalise
+            num_classes - 1, num_classes, width=width, atrous=atrous, normalize=normalize
         )
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return the second autoencoder's logits (N, num_classes, H, W), which want a softmax.
+
+        Takes images (N, in_channels, H, W). Raises `ValueError` for other shapes and for sides that
+        are no multiple of 16.
+        """
         return self.second(self.first_map(image))  # (N, num_classes, H, W)
 
     def first_map(self, image: Tensor) -> Tensor:
         """Return what the second autoencoder sees: (N, num_classes - 1, H, W), in [0, 1].
 
         Example:
-            >>> CascadedAutoencoder(width=2, num_classes=4).first_map(torch.rand(1, 1, 16, 16)).shape
+            >>> casae = CascadedAutoencoder(width=2, num_classes=4)
+            >>> casae.first_map(torch.rand(1, 1, 16, 16)).shape
             torch.Size([1, 3, 16, 16])
         """
         return self.first(image).softmax(1)[:, 1:]
@@ -137,7 +139,7 @@ class SegmentationAutoencoder(nn.Module):
         *,
         width: int = 64,
         atrous: bool = True,
-        normalise: bool = False,
+        normalize: bool = False,
     ) -> None:
         super().__init__()
         if num_classes < 2:
@@ -153,41 +155,46 @@ class SegmentationAutoencoder(nn.Module):
         dilations = self.DILATIONS if atrous else (1,) * 10
         self.encoder = nn.ModuleList(
             nn.Sequential(
-                convolution(inputs, outputs, 3, dilation=dilations[2 * level], normalise=normalise),
-                convolution(
-                    outputs, outputs, 3, dilation=dilations[2 * level + 1], normalise=normalise
-                ),
+                convolution(inputs, outputs, 3, dilation=first, normalize=normalize),
+                convolution(outputs, outputs, 3, dilation=second, normalize=normalize),
             )
-            for level, (inputs, outputs) in enumerate(
-                zip([in_channels, *widths], widths, strict=False)
+            for inputs, outputs, first, second in zip(
+                [in_channels, *widths[:-1]], widths, dilations[::2], dilations[1::2], strict=True
             )
         )
         self.pool = nn.MaxPool2d(2)
-        self.grow = nn.ModuleList(
-            up_convolution(2 * outputs, outputs, normalise=normalise) for outputs in widths[3::-1]
+        self.upsample = nn.ModuleList(
+            up_convolution(2 * outputs, outputs, normalize=normalize) for outputs in widths[3::-1]
         )
         self.decoder = nn.ModuleList(
             nn.Sequential(
-                convolution(2 * outputs, outputs, 3, normalise=normalise),
-                convolution(outputs, outputs, 3, normalise=normalise),
+                convolution(2 * outputs, outputs, 3, normalize=normalize),
+                convolution(outputs, outputs, 3, normalize=normalize),
             )
             for outputs in widths[3:0:-1]
         )
-        self.decoder.append(convolution(2 * width, width, 3, normalise=normalise))
+        self.decoder.append(convolution(2 * width, width, 3, normalize=normalize))
         self.head = nn.Conv2d(width, num_classes, kernel_size=1)
         self.apply(he_normal)
 
     def forward(self, image: Tensor) -> Tensor:
-        self._check(image)
-        one = self.encoder[0](image)  # (N, width, H, W)
-        two = self.encoder[1](self.pool(one))  # (N, 2 width, H/2, W/2)
-        three = self.encoder[2](self.pool(two))  # (N, 4 width, H/4, W/4)
-        four = self.encoder[3](self.pool(three))  # (N, 8 width, H/8, W/8)
-        x = self.encoder[4](self.pool(four))  # (N, 16 width, H/16, W/16)
-        x = self.decoder[0](torch.cat([four, self.grow[0](x)], dim=1))  # (N, 8 width, H/8, W/8)
-        x = self.decoder[1](torch.cat([three, self.grow[1](x)], dim=1))  # (N, 4 width, H/4, W/4)
-        x = self.decoder[2](torch.cat([two, self.grow[2](x)], dim=1))  # (N, 2 width, H/2, W/2)
-        x = self.decoder[3](torch.cat([one, self.grow[3](x)], dim=1))  # (N, width, H, W)
+        """Return logits (N, num_classes, H, W) of images (N, in_channels, H, W)."""
+        check_image(image, self.in_channels)
+        if image.shape[2] % 16 or image.shape[3] % 16:
+            raise ValueError(
+                "height and width must be multiples of 16 (four poolings by 2), got "
+                f"{tuple(image.shape[2:])}: pad or resize first"
+            )
+        e, up, d = self.encoder, self.upsample, self.decoder
+        one = e[0](image)  # (N, width, H, W)
+        two = e[1](self.pool(one))  # (N, 2 width, H/2, W/2)
+        three = e[2](self.pool(two))  # (N, 4 width, H/4, W/4)
+        four = e[3](self.pool(three))  # (N, 8 width, H/8, W/8)
+        x = e[4](self.pool(four))  # (N, 16 width, H/16, W/16)
+        x = d[0](torch.cat([four, up[0](x)], dim=1))  # (N, 8 width, H/8, W/8)
+        x = d[1](torch.cat([three, up[1](x)], dim=1))  # (N, 4 width, H/4, W/4)
+        x = d[2](torch.cat([two, up[2](x)], dim=1))  # (N, 2 width, H/2, W/2)
+        x = d[3](torch.cat([one, up[3](x)], dim=1))  # (N, width, H, W)
         return self.head(x)  # (N, num_classes, H, W)
 
     def freeze(self) -> None:
@@ -213,14 +220,3 @@ class SegmentationAutoencoder(nn.Module):
     def train(self, mode: bool = True) -> "SegmentationAutoencoder":
         """Set the mode, as every module's `train`; a frozen autoencoder stays in eval mode."""
         return super().train(mode and not self.frozen)
-
-    def _check(self, image: Tensor) -> None:
-        if image.ndim != 4 or image.shape[1] != self.in_channels:
-            raise ValueError(
-                f"image must be (N, {self.in_channels}, H, W), got {tuple(image.shape)}"
-            )
-        if image.shape[2] % 16 or image.shape[3] % 16:
-            raise ValueError(
-                "height and width must be multiples of 16 (four poolings by 2), got "
-                f"{tuple(image.shape[2:])}: pad or resize first"
-            )

@@ -12,7 +12,7 @@ Initialization = Literal["he", "published"]
 
 
 class CompactDefectCNN(nn.Module):
-    """Names the class of a defect from a gray, upright crop of 227 x 227 pixels.
+    """Name the class of a defect from a gray, upright crop of 227 x 227 pixels.
 
     Five convolutions, three max-pools and three full layers, as AlexNet but narrower:
     4,957,803 parameters with the default settings, 3,201,000 of them in the first full layer.
@@ -22,14 +22,13 @@ class CompactDefectCNN(nn.Module):
     Args:
         in_channels: 1 (gray, as in the paper) or 3 (RGB).
         num_classes: kinds of defect, without background; 3 in the paper (damage spot, glue mark,
-            dust or fibre).
-        initialization: `"he"` draws weights of spread sqrt(2 / fan-in). `"published"` draws all
-            with spread .001: the signal fades from layer to layer, all images look alike to the
-            last one, and training starts slowly. Biases start at 0 in both.
+            dust or fiber).
+        initialization: `"he"` draws weights of std sqrt(2 / fan-in). `"published"` draws all with
+            std .001: the signal fades from layer to layer, all images look alike to the last
+            one, and training starts slowly. Biases start at 0 in both.
 
-    `forward` takes (N, in_channels, 227, 227) and returns logits (N, num_classes); it raises
-    `ValueError` for other shapes. The paper trains it with batches of 8 for 30,000 iterations,
-    SGD with learning rate .001, momentum .9, weight decay 5e-5.
+    The paper trains it with batches of 8 for 30,000 iterations, SGD with learning rate .001,
+    momentum .9, weight decay 5e-5.
 
     Example:
         >>> import torch
@@ -83,18 +82,6 @@ class CompactDefectCNN(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(256, num_classes),
         )
-        self._start(initialization)
-
-    def forward(self, crop: Tensor) -> Tensor:
-        wanted = (self.in_channels, self.SIZE, self.SIZE)
-        if crop.ndim != 4 or crop.shape[1:] != wanted:
-            raise ValueError(
-                f"crop must be (N, {', '.join(map(str, wanted))}), got {tuple(crop.shape)}: "
-                f"cut crops of {self.SIZE} pixels, as course_utils.data.crop_upright does"
-            )
-        return self.classifier(self.features(crop))  # (N, num_classes)
-
-    def _start(self, initialization: Initialization) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 if initialization == "he":
@@ -103,3 +90,16 @@ class CompactDefectCNN(nn.Module):
                     nn.init.normal_(module.weight, std=0.001)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+
+    def forward(self, crop: Tensor) -> Tensor:
+        """Return logits (N, num_classes) of crops (N, in_channels, 227, 227).
+
+        Raises `ValueError` for other shapes.
+        """
+        wanted = (self.in_channels, self.SIZE, self.SIZE)
+        if crop.ndim != 4 or crop.shape[1:] != wanted:
+            raise ValueError(
+                f"crop must be (N, {', '.join(map(str, wanted))}), got {tuple(crop.shape)}: "
+                f"cut crops of {self.SIZE} pixels, as course_utils.data.crop_upright does"
+            )
+        return self.classifier(self.features(crop))  # (N, num_classes)

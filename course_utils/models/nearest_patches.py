@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from course_utils.models.resnet_encoder import ResNetEncoder, Weights
+from course_utils.models.encoders import ResNetEncoder, Weights, check_range
 
 CHANNELS = 128 + 256
 FILL_BATCH = 8  # images at a time when the patches are collected
@@ -26,10 +26,6 @@ class NearestPatches(nn.Module):
         weights: of the encoder, see `ResNetEncoder`.
         patches: how many to keep at most.
         blur: standard deviation of the Gaussian that smooths the map, in pixels; 0 for none.
-
-    `forward` takes float images (N, 1 or 3, H, W) in [0, 1], sides multiples of 32, and returns
-    distances (N, H, W), from 0, without a unit. It raises `RuntimeError` while there are no
-    patches, and `ValueError` for other images.
 
     Source: Roth et al., "Towards total recall in industrial anomaly detection" (PatchCore), CVPR
     2022, with a smaller network, a random choice in place of the coreset, and no re-weighting.
@@ -61,9 +57,10 @@ class NearestPatches(nn.Module):
 
     @torch.no_grad()
     def fill(self, images: Tensor, *, generator: torch.Generator | None = None) -> None:
-        """Keep patches of `images`, (M, 1 or 3, H, W), all without defects.
+        """Keep patches of normal images.
 
         Args:
+            images: (M, 1 or 3, H, W), all without defects.
             generator: draws which ones when there are more than are kept.
 
         Raises:
@@ -83,6 +80,15 @@ class NearestPatches(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
+        """Return distances (N, H, W), from 0, without a unit.
+
+        Args:
+            images: floats (N, 1 or 3, H, W) in [0, 1], sides multiples of 32.
+
+        Raises:
+            RuntimeError: while there are no patches.
+            ValueError: for other images.
+        """
         if len(self.patches) == 0:
             raise RuntimeError("there are no patches: call fill(images) with normal images first")
         features = self._features(images)  # (N, 384, H/8, W/8)
@@ -105,6 +111,7 @@ class NearestPatches(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def _features(self, images: Tensor) -> Tensor:
+        check_range(images)
         _, _, f2, f3 = self.encoder.up_to_layer3(images)
         f2, f3 = (F.avg_pool2d(f, 3, stride=1, padding=1) for f in (f2, f3))
         f3 = F.interpolate(f3, size=f2.shape[-2:], mode="bilinear", align_corners=False)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 
-def influence(
+def effective_receptive_field(
     model: nn.Module, image: Tensor, pixel: tuple[int, int], *, output: int = 0
 ) -> Tensor:
     """Return how strongly each pixel of the image moves the logit of one output pixel, (H, W).
@@ -15,7 +15,7 @@ def influence(
     That is |d logit / d input|, summed over the channels: what a *trained* network really looks
     at, usually the middle of its receptive field (Luo et al. 2016). Differentiated is what the
     first convolution reads. Networks of the course standardize each image before that, which
-    lets every pixel reach every output by way of mean and spread; this part is left out.
+    lets every pixel reach every output by way of mean and std; this part is left out.
 
     Args:
         model: takes (1, C, H, W) and returns logits (1, K, H', W'). It is not changed.
@@ -29,7 +29,7 @@ def influence(
 
     Example:
         >>> layer = nn.Conv2d(1, 1, kernel_size=3, padding=1)
-        >>> (influence(layer, torch.rand(1, 7, 7), (2, 3)) > 0).sum(dim=1).tolist()
+        >>> (effective_receptive_field(layer, torch.rand(1, 7, 7), (2, 3)) > 0).sum(dim=1).tolist()
         [0, 3, 3, 3, 0, 0, 0]
     """
     if image.ndim != 3:
@@ -56,7 +56,7 @@ def receptive_field_side(
     Measured, not computed from a formula: in a copy all weights become positive, all biases 0,
     max-pooling becomes mean-pooling (a maximum lets only one of its pixels through), and the rows
     with a gradient are counted. It thus belongs to the architecture, not to the training. Between
-    image and first convolution nothing is counted, see `influence`.
+    image and first convolution nothing is counted, see `effective_receptive_field`.
 
     Pooling makes the box of some pixels larger than that of others: the largest of `neighbors`
     pixels is returned. A U-Net repeats itself after 2**depth.

@@ -2,8 +2,7 @@
 
 from torch import Tensor, nn
 
-from course_utils.models.prior import init_prior_bias
-from course_utils.models.standardize import standardize
+from course_utils.models.blocks import check_image, init_prior_bias, standardize
 
 
 class SmallSegmenter(nn.Module):
@@ -20,9 +19,6 @@ class SmallSegmenter(nn.Module):
         width: channels of every layer.
         prior: share of defect pixels that the untrained network starts from (RetinaNet's trick,
             Lin et al. 2017, section 4.1); None starts undecided.
-
-    `forward` takes (N, in_channels, H, W) with even H and W and returns
-    (N, num_classes, H, W); it raises `ValueError` for other shapes.
 
     Example:
         >>> import torch
@@ -50,15 +46,16 @@ class SmallSegmenter(nn.Module):
         self.stem = _conv_block(in_channels, width, stride=2)
         self.body = nn.ModuleList(_conv_block(width, width, dilation=d) for d in self.DILATIONS)
         self.head = nn.Conv2d(width, num_classes, kernel_size=1)
-        self.grow = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
         if prior is not None:
             init_prior_bias(self.head, prior)
 
     def forward(self, image: Tensor) -> Tensor:
-        if image.ndim != 4 or image.shape[1] != self.in_channels:
-            raise ValueError(
-                f"image must be (N, {self.in_channels}, H, W), got {tuple(image.shape)}"
-            )
+        """Return logits (N, num_classes, H, W) of images (N, in_channels, H, W) with even sides.
+
+        Raises `ValueError` for other shapes.
+        """
+        check_image(image, self.in_channels)
         if image.shape[2] % 2 or image.shape[3] % 2:
             raise ValueError(
                 f"height and width must be even, got {tuple(image.shape[2:])}: pad or resize first"
@@ -68,7 +65,7 @@ class SmallSegmenter(nn.Module):
         for block in self.body:
             x = x + block(x)  # (N, width, H/2, W/2)
         x = self.head(x)  # (N, num_classes, H/2, W/2)
-        return self.grow(x)  # (N, num_classes, H, W)
+        return self.upsample(x)  # (N, num_classes, H, W)
 
 
 def _conv_block(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:

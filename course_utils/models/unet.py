@@ -1,17 +1,22 @@
 """U-Net (Ronneberger, Fischer and Brox, 2015): the published forms, and the slim one we train."""
 
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
-from course_utils.models.convolutions import (
+from course_utils.models.blocks import (
     Padding,
+    check_image,
     convolution,
     double_convolution,
     he_normal,
+    init_prior_bias,
+    standardize,
     up_convolution,
 )
-from course_utils.models.prior import init_prior_bias
-from course_utils.models.standardize import standardize
 
 
 class UNet(nn.Module):
@@ -19,8 +24,8 @@ class UNet(nn.Module):
 
     Going down, each stage applies two 3x3 convolutions, halves the map and doubles the channels;
     going up, it doubles the map, halves the channels, joins what the same stage saw on the way
-    down, and applies two more. The default is slim (1.9 million parameters), normalises its
-    batches and standardises each image; `UNet.published()` and `UNet.original()` are the forms
+    down, and applies two more. The default is slim (1.9 million parameters), normalizes its
+    batches and standardizes each image; `UNet.published()` and `UNet.original()` are the forms
     of the literature.
 
     Args:
@@ -31,16 +36,12 @@ class UNet(nn.Module):
         skips: whether the way up sees what the way down saw. False is for comparison only.
         padding: of the 3x3 convolutions. With `"valid"` each one takes a border of 1 pixel away,
             skips are cropped, and the output is smaller than the image.
-        normalise: batch normalization after each 3x3 and 2x2 convolution.
-        standardize_input: bring each image to mean 0 and spread 1 first.
+        normalize: batch normalization after each 3x3 and 2x2 convolution.
+        standardize_input: bring each image to mean 0 and std 1 first.
         dropout: of the two deepest stages of the way down; skips are taken after it.
         bottleneck: channels of one more 3x3 convolution before the last layer; None leaves it out.
         prior: share of defect pixels that the untrained network starts from (Lin et al. 2017,
             section 4.1); None starts undecided.
-
-    `forward` takes (N, in_channels, H, W) and returns (N, num_classes, H, W), less the border
-    with valid padding. It raises `ValueError` for other shapes, for sides that 2**depth does not
-    divide (same padding), and for images too small for valid padding.
 
     Example:
         >>> UNet(in_channels=3, num_classes=4)(torch.zeros(2, 3, 64, 48)).shape
@@ -56,7 +57,7 @@ class UNet(nn.Module):
         depth: int = 4,
         skips: bool = True,
         padding: Padding = "same",
-        normalise: bool = True,
+        normalize: bool = True,
         standardize_input: bool = True,
         dropout: float = 0.0,
         bottleneck: int | None = None,
@@ -81,21 +82,21 @@ class UNet(nn.Module):
         for stage, (inputs, outputs) in enumerate(
             zip([in_channels, *widths], widths, strict=False)
         ):
-            block = double_convolution(inputs, outputs, padding=padding, normalise=normalise)
+            block = double_convolution(inputs, outputs, padding=padding, normalize=normalize)
             if dropout and stage >= depth - 1:
                 block.append(nn.Dropout(dropout))
             self.down.append(block)
         self.pool = nn.MaxPool2d(2)
 
-        self.grow, self.up = nn.ModuleList(), nn.ModuleList()
+        self.upsample, self.up = nn.ModuleList(), nn.ModuleList()
         for outputs in reversed(widths[:-1]):
-            self.grow.append(up_convolution(2 * outputs, outputs, normalise=normalise))
+            self.upsample.append(up_convolution(2 * outputs, outputs, normalize=normalize))
             joined = 2 * outputs if skips else outputs
-            block = double_convolution(joined, outputs, padding=padding, normalise=normalise)
+            block = double_convolution(joined, outputs, padding=padding, normalize=normalize)
             self.up.append(block)
         last = width
         if bottleneck is not None:
-            block.extend(convolution(width, bottleneck, 3, padding=padding, normalise=normalise))
+            block.extend(convolution(width, bottleneck, 3, padding=padding, normalize=normalize))
             last = bottleneck
         self.head = nn.Conv2d(last, num_classes, kernel_size=1)
         self.apply(he_normal)
@@ -105,7 +106,7 @@ class UNet(nn.Module):
 
     @classmethod
     def published(cls, in_channels: int = 1, num_classes: int = 1) -> "UNet":
-        """The Keras network that most tutorials copy (`zhixuhao/unet`), parameter by parameter.
+        """Return the Keras network that most tutorials copy (`zhixuhao/unet`), weight by weight.
 
         Its last but one layer has 2 channels with ReLU: when both are 0 everywhere, the network
         answers a constant and learns no more.
@@ -119,7 +120,7 @@ class UNet(nn.Module):
             in_channels,
             num_classes,
             width=64,
-            normalise=False,
+            normalize=False,
             standardize_input=False,
             dropout=0.5,
             bottleneck=2,
@@ -127,7 +128,7 @@ class UNet(nn.Module):
 
     @classmethod
     def original(cls, in_channels: int = 1, num_classes: int = 2) -> "UNet":
-        """The network of the paper: no padding, so 572 pixels in are 388 out.
+        """Return the network of the paper: no padding, so 572 pixels in are 388 out.
 
         Example:
             >>> with torch.device("meta"):
@@ -139,21 +140,27 @@ class UNet(nn.Module):
             num_classes,
             width=64,
             padding="valid",
-            normalise=False,
+            normalize=False,
             standardize_input=False,
             dropout=0.5,
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        self._check(image)
+        """Return logits (N, num_classes, H, W) of (N, in_channels, H, W), less the border if valid.
+
+        Raises `ValueError` for other shapes, for sides that 2**depth does not divide (same
+        padding), and for images too small for valid padding.
+        """
+        check_image(image, self.in_channels)
+        self.output_size(*image.shape[2:])
         x = standardize(image) if self.standardize_input else image
         seen = []
         for stage, block in enumerate(self.down):
             x = block(self.pool(x) if stage else x)  # (N, width * 2**stage, H / 2**stage, ...)
             seen.append(x)
         seen.pop()
-        for grow, block in zip(self.grow, self.up, strict=True):
-            x = grow(x)
+        for upsample, block in zip(self.upsample, self.up, strict=True):
+            x = upsample(x)
             skip = seen.pop()
             if self.skips:
                 x = torch.cat([_cropped(skip, x), x], dim=1)
@@ -199,12 +206,73 @@ class UNet(nn.Module):
             )
         return side
 
-    def _check(self, image: Tensor) -> None:
-        if image.ndim != 4 or image.shape[1] != self.in_channels:
-            raise ValueError(
-                f"image must be (N, {self.in_channels}, H, W), got {tuple(image.shape)}"
-            )
-        self.output_size(*image.shape[2:])
+
+@dataclass(frozen=True)
+class Stage:
+    """One map inside a network: its channels and its size in pixels."""
+
+    name: str
+    channels: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class UNetStages:
+    """The maps of a U-Net, from image to output; `plots.unet_diagram` draws them."""
+
+    image: Stage
+    down: tuple[Stage, ...]
+    """After the convolutions of each stage; the last is the bottom of the U."""
+    upsampled: tuple[Stage, ...]
+    """After each up-convolution: what a skip connection is cropped to, and joined with."""
+    up: tuple[Stage, ...]
+    """After the convolutions of each stage of the way up."""
+    output: Stage
+    skips: bool
+
+
+def feature_shapes(model: UNet, height: int, width: int | None = None) -> UNetStages:
+    """Return the size of each map for an image of this size; `width` defaults to `height`.
+
+    An image runs through a copy of the network whose tensors have shapes and no values ("meta"):
+    every layer reports what it makes, in no time even for the large published networks.
+
+    Raises:
+        ValueError: for sizes that the network refuses.
+
+    Example:
+        >>> stages = feature_shapes(UNet(), 128)
+        >>> [(one.height, one.channels) for one in stages.down]
+        [(128, 16), (64, 32), (32, 64), (16, 128), (8, 256)]
+        >>> feature_shapes(UNet(padding="valid"), 572).output.height
+        388
+    """
+    copy = deepcopy(model).to("meta").eval()
+    found: dict[str, Stage] = {}
+
+    def note(name: str, module: nn.Module, inputs: tuple[Tensor, ...], made: Tensor) -> None:
+        found[name] = _stage(name, made)
+
+    for part, blocks in (("down", copy.down), ("upsampled", copy.upsample), ("up", copy.up)):
+        for number, block in enumerate(blocks, start=1):
+            block.register_forward_hook(partial(note, f"{part} {number}"))
+    width = height if width is None else width
+    image = torch.zeros(1, model.in_channels, height, width, device="meta")
+    with torch.no_grad():
+        output = copy(image)
+
+    def stages(part: str, count: int) -> tuple[Stage, ...]:
+        return tuple(found[f"{part} {number}"] for number in range(1, count + 1))
+
+    return UNetStages(
+        image=_stage("image", image),
+        down=stages("down", model.depth + 1),
+        upsampled=stages("upsampled", model.depth),
+        up=stages("up", model.depth),
+        output=_stage("output", output),
+        skips=model.skips,
+    )
 
 
 def _cropped(skip: Tensor, like: Tensor) -> Tensor:
@@ -212,3 +280,7 @@ def _cropped(skip: Tensor, like: Tensor) -> Tensor:
     top = (skip.shape[2] - like.shape[2]) // 2
     left = (skip.shape[3] - like.shape[3]) // 2
     return skip[:, :, top : top + like.shape[2], left : left + like.shape[3]]
+
+
+def _stage(name: str, made: Tensor) -> Stage:
+    return Stage(name, *made.shape[1:])

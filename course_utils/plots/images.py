@@ -1,15 +1,19 @@
-"""Grids of images: to look at data, at masks and at mistakes."""
+"""Images with their masks and their mistakes: one by one, and in grids."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from torch import Tensor
 
 from course_utils.data.samples import DefectDataset
-from course_utils.plots.overlays import Picture, error_map, overlay, to_gray, to_picture
 from course_utils.plots.style import (
     FALSE_ALARM,
     HIT,
@@ -21,8 +25,10 @@ from course_utils.plots.style import (
     new_figure,
 )
 
-Window: TypeAlias = tuple[int, int, int, int]
-"""(top, left, height, width) in pixels: the part of an image that is shown."""
+Picture: TypeAlias = npt.ArrayLike | Tensor
+"""An image: (C, H, W), (H, W) or (H, W, 3), floats in 0 .. 1 or uint8; C is 1 or 3."""
+Cell: TypeAlias = tuple[np.ndarray, str] | None
+"""A picture and its title."""
 
 
 @in_course_style
@@ -33,13 +39,11 @@ def montage(
     titles: Sequence[str] | None = None,
     columns: int = 4,
     title: str | None = None,
-    zoom: Window | Sequence[Window] | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Figure:
     """Return a figure with the images in a grid of equal cells, row by row.
 
-    `images` and `masks`: as `overlay` takes them; a mask of None leaves its image bare. `zoom`
-    shows only a window of each image: one (top, left, height, width) for all, or one for each.
+    `images` and `masks`: as `overlay` takes them; a mask of None leaves its image bare.
     `class_names` (background first) adds a legend of the classes that occur in the masks.
 
     Raises:
@@ -54,12 +58,8 @@ def montage(
         to_picture(image) if mask is None else overlay(image, mask)
         for image, mask in _together(images, masks, "masks")
     ]
-    if zoom is not None:
-        windows = [zoom] * len(images) if isinstance(zoom[0], int) else zoom
-        pictures = [_window(one, where) for one, where in _together(pictures, windows, "zoom")]
     named = titles if titles is not None else [""] * len(images)
-    rows = list(_together(pictures, named, "titles"))
-    cells: list[tuple[np.ndarray, str] | None] = list(rows)
+    cells: list[Cell] = list(_together(pictures, named, "titles"))
     return _grid(cells, _columns(columns, len(cells)), title, _class_legend(masks, class_names))
 
 
@@ -70,7 +70,6 @@ def samples(
     *,
     columns: int = 4,
     title: str | None = None,
-    zoom: Window | None = None,
 ) -> Figure:
     """Return a figure with samples of a data set: each image, below it its mask on gray.
 
@@ -84,15 +83,12 @@ def samples(
         raise ValueError("indices is empty: name at least one sample to show")
     names = ["good", *dataset.class_names[1:]]
     columns = _columns(columns, len(chosen))
-    cells: list[tuple[np.ndarray, str] | None] = []
+    cells: list[Cell] = []
     for start in range(0, len(chosen), columns):
         block = chosen[start : start + columns]
         gap = [None] * (columns - len(block))
         plain = [to_picture(one.image) for one in block]
         painted = [overlay(to_gray(one.image), one.mask) for one in block]
-        if zoom is not None:
-            plain = [_window(one, zoom) for one in plain]
-            painted = [_window(one, zoom) for one in painted]
         heads = [names[one.label] for one in block]
         cells += [*zip(plain, heads, strict=True), *gap, *((one, "") for one in painted), *gap]
     masks = [one.mask for one in chosen]
@@ -107,13 +103,11 @@ def errors(
     titles: Sequence[str] | None = None,
     *,
     title: str | None = None,
-    zoom: Window | None = None,
 ) -> Figure:
     """Return a figure with each image beside its truth and what the network made of it.
 
     Up to three images stand in rows, more of them in columns. Found, missed and false alarm have
-    a color each.
-    Arguments are those of `error_map`; at most eight images. `zoom` as in `montage`.
+    a color each. Arguments are those of `error_map`; at most eight images.
 
     Raises:
         ValueError: for no image, more than eight, and lists of unequal lengths.
@@ -127,8 +121,6 @@ def errors(
         overlay(to_gray(image), target) for image, target in zip(images, real, strict=True)
     ]
     pictures += [error_map(*three) for three in zip(images, real, found, strict=True)]
-    if zoom is not None:
-        pictures = [_window(picture, zoom) for picture in pictures]
     names = [name for _, name in _together(images, titles or [""] * len(images), "titles")]
     legend = {"found": HIT, "missed": MISSED, "false alarm": FALSE_ALARM}
     kinds, count = ("image", "truth", "network"), len(images)
@@ -141,8 +133,95 @@ def errors(
     return _grid([*zip(turned, heads, strict=True)], 3, title, legend, row_names=names)
 
 
+def overlay(image: Picture, mask: Picture) -> np.ndarray:
+    """Return the image with the mask laid over it: uint8 (H, W, 3).
+
+    `image`: (C, H, W), (H, W) or (H, W, 3), floats in 0 .. 1 or uint8; C is 1 or 3. `mask`:
+    (H, W) class indices, 0 background; each class has its color. A thin line runs **around** each
+    region: a defect of one pixel stays visible, and none of its own pixels is hidden.
+
+    Raises:
+        ValueError: for other shapes and values, and when image and mask differ in size.
+
+    Example:
+        >>> overlay(np.zeros((1, 4, 4)), np.eye(4, dtype=int)).shape
+        (4, 4, 3)
+    """
+    picture, classes = to_picture(image), _to_mask(mask, "mask")
+    _require_same_size(picture, classes, "mask")
+    labels = [int(label) for label in np.unique(classes) if label]
+    regions = [(classes == label, class_color(label)) for label in labels]
+    return _paint(picture, regions, alpha=0.45, contour=True)
+
+
+def error_map(image: Picture, target: Picture, prediction: Picture) -> np.ndarray:
+    """Return the image with hits, misses and false alarms painted on it: uint8 (H, W, 3).
+
+    The image turns gray, so that nothing but the result has a color. `target` and `prediction`:
+    (H, W) class indices or 0 and 1. A defect pixel with the right class is a hit; with another
+    class, or background, it is missed; a background pixel with any class is a false alarm.
+
+    Raises:
+        ValueError: as `overlay` does.
+
+    Example:
+        >>> error_map(np.zeros((2, 2)), np.eye(2), np.ones((2, 2))).shape
+        (2, 2, 3)
+    """
+    picture = to_gray(image)
+    real, found = _to_mask(target, "target"), _to_mask(prediction, "prediction")
+    _require_same_size(picture, real, "target")
+    _require_same_size(picture, found, "prediction")
+    regions = [
+        ((real > 0) & (found == real), HIT),
+        ((real > 0) & (found != real), MISSED),
+        ((real == 0) & (found > 0), FALSE_ALARM),
+    ]
+    return _paint(picture, regions, alpha=0.75, contour=False)
+
+
+def to_picture(image: Picture) -> np.ndarray:
+    """Return `image` as uint8 (H, W, 3); see `overlay` for what it accepts.
+
+    Example:
+        >>> to_picture(np.full((1, 2, 2), 1.0)).max()
+        np.uint8(255)
+    """
+    array = _to_array(image)
+    if array.ndim == 3 and array.shape[0] in (1, 3):
+        array = np.moveaxis(array, 0, -1)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[-1] not in (1, 3) or not array.size:
+        raise ValueError(
+            f"image must be (1, H, W), (3, H, W), (H, W) or (H, W, 3), got {array.shape}"
+        )
+    if array.dtype == bool:
+        array = array.astype(np.float32)
+    if array.dtype != np.uint8:
+        # Resizing may overshoot by a rounding error; NaN fails this comparison as well.
+        if not (array.min() >= -1e-3 and array.max() <= 1 + 1e-3):
+            raise ValueError(
+                f"image must lie in 0..1 (or be uint8), got {array.min():g}..{array.max():g}: "
+                "undo the normalization first"
+            )
+        array = np.round(np.clip(array, 0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3)))
+
+
+def to_gray(image: Picture) -> np.ndarray:
+    """Return `image` without its colors, still uint8 (H, W, 3): marks stand out on it.
+
+    Example:
+        >>> to_gray(np.zeros((3, 2, 2))).shape
+        (2, 2, 3)
+    """
+    gray = cv2.cvtColor(to_picture(image), cv2.COLOR_RGB2GRAY)
+    return np.repeat(gray[..., None], 3, axis=2)
+
+
 def _grid(
-    cells: Sequence[tuple[np.ndarray, str] | None],
+    cells: Sequence[Cell],
     columns: int,
     title: str | None,
     legend: Mapping[str, str],
@@ -177,7 +256,7 @@ def _grid(
 
 
 def _columns(wanted: int, count: int) -> int:
-    """One or two images over the whole width would fill the screen: leave room for three."""
+    """One or two images over the whole width would fill the screen: leave space for three."""
     if wanted < 1:
         raise ValueError(f"columns must be at least 1, got {wanted}")
     return min(wanted, max(3, count))
@@ -185,22 +264,12 @@ def _columns(wanted: int, count: int) -> int:
 
 def _shorten(text: str, width: float) -> str:
     """Cut the middle of a title that is wider than its picture: names differ at their ends."""
-    room = max(5, int(width / 0.085))  # inches of a letter of size 9.5
-    half = (room - 1) // 2
+    letters = max(5, int(width / 0.085))  # inches of a letter of size 9.5
+    half = (letters - 1) // 2
     return "\n".join(
-        line if len(line) <= room else f"{line[:half]}…{line[-half:]}" for line in text.split("\n")
+        line if len(line) <= letters else f"{line[:half]}…{line[-half:]}"
+        for line in text.split("\n")
     )
-
-
-def _window(picture: np.ndarray, window: Window) -> np.ndarray:
-    top, left, height, width = window
-    part = picture[max(0, top) : top + height, max(0, left) : left + width]
-    if min(window) < 0 or part.shape[:2] != (height, width) or not part.size:
-        raise ValueError(
-            f"zoom {window} (top, left, height, width) does not fit in an image of "
-            f"{picture.shape[:2]} pixels"
-        )
-    return part
 
 
 def _together(first: Sequence, second: Sequence, name: str) -> list[tuple]:
@@ -221,3 +290,53 @@ def _class_legend(
         named = f"class_names names only 0..{len(class_names) - 1}"
         raise ValueError(f"a mask holds class {present[-1]}, but {named}")
     return {class_names[index]: class_color(index) for index in present if index}
+
+
+def _paint(
+    picture: np.ndarray, regions: list[tuple[np.ndarray, str]], alpha: float, contour: bool
+) -> np.ndarray:
+    painted = picture.astype(np.float32)
+    everything = np.zeros(picture.shape[:2], dtype=bool)
+    for region, _ in regions:
+        everything |= region
+    for region, color in regions:
+        paint = np.array(to_rgb(color), dtype=np.float32) * 255
+        painted[region] = (1 - alpha) * painted[region] + alpha * paint
+        if contour:
+            painted[_ring(region) & ~everything] = paint
+    return np.round(painted).astype(np.uint8)
+
+
+def _ring(region: np.ndarray) -> np.ndarray:
+    """Return the pixels around a region, thick enough to survive when a large image is shrunk."""
+    thickness = max(1, round(max(region.shape) / 256))
+    side = 2 * thickness + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return cv2.dilate(region.astype(np.uint8), kernel).astype(bool) & ~region
+
+
+def _to_array(values: Any) -> np.ndarray:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        values = values.to(torch.float32) if values.is_floating_point() else values
+        return values.numpy()
+    return np.asarray(values)
+
+
+def _to_mask(values: Picture, name: str) -> np.ndarray:
+    array = _to_array(values)
+    if array.ndim == 3 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim != 2 or not ((array >= 0) & (array % 1 == 0)).all():
+        raise ValueError(
+            f"{name} must be (H, W) class indices, got shape {array.shape} and {array.dtype}: "
+            "argmax or threshold it first"
+        )
+    return array.astype(np.int64)
+
+
+def _require_same_size(picture: np.ndarray, mask: np.ndarray, name: str) -> None:
+    if picture.shape[:2] != mask.shape:
+        raise ValueError(
+            f"image is {picture.shape[:2]} pixels and {name} {mask.shape}: they must be equal"
+        )

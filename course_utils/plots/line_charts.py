@@ -1,4 +1,4 @@
-"""Lines: a quantity against another, with the spread over seeds, named where they end."""
+"""Lines: a quantity against another, with a band over seeds, named where they end."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -9,18 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from course_utils.plots.style import (
-    INK,
-    in_course_style,
-    method_colors,
-    new_figure,
-    readable,
-)
+from course_utils.plots.style import INK, in_course_style, method_colors, new_figure, readable
 
 Series: TypeAlias = Mapping[str, npt.ArrayLike]
 """Name of a line -> values (n,), or (seeds, n): the median is drawn, and a band min to max."""
 
 HEIGHT = 3.9
+PANEL = {"x", "series", "xlabel", "ylabel", "title", "logx", "logy", "markers", "ylim"}
 LABEL_GAP = 12.5  # points between two names at the end of lines: a line of text of size 9.5
 
 
@@ -57,18 +52,13 @@ def lines(
     figure = new_figure(HEIGHT, title)
     axes = figure.subplots()
     colors = method_colors(list(series))
-    _draw(axes, x, series, colors, xlabel, ylabel, None, logx, logy, markers, ylim)
+    _draw(axes, colors, x, series, xlabel, ylabel, None, logx, logy, markers, ylim)
     _name_lines(figure, axes, colors, direct_labels)
     return figure
 
 
 @in_course_style
-def lines_panels(
-    panels: Sequence[Mapping[str, Any]],
-    *,
-    title: str | None = None,
-    share_y: bool = False,
-) -> Figure:
+def lines_panels(panels: Sequence[Mapping[str, Any]], *, title: str | None = None) -> Figure:
     """Return a figure with several line charts side by side, at most three in a row.
 
     Each panel is a mapping of the arguments of `lines` (`direct_labels` aside). A name has one
@@ -86,39 +76,34 @@ def lines_panels(
         raise ValueError("nothing to draw: give at least one panel")
     columns = min(3, len(panels)) if len(panels) != 4 else 2
     rows = -(-len(panels) // columns)
+    unknown = {name for panel in panels for name in panel} - PANEL
+    if unknown:
+        raise ValueError(f"a panel takes the arguments of lines, got {', '.join(sorted(unknown))}")
     figure = new_figure(3.2 * rows + 0.4, title)
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
+    grid = figure.subplots(rows, columns, squeeze=False)
     names = list(dict.fromkeys(name for panel in panels for name in panel["series"]))
     colors = method_colors(names)
     for axes in grid.flat[len(panels) :]:
         axes.remove()
     for axes, panel in zip(grid.flat, panels, strict=False):
-        _draw(axes, colors=colors, **_with_defaults(panel))
+        _draw(axes, colors, **panel)
     if len(names) > 1:
         _shared_legend(figure, colors)
     return figure
 
 
-def _with_defaults(panel: Mapping[str, Any]) -> dict[str, Any]:
-    optional = {"title": None, "logx": False, "logy": False, "markers": None, "ylim": None}
-    unknown = set(panel) - {"x", "series", "xlabel", "ylabel", *optional}
-    if unknown:
-        raise ValueError(f"a panel takes the arguments of lines, got {', '.join(sorted(unknown))}")
-    return {**optional, **panel}
-
-
 def _draw(
     axes: Axes,
+    colors: Mapping[str, str],
     x: npt.ArrayLike | Mapping[str, npt.ArrayLike],
     series: Series,
-    colors: Mapping[str, str],
     xlabel: str,
     ylabel: str,
-    title: str | None,
-    logx: bool,
-    logy: bool,
-    markers: Mapping[str, tuple[float, float]] | None,
-    ylim: tuple[float | None, float | None] | None,
+    title: str | None = None,
+    logx: bool = False,
+    logy: bool = False,
+    markers: Mapping[str, tuple[float, float]] | None = None,
+    ylim: tuple[float | None, float | None] | None = None,
 ) -> None:
     if not series:
         raise ValueError("nothing to draw: series is empty")
@@ -162,29 +147,25 @@ def _name_lines(figure: Figure, axes: Axes, colors: Mapping[str, str], direct_la
     ends = [np.asarray(line.get_xydata())[-1] for line in drawn]
     right = max(end[0] for end in ends)
     notes = []
+    style: dict[str, Any] = {
+        "textcoords": "offset points",
+        "va": "center",
+        "size": 9.5,
+        "annotation_clip": False,
+    }
     for line in drawn:
         name = str(line.get_label())
         data = np.asarray(line.get_xydata())
         shown = data[np.isfinite(data).all(axis=1)]
         end = shown[-1] if len(shown) else (right, np.nan)
-        notes.append(
-            axes.annotate(
-                name,
-                (right, end[1]),
-                (8, 0),
-                textcoords="offset points",
-                va="center",
-                size=9.5,
-                color=readable(colors[name]),
-                annotation_clip=False,
-            )
-        )
+        color = readable(colors[name])
+        notes.append(axes.annotate(name, (right, end[1]), (8, 0), color=color, **style))
     figure.draw_without_rendering()
     pixels = LABEL_GAP * figure.dpi / 72
     bottom, top = axes.get_window_extent().intervaly
     wanted = np.array([axes.transData.transform(note.xy)[1] for note in notes])
     wanted = np.clip(np.nan_to_num(wanted, nan=bottom), bottom, top)
-    placed = spread(wanted, pixels, bottom, top)
+    placed = space_out(wanted, pixels, bottom, top)
     if np.abs(placed - wanted).max() > 1.6 * pixels:
         for note in notes:
             note.remove()
@@ -195,13 +176,13 @@ def _name_lines(figure: Figure, axes: Axes, colors: Mapping[str, str], direct_la
         note.set_position((8, (goal - start) * 72 / figure.dpi))
 
 
-def spread(wanted: np.ndarray, gap: float, bottom: float, top: float) -> np.ndarray:
+def space_out(wanted: np.ndarray, gap: float, bottom: float, top: float) -> np.ndarray:
     """Return places near `wanted`, in the same order, at least `gap` apart, in bottom .. top.
 
-    Where the room is too small for all, the gap shrinks.
+    Where they do not fit, the gap shrinks.
 
     Example:
-        >>> spread(np.array([5.0, 5.0]), 4.0, 0.0, 20.0).tolist()
+        >>> space_out(np.array([5.0, 5.0]), 4.0, 0.0, 20.0).tolist()
         [3.0, 7.0]
     """
     count = len(wanted)

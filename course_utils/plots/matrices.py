@@ -1,10 +1,10 @@
 """Tables in color: heat maps and confusion matrices."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
@@ -42,7 +42,8 @@ def heatmap(
     """
     values = np.asarray(matrix, dtype=float)
     texts = [[fmt.format(one) if np.isfinite(one) else ABSENT for one in row] for row in values]
-    return _matrix(values, texts, xlabels, ylabels, xlabel, ylabel, title, center, limits)
+    names = (xlabels, ylabels)
+    return _matrix(values, texts, names, (xlabel, ylabel), title, center, limits)
 
 
 @in_course_style
@@ -52,13 +53,15 @@ def confusion(
     """Return a figure of a confusion matrix: color and percentage by row, counts below.
 
     `matrix` (K, K): row = true class, column = predicted class, as `confusion_matrix` makes it.
-    A row says where the pixels of one class went, so rare classes are as visible as frequent
-    ones. Raises `ValueError` when names and matrix do not fit.
+    A row says where the pixels of one class went, so rare classes are as visible as frequent ones.
+
+    Raises:
+        ValueError: when names and matrix do not fit.
 
     Example:
         >>> figure = confusion([[98, 2], [1, 1]], ["good", "defect"])
-        >>> figure.axes[0].texts[0].get_text()
-        '98 %\\n98'
+        >>> figure.axes[0].texts[0].get_text().splitlines()
+        ['98 %', '98']
     """
     counts = np.asarray(matrix, dtype=float)
     totals = counts.sum(axis=1, keepdims=True) if counts.ndim == 2 else counts
@@ -70,22 +73,21 @@ def confusion(
         ]
         for rows in zip(np.atleast_2d(shares), np.atleast_2d(counts), strict=True)
     ]
-    return _matrix(
-        shares, texts, class_names, class_names, "predicted", "true", title, None, (0.0, 1.0)
-    )
+    names = (class_names, class_names)
+    return _matrix(shares, texts, names, ("predicted", "true"), title, None, (0.0, 1.0))
 
 
 def _matrix(
     values: np.ndarray,
     texts: Sequence[Sequence[str]],
-    xlabels: Sequence[str],
-    ylabels: Sequence[str],
-    xlabel: str,
-    ylabel: str,
+    names: tuple[Sequence[str], Sequence[str]],
+    labels: tuple[str, str],
     title: str | None,
     center: float | None,
     limits: tuple[float, float] | None,
 ) -> Figure:
+    """Draw the matrix; `names` and `labels` are those of columns and rows."""
+    xlabels, ylabels = names
     if values.shape != (len(ylabels), len(xlabels)):
         raise ValueError(
             f"matrix {values.shape} must have a row for each of {len(ylabels)} labels and a "
@@ -102,27 +104,13 @@ def _matrix(
         edgecolors="white",
         linewidth=1.5,
     )
+    style: dict[str, Any] = {"ha": "center", "va": "center", "size": 9.5, "linespacing": 1.3}
     for (row, column), value in np.ndenumerate(values):
-        dark = (
-            np.isfinite(value) and np.dot(picture.cmap(norm(value))[:3], (0.3, 0.59, 0.11)) < 0.55
-        )
-        axes.text(
-            column + 0.5,
-            row + 0.5,
-            texts[row][column],
-            ha="center",
-            va="center",
-            size=9.5,
-            color="white" if dark else INK if np.isfinite(value) else FAINT,
-            linespacing=1.3,
-        )
-    _label(axes, xlabels, ylabels, xlabel, ylabel)
-    return figure
-
-
-def _label(
-    axes: Axes, xlabels: Sequence[str], ylabels: Sequence[str], xlabel: str, ylabel: str
-) -> None:
+        color = FAINT
+        if np.isfinite(value):
+            luma = np.dot(picture.cmap(norm(value))[:3], (0.3, 0.59, 0.11))
+            color = "white" if luma < 0.55 else INK
+        axes.text(column + 0.5, row + 0.5, texts[row][column], color=color, **style)
     crowded = max(len(label) for label in xlabels) * len(xlabels) > 85
     axes.set_xticks(np.arange(len(xlabels)) + 0.5, xlabels)
     axes.tick_params(axis="both", length=0, labelsize=10)
@@ -133,7 +121,8 @@ def _label(
     axes.invert_yaxis()
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set(xlabel=labels[0], ylabel=labels[1])
+    return figure
 
 
 def _range(

@@ -12,7 +12,7 @@ from PIL import Image
 
 from course_utils.plots.style import CLASSES, DPI, FAINT, INK, METHODS, course_style
 
-KEPT_COLOURS = ("white", INK, FAINT, *dict.fromkeys([*CLASSES, *METHODS]))
+KEPT_COLORS = ("white", INK, FAINT, *dict.fromkeys([*CLASSES, *METHODS]))
 
 
 def show(figure: Figure, alt: str) -> None:
@@ -69,9 +69,9 @@ def _with_few_colors(pixels: np.ndarray) -> Image.Image:
     rough = np.stack([codes >> 12, codes >> 6 & 63, codes & 63], axis=1) * 255 / 63
     weighed = np.repeat(rough.round(), np.ceil(np.sqrt(counts)).astype(int), axis=0)
     adapted = Image.fromarray(weighed[None].astype(np.uint8)).quantize(
-        256 - len(KEPT_COLOURS), kmeans=2, dither=Image.Dither.NONE
+        256 - len(KEPT_COLORS), kmeans=2, dither=Image.Dither.NONE
     )
-    kept = np.round([255 * np.array(to_rgb(color)) for color in KEPT_COLOURS])
+    kept = np.round([255 * np.array(to_rgb(color)) for color in KEPT_COLORS])
     palette = np.concatenate([kept, np.reshape(adapted.getpalette() or [], (-1, 3))])[:256]
 
     # |a - b|^2 without |a|^2, which is the same for every color b of the palette.

@@ -1,4 +1,4 @@
-"""One look for every figure: colors with names, one width, readable letters."""
+"""One style for every figure: colors with names, one width, readable letters."""
 
 import functools
 import itertools
@@ -22,8 +22,6 @@ YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 
 INK = "#262626"
 FAINT = "#8a8a8a"
-GOOD = BLUE
-DEFECT = VERMILLION
 HIT, MISSED, FALSE_ALARM = SKY, VERMILLION, YELLOW
 """Found, overlooked, wrongly reported: apart in hue and in brightness."""
 CLASSES = (ORANGE, SKY, PURPLE, GREEN, YELLOW, VERMILLION, BLUE)
@@ -75,7 +73,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def course_style() -> Iterator[None]:
-    """Apply the course's look inside a `with` block, and nowhere else.
+    """Apply the course's style inside a `with` block, and nowhere else.
 
     Example:
         >>> with course_style():

@@ -1,22 +1,10 @@
-"""One notebook: what it says of itself, and its run in a process of its own, within limits."""
+"""Runs of notebooks: one, the lessons of the course, or a batch of many; and what became of each.
 
-from course_utils.runs.notebooks import (
-    Lesson,
-    check_parameters,
-    find_lessons,
-    notebooks_folder,
-    read_lesson,
-)
-from course_utils.runs.run import Failure, Outcome, RunResult, run_notebook
+A plan (a file, the lessons, or a folder of students' notebooks) becomes tasks; `run_batch` gives
+them to an executor, and keeps each `RunRecord` in the store of its folder; pages and reports show
+it.
+"""
 
-__all__ = [
-    "Failure",
-    "Lesson",
-    "Outcome",
-    "RunResult",
-    "check_parameters",
-    "find_lessons",
-    "notebooks_folder",
-    "read_lesson",
-    "run_notebook",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,19 +1,14 @@
 """What a lesson's notebook says of itself, read from the file before any kernel starts."""
 
 import ast
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import papermill
 
-from course_utils.config import MAX_SEED, get_profile
-from course_utils.lessons.content import LESSONS
-from course_utils.lessons.parameters import read_parameters
+from course_utils.runs.parameters import read_literal
 
 LESSON_FILES = "[0-9][0-9]_*.ipynb"
 
@@ -104,35 +99,6 @@ def read_lesson(path: str | Path) -> Lesson:
     )
 
 
-def check_parameters(lesson: Lesson, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `given` with each value in the type of the lesson's default (text is converted).
-
-    The path of a data set `folder:<path>` becomes absolute.
-
-    Raises:
-        ValueError: for a parameter that the lesson does not have, a value of another type, an
-            unknown profile, or a seed out of range; for a lesson of the course also for whatever
-            else its own declaration refuses, such as a data set that it does not know.
-    """
-    checked = {}
-    for name, value in given.items():
-        if name not in lesson.parameters:
-            known = ", ".join(lesson.parameters) or "none"
-            raise ValueError(f"lesson {lesson.name} has no parameter {name!r}: it has {known}")
-        checked[name] = _convert(lesson, name, value)
-    if "profile" in checked:
-        checked["profile"] = str(get_profile(checked["profile"]))
-    kind, _, path = checked.get("dataset", "").partition(":")
-    if kind == "folder" and path:  # the notebook runs in another directory
-        checked["dataset"] = f"folder:{Path(path).expanduser().absolute()}"
-    if not 0 <= checked.get("seed", 0) <= MAX_SEED:
-        raise ValueError(f"seed must be a whole number in 0..{MAX_SEED}, got {checked['seed']}")
-    declared = [outline for outline in LESSONS if outline.name == lesson.name]
-    if declared:
-        read_parameters(declared[0].parameters, checked, lesson=lesson.name)
-    return checked
-
-
 def _pick(paths: list[Path], name: str) -> Path:
     stem = Path(name).stem
     if stem.isdecimal():
@@ -145,39 +111,15 @@ def _pick(paths: list[Path], name: str) -> Path:
 
 
 def _defaults(path: Path, notebook: nbformat.NotebookNode) -> dict[str, Any]:
-    tagged = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
-    if not tagged:
-        return {}
-    inferred = papermill.inspect_notebook(str(path))
-    return {name: _literal(entry["default"]) for name, entry in inferred.items()}
-
-
-def _literal(text: str) -> Any:
+    tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-
-
-def _convert(lesson: Lesson, name: str, value: Any) -> Any:
-    default = lesson.parameters[name]
-    wanted: type = type(default)
-    if isinstance(value, str) and wanted is not str:
-        text = {"true": "true", "false": "false", "none": "null"}.get(value.lower(), value)
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = _literal(text)
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if default is not None and type(value) is not wanted:
-        raise ValueError(
-            f"parameter {name} of lesson {lesson.name} must be {wanted.__name__} "
-            f"such as {default!r}, got {value!r}"
-        )
-    return value
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        statements = ast.parse(tagged[0].source).body if tagged else []
+    except SyntaxError as error:
+        raise ValueError(f"{path}: the cell tagged parameters is no Python: {error}") from error
+    return {
+        target.id: read_literal(ast.unparse(statement.value))
+        for statement in statements
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value
+        for target in getattr(statement, "targets", [getattr(statement, "target", None)])
+        if isinstance(target, ast.Name)
+    }

@@ -10,64 +10,19 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import nbformat
 
+from course_utils.lessons import EXERCISE_MIME, METRIC_MIME
+from course_utils.runs.records import Failure, Limits, Outcome, RunRecord
 from course_utils.runs.worker_process import WorkerProcess
 
 START_TIMEOUT = 120  # seconds that a kernel may take to start: a cold disk is slow
 GB = 10**9  # bytes
-
-
-class Outcome(StrEnum):
-    """How a run ended."""
-
-    OK = "ok"
-    ERROR = "error"
-    """A cell raised an error, or what the run wrote passed its limit or did not fit the disk."""
-    TIMEOUT = "timeout"
-    """The wall-clock limit of the run passed, or that of a cell."""
-    KILLED = "killed"
-    """The kernel or the worker died: often for want of memory."""
-    OUT_OF_MEMORY = "out-of-memory"
-    """The memory limit was passed, or a cell asked for more than there was."""
-    CANCELLED = "cancelled"
-    """A person stopped it."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """The cell that failed, and what it said."""
-
-    cell: int
-    """As in `In [cell]`."""
-    source: str
-    error: str
-    excerpt: str
-    """Last lines of the traceback."""
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What became of one run."""
-
-    notebook: Path
-    """The executed notebook; after a time-out it holds what was done until then."""
-    outcome: Outcome
-    seconds: float
-    cells_started: int
-    cells: int
-    message: str = ""
-    """One sentence for a person; empty when all went well."""
-    failure: Failure | None = None
-    peak_memory_gb: float = 0.0
-    """Highest sum of the resident memory of all its processes that was seen; what came and went
-    between two looks was not."""
 
 
 def run_notebook(
@@ -76,34 +31,40 @@ def run_notebook(
     parameters: Mapping[str, Any] | None = None,
     *,
     workdir: str | Path,
-    timeout: float = 3600,
-    cell_seconds: float | None = None,
-    memory_gb: float | None = None,
-    written_gb: float | None = None,
+    limits: Limits | None = None,
     environment: Mapping[str, str] | None = None,
     on_cell: Callable[[int, int], None] | None = None,
     cancel: Event | None = None,
-) -> RunResult:
+) -> RunRecord:
     """Execute `source` with `parameters`, write the result to `output`, say what happened.
 
-    `workdir` is emptied, becomes the notebook's working directory, and holds `run.log`.
-    `timeout` is in seconds for the whole notebook, `memory_gb` (of 10^9 bytes) for the resident
-    memory of its processes together, `written_gb` for the files in `workdir` together; no single
-    file can grow beyond that, wherever it is. `environment` adds to the process' own.
-    A cell that takes longer than `cell_seconds` is interrupted. Where its tag `raises-exception`
-    lets it fail, the cells after it are run, unless it does not end even then; the outcome is a
-    time-out in any case. `on_cell(i, n)` is called when code cell i of n starts. Setting `cancel`
-    ends the run.
+    A cell that takes longer than its limit is interrupted. Where its tag `raises-exception` lets
+    it fail, the cells after it are run, unless it does not end even then; the outcome is a
+    time-out in any case. No single file can outgrow `limits.written_gb`, wherever it is.
 
-    A failing notebook is a result, not an exception. Before anything starts, `ValueError` tells
-    of a file that is no notebook and of a limit that is none, `OSError` of a folder that cannot
-    be written. `KeyboardInterrupt` passes through after the worker, its kernel and all their
-    children have been ended.
+    Args:
+        source: the notebook.
+        output: the executed notebook; after a time-out it holds what was done until then.
+        parameters: values in place of those in the cell tagged `parameters`.
+        workdir: is emptied, becomes the notebook's working directory, and holds `run.log`.
+        limits: of time, memory and written files; by default an hour, and no others.
+        environment: adds to the process' own.
+        on_cell: called as `on_cell(i, n)` when code cell i of n starts.
+        cancel: ends the run when it is set.
+
+    Returns:
+        What became of it; a failing notebook is no exception.
+
+    Raises:
+        ValueError: before anything starts, if the file is no notebook.
+        OSError: before anything starts, if a folder cannot be written.
+        KeyboardInterrupt: passes through when the worker, its kernel and all that these have
+            started have been ended.
     """
-    check_timeout(timeout)
-    if cell_seconds is not None:
-        check_timeout(cell_seconds, "cell_seconds")
-    memory, written = _in_bytes("memory_gb", memory_gb), _in_bytes("written_gb", written_gb)
+    limits = limits or Limits()
+    memory, written = (
+        math.inf if limit is None else limit * GB for limit in (limits.memory_gb, limits.written_gb)
+    )
     source, output, workdir = Path(source).resolve(), Path(output), Path(workdir).resolve()
     blank = without_outputs(source)
     shutil.rmtree(workdir, ignore_errors=True)
@@ -118,16 +79,16 @@ def run_notebook(
         "parameters": dict(parameters or {}),
         "workdir": str(workdir),
         "start_timeout": START_TIMEOUT,
-        "cell_seconds": cell_seconds if math.isfinite(cell_seconds or 0) else None,
+        "cell_seconds": limits.cell_seconds if math.isfinite(limits.cell_seconds or 0) else None,
         # One byte more than allowed, so that a file cut off there is seen to be too large.
         "largest_file": int(written) + 1 if math.isfinite(written) else None,
     }
     log = workdir / "run.log"
-    started = time.monotonic()
+    started, begun = time.monotonic(), datetime.now(UTC)
     worker = WorkerProcess(request, log, environment or {}, memory=memory, written=written)
     try:
         end = worker.watch(
-            started + timeout,
+            started + limits.seconds,
             on_cell or (lambda cell, cells: None),
             cancel.is_set if cancel else (lambda: False),
         )
@@ -135,16 +96,26 @@ def run_notebook(
         worker.stop()
     seconds = time.monotonic() - started
     os.replace(draft, output)
-    outcome, message = _judge(end, worker, timeout, memory_gb, written_gb)
-    failure = Failure(**end["failure"]) if end.get("failure") else None
-    peak = worker.peak_memory / GB
-    return RunResult(output, outcome, seconds, worker.cell, worker.cells, message, failure, peak)
-
-
-def check_timeout(timeout: float, name: str = "timeout") -> None:
-    """Raise `ValueError` unless `timeout` is above 0 (nan is not)."""
-    if not timeout > 0:
-        raise ValueError(f"{name} must be a number of seconds above 0, got {timeout}")
+    outcome, message = _judge(end, worker, limits)
+    text = output.read_text(encoding="utf-8")
+    metrics, exercises = read_results(nbformat.reads(text, as_version=4))
+    return RunRecord(
+        id="",
+        lesson=source.stem,
+        parameters=dict(parameters or {}),
+        limits=limits,
+        attempt=1,
+        outcome=outcome,
+        message=message,
+        failure=Failure(**end["failure"]) if end.get("failure") else None,
+        metrics=metrics,
+        exercises=exercises,
+        started=begun.isoformat(timespec="seconds"),
+        seconds=round(seconds, 3),
+        peak_memory_gb=round(worker.peak_memory / GB, 3),
+        notebook=str(output),
+        text=text,
+    )
 
 
 def without_outputs(source: Path) -> nbformat.NotebookNode:
@@ -162,21 +133,31 @@ def without_outputs(source: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-def _in_bytes(name: str, limit_gb: float | None) -> float:
-    if limit_gb is None:
-        return math.inf
-    if not (limit_gb > 0 and math.isfinite(limit_gb)):
-        raise ValueError(f"{name} must be a number above 0, got {limit_gb}: leave it out for none")
-    return limit_gb * GB
+def read_results(
+    notebook: nbformat.NotebookNode,
+) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]:
+    """Return the metrics of an executed notebook, and the last verdict on each exercise."""
+    verdicts = _bundles(notebook, EXERCISE_MIME, "exercise")
+    last = {verdict["exercise"]: verdict for verdict in verdicts}
+    return tuple(_bundles(notebook, METRIC_MIME, "name")), tuple(last.values())
 
 
-def _judge(
-    end: dict[str, Any],
-    worker: WorkerProcess,
-    timeout: float,
-    memory_gb: float | None,
-    written_gb: float | None,
-) -> tuple[Outcome, str]:
+def _bundles(notebook: nbformat.NotebookNode, mime: str, key: str) -> list[dict[str, Any]]:
+    """Return the bundles of a kind that have a text as `key`; a notebook may show anything."""
+    found = [
+        output["data"][mime]
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if mime in output.get("data", {})
+    ]
+    return [
+        dict(bundle)
+        for bundle in found
+        if isinstance(bundle, dict) and isinstance(bundle.get(key), str)
+    ]
+
+
+def _judge(end: dict[str, Any], worker: WorkerProcess, limits: Limits) -> tuple[Outcome, str]:
     where = f"in cell {worker.cell} of {worker.cells}" if worker.cell else "before the first cell"
     match end.get("outcome"):
         case "ok" if worker.returncode == 0:
@@ -184,15 +165,18 @@ def _judge(
         case "timeout" if end.get("message"):  # of the worker's, who ends it in its own way
             return Outcome.TIMEOUT, end["message"]
         case "timeout":
-            return Outcome.TIMEOUT, f"stopped after the limit of {timeout:g} s, {where}"
+            return Outcome.TIMEOUT, f"stopped after the limit of {limits.seconds:g} s, {where}"
         case "cancelled":
             return Outcome.CANCELLED, f"stopped by hand, {where}"
         case "too-much-memory":
             used = f"{end['used'] / GB:.3g} GB of memory"
-            return Outcome.OUT_OF_MEMORY, f"used {used}, the limit is {memory_gb:g} GB, {where}"
+            return (
+                Outcome.OUT_OF_MEMORY,
+                f"used {used}, the limit is {limits.memory_gb:g} GB, {where}",
+            )
         case "too-much-written":
             used = f"{end['used'] / GB:.3g} GB in its working directory"
-            return Outcome.ERROR, f"wrote {used}, the limit is {written_gb:g} GB, {where}"
+            return Outcome.ERROR, f"wrote {used}, the limit is {limits.written_gb:g} GB, {where}"
         case "out-of-memory":
             return Outcome.OUT_OF_MEMORY, f"no memory left {where}: {end['failure']['error']}"
         case "error":

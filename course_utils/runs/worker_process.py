@@ -22,7 +22,7 @@ PATIENCE = 20  # looking takes at most one part in so many of the time
 
 
 class WorkerProcess:
-    """The process that executes `request` (see the room `worker`), with everything that it starts.
+    """The process that executes `request` (see the package `worker`), with all that it starts.
 
     `memory` and `written` are limits in bytes: of all processes together, and of the files in
     the working directory. Infinity is no limit.
@@ -114,6 +114,7 @@ class WorkerProcess:
 
     @property
     def returncode(self) -> int | None:
+        """Exit status; None while it runs."""
         return self._process.returncode
 
     def _listen(self) -> None:

@@ -51,7 +51,7 @@ from course_utils.lessons import (
 from course_utils.losses import (
     binary_focal_loss, softmax_focal_loss, weighted_cross_entropy,
 )  # fmt: skip
-from course_utils.losses import published
+from course_utils.losses import pitfalls
 from course_utils.models import SmallSegmenter
 from course_utils.training import fit, predict_probabilities
 
@@ -452,9 +452,9 @@ figure = plots.lines(
     margin.numpy(),
     {
         "clipped to [.001, .999]": pull(
-            lambda x: published.clipped_focal_loss(x.softmax(1), defect)
+            lambda x: pitfalls.clipped_focal_loss(x.softmax(1), defect)
         ),
-        "double softmax": pull(lambda x: published.double_softmax_focal_loss(x, defect, gamma=2)),
+        "double softmax": pull(lambda x: pitfalls.double_softmax_focal_loss(x, defect, gamma=2)),
         "from logits": pull(lambda x: softmax_focal_loss(x, defect, gamma=2)),
     },
     xlabel="margin of the defect logit (negative: the network is wrong)",
@@ -467,7 +467,7 @@ plots.show(figure, "Pull of three focal losses on a defect pixel over its margin
 # %% tags=["nbval-check-output"]
 certain = torch.tensor([[-50.0, 50.0]])
 one = torch.tensor([1])
-floor = published.double_softmax_focal_loss(certain, one, gamma=4).item()
+floor = pitfalls.double_softmax_focal_loss(certain, one, gamma=4).item()
 print(f"a perfect pixel costs {floor:.5f} under double softmax, gamma 4")
 print(f"and {softmax_focal_loss(certain, one, gamma=4).item():.5f} from logits")
 
@@ -488,7 +488,7 @@ print(f"and {softmax_focal_loss(certain, one, gamma=4).item():.5f} from logits")
 
 # %%
 batches = DataLoader(train, batch_size=4, shuffle=True, generator=torch.Generator().manual_seed(0))
-per_batch = [published.per_batch_class_weights(b.mask, len(names)).numpy() for b in batches]
+per_batch = [pitfalls.per_batch_class_weights(b.mask, len(names)).numpy() for b in batches]
 per_batch = np.stack(per_batch)
 relative = {}
 for c, name in enumerate(names[1:], start=1):
@@ -514,7 +514,7 @@ plots.show(figure, "Per-batch weights of each class relative to the background, 
 p = np.logspace(-4, -0.001, 4000)
 rows = torch.stack([torch.zeros(4000).double(), torch.tensor(p).logit()], 1)
 rare, w = torch.ones(4000, dtype=torch.long), torch.tensor([1.0, 100.0])
-by_prediction = published.cross_entropy_weighted_by_prediction(rows, rare, w).numpy()
+by_prediction = pitfalls.cross_entropy_weighted_by_prediction(rows, rare, w).numpy()
 by_truth = weighted_cross_entropy(rows, rare, w, reduction="none").numpy()
 turns = np.flatnonzero(np.diff(np.sign(np.diff(by_prediction)))) + 1
 figure = plots.lines(

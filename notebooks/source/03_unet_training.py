@@ -56,7 +56,7 @@ from course_utils.lessons import (
 from course_utils.losses import weighted_cross_entropy
 from course_utils.models import (
     CascadedAutoencoder, CompactDefectCNN, SegmentationAutoencoder, UNet,
-    double_convolution, influence, feature_shapes, receptive_field_side, up_convolution,
+    double_convolution, effective_receptive_field, feature_shapes, receptive_field_side, up_convolution,
 )  # fmt: skip
 from course_utils.trainers import (
     LOSS_NAMES, Splits, UNetConfig, UNetTrainer, choose_threshold, decide,
@@ -94,7 +94,7 @@ noise = torch.rand(1, 192, 192)
 maps = {}
 for depth in (1, 2, 3, 4):
     network = UNet(1, 1, width=8, depth=depth)
-    heard = influence(network, noise, (96, 96))
+    heard = effective_receptive_field(network, noise, (96, 96))
     side = receptive_field_side(network)
     maps[f"depth {depth}: {side} px"] = (heard / heard.max()).clamp(min=1e-4)
 figure = plots.pixel_maps(
@@ -144,7 +144,7 @@ def grow_and_halve(x, weight, bias):
 # %% tags=["nbval-check-output"]
 torch.manual_seed(0)
 x = torch.randn(2, 8, 16, 16)
-block, grow = double_convolution(8, 4, normalise=False), up_convolution(8, 4, normalise=False)
+block, grow = double_convolution(8, 4, normalize=False), up_convolution(8, 4, normalize=False)
 
 
 def block_of_the_course(x):
@@ -180,9 +180,9 @@ def unet_from_scratch(image, weights):
 
 
 # %% tags=["nbval-check-output"]
-tiny = UNet(1, 2, width=4, depth=2, normalise=False, standardize_input=False).double()
+tiny = UNet(1, 2, width=4, depth=2, normalize=False, standardize_input=False).double()
 down = [p for stage in tiny.down for p in stage.parameters()]
-up = [p for g, u in zip(tiny.grow, tiny.up) for p in (*g.parameters(), *u.parameters())]
+up = [p for g, u in zip(tiny.upsample, tiny.up) for p in (*g.parameters(), *u.parameters())]
 in_order = [*down, *up, *tiny.head.parameters()]
 images = torch.rand(2, 1, 16, 16).double()
 prove_equal(lambda image: unet_from_scratch(image, in_order), tiny, images)
@@ -680,7 +680,7 @@ def scores_of(model):
 # %%
 contenders = ("first network alone", "cascade of two", "one network, as many steps")
 cascade_scores = {name: [] for name in contenders}
-half = dict(width=lesson.pick(smoke=4, laptop=8, full=16), normalise=True)
+half = dict(width=lesson.pick(smoke=4, laptop=8, full=16), normalize=True)
 for run in lesson.seeds(3):
     torch.manual_seed(run)
     cascade = CascadedAutoencoder(parts.train.channels, **half)

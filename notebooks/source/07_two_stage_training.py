@@ -278,13 +278,13 @@ for name, row in zip(settings, reach, strict=True):
 
 
 # %% tags=["nbval-check-output"]
-def loss_from_scratch(segmentation, decision, balance, delta):
+def loss_from_scratch(segmentation, decision, lam, delta):
     p = segmentation.sigmoid()
     cells = -target.weight * (target.mask * p.log() + (1 - target.mask) * (1 - p).log())
-    images = cells.mean(dim=(1, 2, 3)) * target.segmented  # 0 where there is no mask
+    images = cells.mean(dim=(1, 2, 3)) * target.has_mask  # 0 where there is no mask
     q = decision.sigmoid()
     labels = -(target.label * q.log() + (1 - target.label) * (1 - q).log())
-    return balance * images.mean() + delta * (1 - balance) * labels.mean()
+    return lam * images.mean() + delta * (1 - lam) * labels.mean()
 
 
 generator = torch.Generator().manual_seed(0)
@@ -294,12 +294,12 @@ target = TwoStageTarget(
     mask=(torch.rand(3, 1, 8, 22, generator=generator) < 0.1).float(),
     weight=torch.rand(3, 1, 8, 22, generator=generator),
     label=torch.tensor([1.0, 1.0, 0.0]),
-    segmented=torch.tensor([True, False, True]),
+    has_mask=torch.tensor([True, False, True]),
 )
 
 
-def building_block(segmentation, decision, balance, delta):
-    return two_stage_loss((segmentation, decision), target, balance=balance, delta=delta)
+def building_block(segmentation, decision, lam, delta):
+    return two_stage_loss((segmentation, decision), target, lam=lam, delta=delta)
 
 
 prove_equal(loss_from_scratch, building_block, segmentation, decision, 0.7, 0.01)

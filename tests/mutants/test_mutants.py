@@ -1,9 +1,9 @@
-"""Broken lessons must leave their bands: this proves that the bands of `make test` can fail.
+"""Broken lessons must leave their tolerances: this proves that those of `make test` can fail.
 
 Each mutant is a lesson with one line changed into a mistake that somebody might make. It runs at
-smoke profile, and the metric that it ought to spoil must lie outside its band. `make mutants`.
+smoke profile, and the metric that it ought to spoil must lie outside its tolerance. `make mutants`.
 
-Metrics of networks that were trained for a dozen steps say little and have wide bands: mutants of
+Metrics of networks that were trained for a dozen steps say little and have wide tolerances: mutants of
 the losses and metrics themselves are killed by the unit tests.
 """
 
@@ -58,7 +58,7 @@ MUTANTS = {
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_a_broken_lesson_leaves_its_band(mutant: str, tmp_path: Path) -> None:
+def test_a_broken_lesson_leaves_its_tolerance(mutant: str, tmp_path: Path) -> None:
     lesson, right, wrong, metric = MUTANTS[mutant]
     notebook = nbformat.read(NOTEBOOKS / f"{lesson}.ipynb", as_version=4)
     hit = [cell for cell in notebook.cells if right in cell.source]
@@ -74,5 +74,6 @@ def test_a_broken_lesson_leaves_its_band(mutant: str, tmp_path: Path) -> None:
     )
     assert result.outcome == Outcome.OK, result.message
     value = read_metrics(result.notebook)[metric]
-    band = json.loads((NOTEBOOKS / "bands" / f"{lesson}.json").read_text())["metrics"][metric]
-    assert not band["low"] <= value <= band["high"], (metric, value, band["low"], band["high"])
+    record = json.loads((NOTEBOOKS / "tolerances" / f"{lesson}.json").read_text())
+    low, high = (record["metrics"][metric][end] for end in ("low", "high"))
+    assert not low <= value <= high, (metric, value, low, high)

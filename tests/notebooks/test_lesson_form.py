@@ -9,7 +9,7 @@ from lesson_files import FOLDER, LESSONS, SOURCES, name_of
 from nbformat import NotebookNode
 from notebook_tools import build
 
-from course_utils.course.mathml import formula_html, strip_delimiters
+from course_utils.runs.mathml import formula_html, strip_delimiters
 
 LONGEST_CELL = 25  # lines
 LARGEST_FILE = 3 * 2**20  # bytes

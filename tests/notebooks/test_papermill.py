@@ -8,7 +8,7 @@ import pytest
 from lesson_files import FOLDER, LESSONS, name_of
 
 from course_utils.data import find_datasets
-from course_utils.lessons.metrics import read_metrics
+from course_utils.lessons import read_metrics
 from course_utils.runs import Outcome, RunResult, run_notebook
 
 TIMEOUT = 600  # seconds; far above the 60 s of the design, so that a slow machine is no failure
@@ -42,24 +42,24 @@ def execute(lesson: Path, folder: Path, **parameters: object) -> RunResult:
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=name_of)
-def test_a_lesson_runs_and_its_metrics_are_in_their_bands(
+def test_a_lesson_runs_and_its_metrics_are_within_their_tolerances(
     lesson: Path, tmp_path: Path, note_time: Callable[[str, float], None]
 ) -> None:
     result = execute(lesson, tmp_path)
     note_time(f"{lesson.stem} (papermill)", result.seconds)
     metrics = read_metrics(result.notebook)
-    bands = FOLDER / "bands" / f"{lesson.stem}.json"
-    if not bands.exists():
+    tolerances = FOLDER / "tolerances" / f"{lesson.stem}.json"
+    if not tolerances.exists():
         return
-    record = json.loads(bands.read_text(encoding="utf-8"))
+    record = json.loads(tolerances.read_text(encoding="utf-8"))
     assert record["profile"] == "smoke"
     assert set(metrics) == set(record["metrics"])
     outside = {
-        name: (value, band["low"], band["high"])
+        name: (value, measured["low"], measured["high"])
         for name, value in metrics.items()
-        if not band_holds(band := record["metrics"][name], value)
+        if not is_within(measured := record["metrics"][name], value)
     }
-    assert not outside, f"outside their band (value, low, high): {outside}"
+    assert not outside, f"outside their tolerance (value, low, high): {outside}"
 
 
 @pytest.mark.parametrize(("lesson", "dataset"), ON_REAL_IMAGES)
@@ -74,11 +74,11 @@ def test_a_lesson_runs_on_real_images(
     assert read_metrics(result.notebook)
 
 
-def band_holds(band: dict[str, float], value: float) -> bool:
-    """Tell whether a value lies in its band, ends included."""
-    return band["low"] <= value <= band["high"]
+def is_within(tolerance: dict[str, float], value: float) -> bool:
+    """Tell whether a value lies within its tolerance, ends included."""
+    return tolerance["low"] <= value <= tolerance["high"]
 
 
 @pytest.mark.parametrize(("value", "inside"), [(0.4, True), (0.6, True), (0.39, False), (9, False)])
-def test_a_band_can_fail(value: float, inside: bool) -> None:
-    assert band_holds({"low": 0.4, "high": 0.6}, value) is inside
+def test_a_tolerance_can_fail(value: float, inside: bool) -> None:
+    assert is_within({"low": 0.4, "high": 0.6}, value) is inside

@@ -31,7 +31,7 @@ from course_utils.batch.report.figures import run_figure
 from course_utils.batch.report.marks import UNKNOWN, mark_table
 from course_utils.batch.report.summary import Labels, Spread, combinations
 from course_utils.batch.tasks import Limits
-from course_utils.lessons.metrics import METRIC_MIME
+from course_utils.lessons import METRIC_MIME
 from course_utils.runs.run import Failure, Outcome
 
 HOSTILE = '<script>alert("1")</script>'

@@ -104,7 +104,7 @@ def test_every_stage_has_the_size_and_the_channels_of_figure_3():
     for level, (side, width) in enumerate(zip(sides, widths, strict=True)):
         assert shapes[f"encoder.{level}"][1] == (width, side, side)
     for step, (side, width) in enumerate(zip(sides[3::-1], widths[3::-1], strict=True)):
-        assert shapes[f"grow.{step}"][1] == (width, side, side)
+        assert shapes[f"upsample.{step}"][1] == (width, side, side)
         assert shapes[f"decoder.{step}"] == ((2 * width, side, side), (width, side, side))
     assert [len(convolutions(stage)) for stage in network.decoder] == [2, 2, 2, 1]
     assert shapes["head"][1] == (2, 512, 512)
@@ -114,7 +114,7 @@ def test_forward_is_the_same_network_written_by_hand():
     torch.manual_seed(0)
     network = SegmentationAutoencoder(3, 2, width=2).eval()
     encoder = [(c.weight, c.bias) for c in convolutions(network.encoder)]
-    up = [(c.weight, c.bias) for c in convolutions(network.grow)]
+    up = [(c.weight, c.bias) for c in convolutions(network.upsample)]
     down = [(c.weight, c.bias) for c in convolutions(network.decoder)]
     image = torch.rand(2, 3, 32, 48)
 
@@ -178,10 +178,10 @@ def test_several_kinds_of_defect_give_the_second_autoencoder_a_map_each():
     assert casae(torch.rand(1, 1, 16, 16)).shape == (1, 4, 16, 16)
 
 
-@pytest.mark.parametrize("normalise", [False, True])
-def test_stage_2_leaves_the_first_autoencoder_bit_for_bit_as_it_was(normalise):
+@pytest.mark.parametrize("normalize", [False, True])
+def test_stage_2_leaves_the_first_autoencoder_bit_for_bit_as_it_was(normalize):
     torch.manual_seed(0)
-    casae = CascadedAutoencoder(width=2, normalise=normalise)
+    casae = CascadedAutoencoder(width=2, normalize=normalize)
     batches = DataLoader(squares(), batch_size=2)
     fit(casae.stage(1), batches, loss, steps=3, device="cpu")
     first, second = state(casae.first), state(casae.second)
@@ -193,7 +193,7 @@ def test_stage_2_leaves_the_first_autoencoder_bit_for_bit_as_it_was(normalise):
 
 def test_stage_1_leaves_the_second_autoencoder_bit_for_bit_as_it_was():
     torch.manual_seed(0)
-    casae = CascadedAutoencoder(width=2, normalise=True)
+    casae = CascadedAutoencoder(width=2, normalize=True)
     first, second = state(casae.first), state(casae.second)
     fit(casae.stage(1), DataLoader(squares(), batch_size=2), loss, steps=2, device="cpu")
     assert not same(first, state(casae.first))
@@ -214,7 +214,7 @@ def test_an_optimizer_that_keeps_old_gradients_cannot_move_the_frozen_autoencode
 
 
 def test_the_frozen_autoencoder_stays_in_eval_mode_whoever_calls_train():
-    casae = CascadedAutoencoder(width=1, normalise=True)
+    casae = CascadedAutoencoder(width=1, normalize=True)
     casae.stage(2).train()
     assert not any(module.training for module in casae.first.modules())
     assert all(module.training for module in casae.second.modules())
@@ -258,8 +258,8 @@ def test_the_start_values_keep_the_size_of_the_signal():
     assert 0.1 < x.square().mean().sqrt() < 10
 
 
-def test_normalise_puts_one_batch_normalization_after_each_convolution_but_the_last():
-    with_it, without = (SegmentationAutoencoder(width=2, normalise=n) for n in (True, False))
+def test_normalize_puts_one_batch_normalization_after_each_convolution_but_the_last():
+    with_it, without = (SegmentationAutoencoder(width=2, normalize=n) for n in (True, False))
     norms = [m for m in with_it.modules() if isinstance(m, nn.BatchNorm2d)]
     assert len(norms) == len(convolutions(with_it)) - 1
     assert not any(isinstance(m, nn.BatchNorm2d) for m in without.modules())

@@ -173,7 +173,7 @@ def test_a_replacement_that_was_killed_is_completed_before_the_set_counts_as_her
     folder, work = tmp_path / "root" / "kolektor_sdd", tmp_path / "root" / ".fetching"
     ready = work / "kolektor_sdd" / "ready_to_replace"  # as a death between two moves leaves it
     shutil.copytree(folder / "kos03", ready / "kos03")
-    (work / "kolektor_sdd" / "unpacking").mkdir()
+    (work / "kolektor_sdd" / "unpacked").mkdir()
     (folder / "kos03" / "Part0.jpg").write_bytes(b"old")
     code, told = course("fetch", "kolektor_sdd")
     assert (code, "already in" in told) == (0, True)
@@ -233,7 +233,7 @@ def test_ctrl_c_while_verifying_speaks_of_no_fetch(served, monkeypatch):
     def stopped(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("course_utils.cli.data.verify", stopped)
+    monkeypatch.setattr("course_utils.fetching.verify", stopped)
     code, told = course("verify")
     assert code == 130
     assert "stopped." in told

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from course_utils.course.mathml import formula_html, strip_delimiters
+from course_utils.runs.mathml import formula_html, strip_delimiters
 
 
 @pytest.mark.parametrize(

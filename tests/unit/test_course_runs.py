@@ -271,12 +271,12 @@ def test_a_folder_of_images_is_meant_from_where_the_command_was_given(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"gama": 1}, "no parameter 'gama': it has profile, dataset, seed, gamma"),
-        ({"seed": "one"}, "seed of lesson 90_one must be int such as 0, got 'one'"),
-        ({"seed": True}, "must be int"),
-        ({"seed": "none"}, "must be int such as 0, got None"),
+        ({"gama": 1}, "gama: 90_one has no such parameter: it has profile, dataset, seed, gamma"),
+        ({"seed": "one"}, 'seed: got "one", wanted a whole number such as 0 of 90_one'),
+        ({"seed": True}, "got true, wanted a whole number"),
+        ({"seed": "none"}, "got nothing, wanted a whole number"),
         ({"seed": -1}, "whole number in 0"),
-        ({"gamma": "high"}, "must be float"),
+        ({"gamma": "high"}, 'got "high", wanted a number such as 2.0'),
         ({"profile": "huge"}, "not a profile"),
     ],
 )

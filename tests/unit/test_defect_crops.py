@@ -16,7 +16,7 @@ from course_utils.data.defect_crops import (
     crop_upright,
     find_regions,
 )
-from course_utils.models.compact_cnn import CompactDefectCNN
+from course_utils.models import CompactDefectCNN
 from course_utils.training import fit, predict_probabilities
 
 

@@ -1,7 +1,9 @@
 """The doctor: what it finds, how it says so, and what it never shows."""
 
 import re
+import subprocess
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from rich.console import Console
 
 from course_utils import config, doctor
 from course_utils.doctor import Check, Checklist, Status, without_paths
-from course_utils.models import resnet_encoder
+from course_utils.models import encoders
 
 
 def named(checks: list[Check], name: str) -> Check:
@@ -23,8 +25,21 @@ def test_nothing_is_wrong_on_a_machine_that_runs_these_tests() -> None:
     assert named(checks, "kernel").status is Status.OK
 
 
+def test_the_quick_checks_are_the_ones_of_the_whole_list_that_load_no_torch() -> None:
+    code = (
+        "import sys; from course_utils.doctor import doctor;"
+        "print([check.name for check in doctor(quick=True)]);"
+        "print(sorted({'torch', 'torchvision', 'matplotlib', 'jupyter_client'}"
+        " & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names, loaded = done.stdout.splitlines()
+    assert "'Python', 'packages', 'profile', 'memory', 'disk', 'data sets'" in names
+    assert loaded == "[]"
+
+
 def test_absent_data_are_a_note_with_a_way_out(tmp_path: Path) -> None:
-    found = named(doctor.doctor(data_root=tmp_path, kernel=False), "data sets")
+    found = named(doctor.doctor(data_root=tmp_path, quick=True), "data sets")
     assert found.status is Status.NOTE
     assert "COURSE_DATA_ROOT" in found.remedy
 
@@ -32,32 +47,29 @@ def test_absent_data_are_a_note_with_a_way_out(tmp_path: Path) -> None:
 def test_real_data_are_listed_with_their_number_of_images() -> None:
     if not (config.data_root() / "magnetic_tile").is_dir():
         pytest.skip("magnetic_tile is not here: set COURSE_DATA_ROOT to the folder that holds it")
-    found = named(doctor.doctor(kernel=False), "data sets")
+    found = named(doctor.doctor(quick=True), "data sets")
     assert found.status is Status.OK
     assert re.search(r"magnetic_tile \(\d+ images\)", found.found)
 
 
-def test_a_package_below_its_bound_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    version = metadata.version
-    monkeypatch.setattr(
-        metadata, "version", lambda name: "0.1" if name == "einops" else version(name)
-    )
-    found = named(doctor.doctor(kernel=False), "packages")
-    assert found.status is Status.PROBLEM
-    assert "einops 0.1 is too old" in found.found
-    assert found.remedy.startswith(f"{sys.executable} -m pip install --upgrade -e /")
+@pytest.mark.parametrize(
+    ("found", "words"), [("0.1", "einops 0.1 is too old"), (None, "einops>=0.8 is missing")]
+)
+def test_a_package_that_is_old_or_missing_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch, found: str | None, words: str
+) -> None:
+    real = metadata.version
 
-
-def test_a_missing_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    version = metadata.version
-
-    def without_einops(name: str) -> str:
-        if name == "einops":
+    def version(name: str) -> str:
+        if name == "einops" and found is None:
             raise metadata.PackageNotFoundError(name)
-        return version(name)
+        return found if name == "einops" and found else real(name)
 
-    monkeypatch.setattr(metadata, "version", without_einops)
-    assert "is missing" in named(doctor.doctor(kernel=False), "packages").found
+    monkeypatch.setattr(metadata, "version", version)
+    check = named(doctor.doctor(quick=True), "packages")
+    assert check.status is Status.PROBLEM
+    assert words in check.found
+    assert check.remedy.startswith(f"{sys.executable} -m pip install --upgrade -e /")
 
 
 def test_torchvision_of_another_torch_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +79,7 @@ def test_torchvision_of_another_torch_is_a_problem(monkeypatch: pytest.MonkeyPat
         raise RuntimeError("operator torchvision::nms does not exist")
 
     monkeypatch.setattr(torchvision.ops, "nms", nms)
-    found = named(doctor.doctor(kernel=False), "torchvision")
+    found = doctor._torchvision()
     assert found.status is Status.PROBLEM
     assert found.remedy.startswith(f"{sys.executable} -m pip install")
     assert found.remedy.endswith(" torch torchvision")
@@ -76,8 +88,8 @@ def test_torchvision_of_another_torch_is_a_problem(monkeypatch: pytest.MonkeyPat
 def test_weights_that_are_missing_are_a_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resnet_encoder, "OFFLINE_WEIGHTS", tmp_path / "gone.safetensors")
-    check = named(doctor.doctor(), "weights")
+    monkeypatch.setattr(encoders, "OFFLINE_WEIGHTS", tmp_path / "gone.safetensors")
+    (check,) = doctor._run(doctor._weights)
     assert check.status is Status.PROBLEM
     assert "gone.safetensors is not there" in check.found
 
@@ -85,19 +97,19 @@ def test_weights_that_are_missing_are_a_problem(
 def test_a_full_disk_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = doctor.shutil.disk_usage(Path.cwd())._replace(free=10**8)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
-    found = named(doctor.doctor(kernel=False), "disk")
+    found = named(doctor.doctor(quick=True), "disk")
     assert found.status is Status.PROBLEM
     assert "make clean" not in found.remedy, "it deletes results and the environment"
 
 
 @pytest.mark.parametrize(
-    ("variable", "check"), [("COURSE_DEVICE", "device"), ("COURSE_PROFILE", "profile")]
+    ("variable", "check"), [("COURSE_DEVICE", doctor._device), ("COURSE_PROFILE", doctor._profile)]
 )
 def test_a_wrong_setting_is_mended_by_unsetting_it(
-    monkeypatch: pytest.MonkeyPatch, variable: str, check: str
+    monkeypatch: pytest.MonkeyPatch, variable: str, check: Callable[[], Check]
 ) -> None:
     monkeypatch.setenv(variable, "warp")
-    found = named(doctor.doctor(kernel=False), check)
+    found = check()
     assert found.status is Status.PROBLEM
     assert f"{variable}=warp" in found.found
     assert found.remedy == f"unset {variable}"
@@ -108,7 +120,7 @@ def test_a_device_that_nobody_chose_is_mended_by_choosing_the_cpu(
 ) -> None:
     monkeypatch.delenv("COURSE_DEVICE", raising=False)
     monkeypatch.setattr(config, "_best_device", lambda: "cuda:99")
-    assert named(doctor.doctor(kernel=False), "device").remedy == "export COURSE_DEVICE=cpu"
+    assert doctor._device().remedy == "export COURSE_DEVICE=cpu"
 
 
 def test_a_check_that_breaks_is_a_problem_and_the_others_go_on(
@@ -118,7 +130,7 @@ def test_a_check_that_breaks_is_a_problem_and_the_others_go_on(
         raise OSError("no such device")
 
     monkeypatch.setattr(doctor.psutil, "virtual_memory", broken)
-    checks = doctor.doctor(kernel=False)
+    checks = doctor.doctor(quick=True)
     assert named(checks, "memory").found == "OSError: no such device"
     assert named(checks, "disk").status is Status.OK
 

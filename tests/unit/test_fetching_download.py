@@ -3,12 +3,12 @@
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from local_server import LocalServer
 
-from course_utils.fetching import transfer, web
-from course_utils.fetching.download import download
-from course_utils.fetching.transfer import PAUSES, size_text
+from course_utils.fetching import Archive, Watch, web
+from course_utils.fetching import download as module
+from course_utils.fetching.disk_space import DiskFullError, size_text
+from course_utils.fetching.download import PAUSES, download
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 OTHER = np.random.default_rng(1).bytes(300_000)
@@ -30,6 +31,7 @@ def sha256(content: bytes) -> str:
 
 
 DIGEST = sha256(CONTENT)
+with_and_without_digest = pytest.mark.parametrize("digest", [DIGEST, ""], ids=["digest", "none"])
 
 
 @pytest.fixture(autouse=True)
@@ -49,42 +51,52 @@ def mirror() -> Iterator[LocalServer]:
         yield running
 
 
-class Said(list[str]):
-    """What was told, to look for words in."""
-
-    def __call__(self, sentence: str) -> None:
-        self.append(sentence)
-
-    def __contains__(self, words: object) -> bool:
-        return any(str(words) in sentence for sentence in self)
+def behave(server: LocalServer, habits: dict[str, Any]) -> None:
+    for name, value in habits.items():
+        setattr(server, name, value)
 
 
-def fetch(folder: Path, *servers: LocalServer, digest: str = DIGEST, **options) -> Path:
-    """Download a.zip without waiting."""
-    urls = [server.url("a.zip") for server in servers]
-    return download(urls, folder, "a.zip", **{"digest": digest, "sleep": lambda _: None, **options})
+class Notes(Watch):
+    """What a download reported; presses Ctrl-C once `stop_at` bytes are here."""
 
+    def __init__(self, stop_at: float = float("inf")) -> None:
+        self.text, self.done, self.totals, self.stop_at = "", [], set(), stop_at
 
-def interrupt_after(count: int):
-    """A `tick` that presses Ctrl-C once so many bytes are here."""
+    def say(self, text: str) -> None:
+        self.text += f"{text}\n"
 
-    def tick(done: int, total: int | None) -> None:
-        if done >= count:
+    def reach(self, done: int, total: int | None) -> None:
+        self.done.append(done)
+        self.totals.add(total)
+        if done >= self.stop_at:
             raise KeyboardInterrupt
 
-    return tick
+
+def fetch(
+    folder: Path,
+    *servers: LocalServer,
+    digest: str = DIGEST,
+    stop_at: float = float("inf"),
+    sleep: Callable[[float], None] = lambda _: None,
+) -> Notes:
+    """Download a.zip without waiting."""
+    urls = tuple(server.url("a.zip") for server in servers)
+    notes = Notes(stop_at)
+    archive = Archive("a.zip", holds="", members="", urls=urls, digest=digest)
+    assert download(archive, folder, watch=notes, sleep=sleep) == folder / "a.zip"
+    return notes
 
 
-def leave_part(folder: Path, server: LocalServer, digest: str = DIGEST) -> int:
+def leave_part(folder: Path, server: LocalServer, digest: str = DIGEST, size: int = CUT) -> int:
     """Fetch a piece of a.zip, as a process that is killed then; returns its length."""
     with pytest.raises(KeyboardInterrupt):
-        fetch(folder, server, digest=digest, tick=interrupt_after(CUT))
-    size = (folder / "a.zip.part").stat().st_size
-    assert CUT <= size < len(CONTENT)
-    assert (folder / "a.zip.part").read_bytes() == CONTENT[:size]
+        fetch(folder, server, digest=digest, stop_at=size)
     assert sorted(os.listdir(folder)) == ["a.zip.part", "a.zip.part.json"]
+    came = (folder / "a.zip.part").read_bytes()
+    assert len(came) >= size
+    assert CONTENT.startswith(came)
     server.requests.clear()
-    return size
+    return len(came)
 
 
 def check_arrived(folder: Path, content: bytes = CONTENT) -> None:
@@ -94,61 +106,53 @@ def check_arrived(folder: Path, content: bytes = CONTENT) -> None:
 
 @pytest.mark.parametrize("digest", [DIGEST, f"md5:{hashlib.md5(CONTENT).hexdigest()}", ""])
 def test_a_file_arrives_whole_and_nothing_else_stays(server, tmp_path, digest):
-    assert fetch(tmp_path / "new", server, digest=digest) == tmp_path / "new/a.zip"
+    notes = fetch(tmp_path / "new", server, digest=digest)
     check_arrived(tmp_path / "new")
     assert len(server.requests) == 1
     assert server.requests[0].headers["Accept-Encoding"] == "identity"
+    assert notes.done == sorted(notes.done)
+    assert (notes.done[0], notes.done[-1], notes.totals) == (0, len(CONTENT), {len(CONTENT)})
+    assert len(notes.done) > 3
 
 
-def test_progress_counts_bytes_up_to_the_whole(server, tmp_path):
-    ticks: list[tuple[int, int | None]] = []
-    fetch(tmp_path, server, tick=lambda done, total: ticks.append((done, total)))
-    counts = [done for done, _ in ticks]
-    assert counts == sorted(counts)
-    assert (counts[0], counts[-1]) == (0, len(CONTENT))
-    assert len(counts) > 3
-    assert {total for _, total in ticks} == {len(CONTENT)}
+@pytest.mark.parametrize(
+    ("habits", "content", "has_digest"),
+    [
+        ({"chunked": True}, CONTENT, True),
+        ({"chunked": True}, CONTENT, False),
+        ({"tells_length": False}, CONTENT, True),
+        ({}, b"", False),
+        # Some servers label a .tar.gz so.
+        ({"extra_headers": {"Content-Encoding": "gzip"}}, CONTENT, True),
+    ],
+)
+def test_a_file_arrives_as_it_is_sent(server, tmp_path, habits, content, has_digest):
+    behave(server, habits | {"files": {"a.zip": content}})
+    fetch(tmp_path, server, digest=sha256(content) if has_digest else "")
+    check_arrived(tmp_path, content)
 
 
-def test_redirects_are_followed(server, mirror, tmp_path):
+def test_redirects_are_followed_but_to_the_web_only(server, mirror, tmp_path):
     server.redirects["a.zip"] = mirror.url("a.zip")
-    fetch(tmp_path, server)
-    check_arrived(tmp_path)
+    fetch(tmp_path / "web", server)
+    check_arrived(tmp_path / "web")
+    (tmp_path / "secret").write_text("secret")
+    server.redirects["a.zip"] = (tmp_path / "secret").as_uri()
+    with pytest.raises(OSError, match="could not fetch"):
+        fetch(tmp_path / "file", server, digest="")
+    assert os.listdir(tmp_path / "file") == []
 
 
-def test_an_empty_file_is_a_file(tmp_path):
-    with LocalServer({"a.zip": b""}) as server:
-        fetch(tmp_path, server, digest="")
-    check_arrived(tmp_path, b"")
-
-
-@pytest.mark.parametrize("digest", [DIGEST, ""])
-def test_a_file_in_chunks_needs_no_length(server, tmp_path, digest):
-    server.chunked = True
-    totals = set()
-    fetch(tmp_path, server, digest=digest, tick=lambda _, total: totals.add(total))
-    check_arrived(tmp_path)
-    assert totals == {None}
-
-
-def test_the_bytes_are_kept_as_they_were_sent(server, tmp_path):
-    # Some servers label a .tar.gz so.
-    server.extra_headers = {"Content-Encoding": "gzip"}
-    fetch(tmp_path, server)
-    check_arrived(tmp_path)
-
-
-@pytest.mark.parametrize("digest", [DIGEST, ""])
+@with_and_without_digest
 @pytest.mark.parametrize("cut", [0, 1, CUT, len(CONTENT) - 1])
 def test_a_dropped_connection_goes_on_where_it_broke_off(server, tmp_path, digest, cut):
     server.drop_after, server.drops = cut, 1
     pauses: list[float] = []
-    said = Said()
-    fetch(tmp_path, server, digest=digest, sleep=pauses.append, tell=said)
+    notes = fetch(tmp_path, server, digest=digest, sleep=pauses.append)
     check_arrived(tmp_path)
     assert server.asked_ranges == [None, f"bytes={cut}-" if cut else None]
     assert pauses == [PAUSES[0]]
-    assert f"the connection dropped after {size_text(cut)}" in said
+    assert f"the connection dropped after {size_text(cut)}" in notes.text
     etag = f'"{hashlib.md5(CONTENT).hexdigest()}"'
     assert server.requests[1].headers["If-Range"] == (etag if cut else None)
 
@@ -156,28 +160,19 @@ def test_a_dropped_connection_goes_on_where_it_broke_off(server, tmp_path, diges
 def test_a_connection_that_falls_silent_is_given_up_and_tried_again(server, tmp_path, monkeypatch):
     monkeypatch.setattr(web, "TIMEOUT", (20, 0.05))
     server.drop_after, server.drops, server.stalls = 3 * web.CHUNK, 1, True
-    said = Said()
-    fetch(tmp_path, server, tell=said)
+    assert "nothing came for 0.05 s" in fetch(tmp_path, server).text
     check_arrived(tmp_path)
-    assert "nothing came for 0.05 s" in said
     assert server.asked_ranges == [None, f"bytes={3 * web.CHUNK}-"]
 
 
-def test_a_later_call_goes_on_too(server, tmp_path):
-    size = leave_part(tmp_path, server)
-    ticks: list[int] = []
-    fetch(tmp_path, server, tick=lambda done, _: ticks.append(done))
-    check_arrived(tmp_path)
-    assert server.asked_ranges == [f"bytes={size}-"]
-    assert ticks[0] == size
-
-
-def test_without_a_digest_a_later_call_goes_on_at_the_same_address(server, tmp_path):
-    size = leave_part(tmp_path, server, digest="")
-    fetch(tmp_path, server, digest="")
+@with_and_without_digest
+def test_a_later_call_goes_on_too(server, tmp_path, digest):
+    size = leave_part(tmp_path, server, digest)
+    notes = fetch(tmp_path, server, digest=digest)
     check_arrived(tmp_path)
     assert server.asked_ranges == [f"bytes={size}-"]
     assert server.requests[0].headers["If-Range"] is not None
+    assert notes.done[0] == size
 
 
 def test_chunks_that_break_off_are_no_whole_file(server, tmp_path):
@@ -198,7 +193,7 @@ def test_the_pauses_grow_and_then_the_address_is_given_up(server, tmp_path):
 
 
 def test_who_gets_on_may_drop_as_often_as_it_likes(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(transfer, "PROGRESS", 20_000)
+    monkeypatch.setattr(module, "PROGRESS", 20_000)
     server.drop_after, server.drops = 20_000, 14
     pauses: list[float] = []
     fetch(tmp_path, server, sleep=pauses.append)
@@ -207,7 +202,7 @@ def test_who_gets_on_may_drop_as_often_as_it_likes(server, tmp_path, monkeypatch
 
 
 def test_who_starts_from_zero_each_time_does_not_get_on(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(transfer, "PROGRESS", 10_000)
+    monkeypatch.setattr(module, "PROGRESS", 10_000)
     server.ranges, server.drops = False, 50
 
     def vary(_):
@@ -220,14 +215,12 @@ def test_who_starts_from_zero_each_time_does_not_get_on(server, tmp_path, monkey
     assert len(server.requests) == len(PAUSES) + 1
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("status", [429, 503])
 def test_errors_that_pass_are_tried_again(server, tmp_path, status):
     server.statuses["a.zip"], server.bad_answers = status, 2
-    said = Said()
-    fetch(tmp_path, server, tell=said)
+    assert f"HTTP {status}" in fetch(tmp_path, server).text
     check_arrived(tmp_path)
     assert len(server.requests) == 3
-    assert f"HTTP {status}" in said
 
 
 def test_a_network_that_was_there_a_moment_ago_is_tried_again(server, tmp_path, monkeypatch):
@@ -240,54 +233,69 @@ def test_a_network_that_was_there_a_moment_ago_is_tried_again(server, tmp_path, 
         return real(*args, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    said = Said()
-    fetch(tmp_path, server, tell=said)
+    assert "its name could not be looked up" in fetch(tmp_path, server).text
     check_arrived(tmp_path)
-    assert "its name could not be looked up" in said
     assert server.asked_ranges == [None, f"bytes={CUT}-"]
 
 
-def test_a_server_that_ignores_ranges_is_read_from_zero(server, tmp_path):
-    leave_part(tmp_path, server)
-    server.ranges = False
-    said = Said()
-    ticks: list[int] = []
-    fetch(tmp_path, server, tell=said, tick=lambda done, _: ticks.append(done))
+NO_VERSION = {"etag": False, "last_modified": False}
+UNKNOWING = {"if_range": False} | NO_VERSION
+SHORT = {"files": {"a.zip": OTHER[:1000]}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "digest", "words"),
+    [
+        ({}, {"ranges": False}, DIGEST, "the server cannot go on within a file"),
+        ({}, {"extra_headers": {"Content-Range": "bytes 5-9/300000"}}, DIGEST, "another part"),
+        ({}, {"extra_headers": {"Content-Range": "nonsense"}}, DIGEST, "sends another part"),
+        (NO_VERSION, SHORT, sha256(OTHER[:1000]), "the server has nothing beyond"),  # 416
+        (NO_VERSION, {}, "", "neither a hash nor the server tells"),
+        ({"weak_etag": True, "last_modified": False}, {}, "", "neither a hash nor the server"),
+    ],
+)
+def test_an_answer_that_is_not_the_rest_is_not_appended(
+    server, tmp_path, before, after, digest, words
+):
+    behave(server, before)
+    leave_part(tmp_path, server, digest)
+    behave(server, after)
+    notes = fetch(tmp_path, server, digest=digest)
+    check_arrived(tmp_path, server.files["a.zip"])
+    assert words in notes.text
+    assert "starting from zero" in notes.text
+    assert notes.done[0] == 0
+
+
+def test_with_a_digest_no_version_is_needed_to_go_on(server, tmp_path):
+    behave(server, NO_VERSION)
+    size = leave_part(tmp_path, server)
+    fetch(tmp_path, server)
     check_arrived(tmp_path)
-    assert "the server cannot go on within a file: starting from zero" in said
-    assert len(server.requests) == 1
-    assert ticks[0] == 0
+    assert server.asked_ranges == [f"bytes={size}-"]
+    assert server.requests[0].headers["If-Range"] is None
 
 
 @pytest.mark.parametrize("new", [OTHER, OTHER[:200_000], OTHER + b"more"])
 @pytest.mark.parametrize(
-    "server_habits", [{}, {"if_range": False}, {"etag": False}, {"last_modified": False}]
+    "habits",
+    [
+        {},
+        {"if_range": False},
+        {"etag": False},
+        {"last_modified": False},
+        {"if_range": False} | NO_VERSION,
+    ],
 )
-def test_a_file_that_has_changed_is_fetched_from_zero(server, tmp_path, new, server_habits):
-    for name, value in server_habits.items():
-        setattr(server, name, value)
+def test_a_file_that_has_changed_is_fetched_from_zero(server, tmp_path, new, habits):
+    behave(server, habits if len(habits) < 3 else {})  # else the version is lost on the way
     leave_part(tmp_path, server, digest="")
+    behave(server, habits)
     server.files = {"a.zip": new}
     server.modified += 1
-    said = Said()
-    fetch(tmp_path, server, digest="", tell=said)
+    assert "starting from zero" in fetch(tmp_path, server, digest="").text
     check_arrived(tmp_path, new)
-    assert "starting from zero" in said
     assert server.asked_ranges[0] is not None
-
-
-def test_without_a_digest_a_rest_that_names_no_version_is_not_appended(server, tmp_path):
-    leave_part(tmp_path, server, digest="")
-    server.if_range = server.etag = server.last_modified = False
-    server.files = {"a.zip": OTHER}  # of the same length
-    fetch(tmp_path, server, digest="")
-    check_arrived(tmp_path, OTHER)
-
-
-def test_a_part_of_a_file_is_no_answer_to_a_request_for_the_whole(server, tmp_path):
-    server.statuses["a.zip"] = 206
-    with pytest.raises(OSError, match="HTTP 206 to a request for the whole file"):
-        fetch(tmp_path, server, digest="")
 
 
 def test_a_file_that_changes_between_two_tries_is_fetched_from_zero(server, tmp_path):
@@ -298,108 +306,57 @@ def test_a_file_that_changes_between_two_tries_is_fetched_from_zero(server, tmp_
             server.files = {"a.zip": OTHER}
 
     server.before = change
-    said = Said()
-    fetch(tmp_path, server, digest="", tell=said)
+    assert "the file has changed: starting from zero" in fetch(tmp_path, server, digest="").text
     check_arrived(tmp_path, OTHER)
-    assert "the file has changed: starting from zero" in said
 
 
-@pytest.mark.parametrize("answer", ["bytes 5-299999/300000", "bytes 5-299999/*", "nonsense"])
-def test_the_wrong_part_of_a_file_is_not_appended(server, tmp_path, answer):
-    leave_part(tmp_path, server)
-    server.extra_headers = {"Content-Range": answer}
-    said = Said()
-    fetch(tmp_path, server, tell=said)
-    check_arrived(tmp_path)
-    assert "sends another part of the file than the rest: starting from zero" in said
-    assert server.asked_ranges[1:] == [None]
+def test_a_part_of_a_file_is_no_answer_to_a_request_for_the_whole(server, tmp_path):
+    server.statuses["a.zip"] = 206
+    with pytest.raises(OSError, match="HTTP 206 to a request for the whole file"):
+        fetch(tmp_path, server, digest="")
 
 
-def test_a_file_that_is_shorter_now_is_fetched_from_zero(server, tmp_path):
-    # Neither version nor hash tell it; there is nothing to send from there on (416).
-    server.etag = server.last_modified = False
-    leave_part(tmp_path, server)
-    server.files = {"a.zip": OTHER[:1000]}
-    said = Said()
-    fetch(tmp_path, server, digest=sha256(OTHER[:1000]), tell=said)
-    check_arrived(tmp_path, OTHER[:1000])
-    assert "the server has nothing beyond" in said
-
-
-@pytest.mark.parametrize("weak", [False, True])
-def test_without_a_version_only_a_digest_allows_to_go_on(server, tmp_path, weak):
-    server.etag, server.weak_etag, server.last_modified = weak, weak, False
-    size = leave_part(tmp_path, server)
-    fetch(tmp_path, server)
-    check_arrived(tmp_path)
-    assert server.asked_ranges == [f"bytes={size}-"]
-    assert server.requests[0].headers["If-Range"] is None
-
-    leave_part(tmp_path / "undigested", server, digest="")
-    said = Said()
-    fetch(tmp_path / "undigested", server, digest="", tell=said)
-    check_arrived(tmp_path / "undigested")
-    assert server.asked_ranges == [None]
-    assert "no version of the file, and no hash is known: starting from zero" in said
-
-
-def test_bytes_that_do_not_fit_together_are_fetched_once_more(server, tmp_path):
-    server.etag = server.last_modified = False
-    leave_part(tmp_path, server)
-    server.files = {"a.zip": OTHER}  # of the same length
-    said = Said()
-    fetch(tmp_path, server, digest=sha256(OTHER), tell=said)
-    check_arrived(tmp_path, OTHER)
-    assert "once more from zero" in said
-    assert server.asked_ranges[1:] == [None]
-
-
-def test_pieces_of_one_call_that_do_not_fit_are_fetched_once_more(server, tmp_path):
-    server.etag = server.last_modified = False
-    server.drop_after, server.drops = CUT, 1
+@pytest.mark.parametrize("when", ["between two calls", "within one"])
+def test_bytes_that_do_not_fit_together_are_fetched_once_more(server, tmp_path, when):
+    behave(server, NO_VERSION)
+    if when == "within one":
+        server.drop_after, server.drops = CUT, 1
+    else:
+        leave_part(tmp_path, server)
 
     def change(request):
         if request.headers["Range"]:
-            server.files = {"a.zip": OTHER}
+            server.files = {"a.zip": OTHER}  # of the same length
 
     server.before = change
-    fetch(tmp_path, server, digest=sha256(OTHER))
+    notes = fetch(tmp_path, server, digest=sha256(OTHER))
     check_arrived(tmp_path, OTHER)
-    assert server.asked_ranges == [None, f"bytes={CUT}-", None]
+    assert "with the bytes kept from before" in notes.text
+    assert [bool(asked) for asked in server.asked_ranges[-2:]] == [True, False]
 
 
-def test_a_whole_part_file_is_checked_and_not_fetched_again(server, tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        fetch(tmp_path, server, tick=interrupt_after(len(CONTENT)))
-    server.requests.clear()
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_whole_part_file_is_checked_before_it_is_fetched_again(server, tmp_path, damaged):
+    leave_part(tmp_path, server, size=len(CONTENT))
+    if damaged:
+        (tmp_path / "a.zip.part").write_bytes(OTHER)
     fetch(tmp_path, server)
     check_arrived(tmp_path)
-    assert server.requests == []
+    assert len(server.requests) == damaged
 
 
-def test_a_whole_part_file_with_a_wrong_hash_is_fetched_again(server, tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        fetch(tmp_path, server, tick=interrupt_after(len(CONTENT)))
-    (tmp_path / "a.zip.part").write_bytes(OTHER)
-    fetch(tmp_path, server)
-    check_arrived(tmp_path)
-
-
-@pytest.mark.parametrize("record", ["", "{", "[]", '{"url": 3}', '{"url": "x", "total": "9"}'])
-def test_a_damaged_record_means_from_zero(server, tmp_path, record):
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        *((".json", text, "damaged record") for text in (b"", b"[]", b'{"url": 3}')),
+        (".json", b'{"url": "x", "total": "9"}', "damaged record"),
+        ("", CONTENT + b"more", "more came so far than the file has"),
+    ],
+)
+def test_a_damaged_record_or_part_means_from_zero(server, tmp_path, name, content, words):
     leave_part(tmp_path, server)
-    (tmp_path / "a.zip.part.json").write_text(record)
-    said = Said()
-    fetch(tmp_path, server, tell=said)
-    check_arrived(tmp_path)
-    assert server.asked_ranges == [None]
-    assert "damaged record: starting from zero" in said
-
-
-def test_a_part_file_longer_than_the_file_means_from_zero(server, tmp_path):
-    leave_part(tmp_path, server)
-    (tmp_path / "a.zip.part").write_bytes(CONTENT + b"more")
-    fetch(tmp_path, server)
+    (tmp_path / f"a.zip.part{name}").write_bytes(content)
+    assert f"{words}: starting from zero" in fetch(tmp_path, server).text
     check_arrived(tmp_path)
     assert server.asked_ranges == [None]
 
@@ -413,23 +370,22 @@ def test_a_web_page_does_not_cost_the_bytes_so_far(server, tmp_path):
     assert (tmp_path / "a.zip.part").stat().st_size == size
 
 
-@pytest.mark.parametrize("status", [403, 404, 410])
-def test_a_mirror_is_asked_when_the_file_is_not_there(server, mirror, tmp_path, status):
-    server.statuses["*"] = status
-    said = Said()
-    fetch(tmp_path, server, mirror, tell=said)
+@pytest.mark.parametrize(
+    ("habits", "words"),
+    [
+        ({"statuses": {"*": 403}}, "HTTP 403"),
+        ({"statuses": {"*": 404}}, "HTTP 404"),
+        ({"files": {"a.zip": OTHER}}, "wrong sha256: expected {}, found {}"),
+    ],
+)
+def test_a_mirror_is_asked_when_the_file_is_not_there_or_wrong(
+    server, mirror, tmp_path, habits, words
+):
+    behave(server, habits)
+    notes = fetch(tmp_path, server, mirror)
     check_arrived(tmp_path)
-    assert len(server.requests) == 1
-    assert f"{server.url('a.zip')}: HTTP {status}" in said
-
-
-def test_a_mirror_is_asked_when_the_hash_is_wrong(server, mirror, tmp_path):
-    server.files = {"a.zip": OTHER}
-    said = Said()
-    fetch(tmp_path, server, mirror, tell=said)
-    check_arrived(tmp_path)
-    expected, found = DIGEST.partition(":")[2], sha256(OTHER).partition(":")[2]
-    assert f"wrong sha256: expected {expected}, found {found}" in said
+    words = words.format(DIGEST.partition(":")[2], sha256(OTHER).partition(":")[2])
+    assert f"{server.url('a.zip')}: {words}" in notes.text
     assert (len(server.requests), len(mirror.requests)) == (1, 1)
 
 
@@ -446,13 +402,14 @@ def test_a_mirror_is_asked_when_nobody_listens_or_the_name_is_unknown(
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     with LocalServer({}) as gone:
         closed = gone.url("a.zip")
-    said = Said()
     unknown = "http://nowhere.invalid/a.zip"
-    urls = [closed, unknown, mirror.url("a.zip")]
-    download(urls, tmp_path, "a.zip", digest=DIGEST, tell=said, sleep=pytest.fail)
+    urls = (closed, unknown, mirror.url("a.zip"))
+    notes = Notes()
+    archive = Archive("a.zip", holds="", members="", urls=urls, digest=DIGEST)
+    download(archive, tmp_path, watch=notes, sleep=pytest.fail)
     check_arrived(tmp_path)
-    assert f"{closed}: no connection ({os.strerror(errno.ECONNREFUSED)})" in said
-    assert f"{unknown}: its name could not be looked up" in said
+    assert f"{closed}: no connection ({os.strerror(errno.ECONNREFUSED)})" in notes.text
+    assert f"{unknown}: its name could not be looked up" in notes.text
 
 
 def test_with_a_digest_a_mirror_goes_on(server, mirror, tmp_path):
@@ -471,45 +428,27 @@ def test_with_a_digest_a_mirror_goes_on(server, mirror, tmp_path):
     assert mirror.requests[0].headers["If-Range"] is None
 
 
-def test_a_mirror_with_another_length_starts_from_zero(server, mirror, tmp_path):
-    leave_part(tmp_path, server)
+@pytest.mark.parametrize(
+    ("new", "digest", "chunked", "words"),
+    [
+        (CONTENT + b"more", sha256(CONTENT + b"more"), False, "has 300004 bytes now, not 300000"),
+        (CONTENT, DIGEST, True, "did not tell the length"),
+        (CONTENT, "", False, "neither a hash nor the server tells"),
+        (OTHER, sha256(OTHER), False, "with the bytes kept from before"),
+    ],
+    ids=["another length", "length not known", "no digest", "another content"],
+)
+def test_a_mirror_starts_from_zero_if_it_cannot_go_on(
+    server, mirror, tmp_path, new, digest, chunked, words
+):
+    server.chunked = chunked
+    leave_part(tmp_path, server, digest)
     server.statuses["*"] = 404
-    mirror.files = {"a.zip": CONTENT + b"more"}
-    said = Said()
-    fetch(tmp_path, server, mirror, digest=sha256(CONTENT + b"more"), tell=said)
-    check_arrived(tmp_path, CONTENT + b"more")
-    assert "the file has 300004 bytes now, not 300000: starting from zero" in said
-    assert mirror.asked_ranges[1:] == [None]
-
-
-def test_a_mirror_goes_on_only_if_the_length_is_known(server, mirror, tmp_path):
-    server.chunked = True
-    leave_part(tmp_path, server)
-    server.statuses["*"] = 404
-    said = Said()
-    fetch(tmp_path, server, mirror, tell=said)
-    check_arrived(tmp_path)
-    assert mirror.asked_ranges == [None]
-    assert "did not tell the length: starting from zero" in said
-
-
-def test_pieces_of_two_addresses_that_do_not_fit_are_fetched_once_more(server, mirror, tmp_path):
-    leave_part(tmp_path, server)
-    server.statuses["*"] = 404
-    mirror.files = {"a.zip": OTHER}
-    fetch(tmp_path, server, mirror, digest=sha256(OTHER))
-    check_arrived(tmp_path, OTHER)
-    assert mirror.asked_ranges[1:] == [None]
-
-
-def test_without_a_digest_a_mirror_starts_from_zero(server, mirror, tmp_path):
-    leave_part(tmp_path, server, digest="")
-    server.statuses["*"] = 404
-    said = Said()
-    fetch(tmp_path, server, mirror, digest="", tell=said)
-    check_arrived(tmp_path)
-    assert mirror.asked_ranges == [None]
-    assert "from another address, and no hash is known: starting from zero" in said
+    mirror.files = {"a.zip": new}
+    notes = fetch(tmp_path, server, mirror, digest=digest)
+    check_arrived(tmp_path, new)
+    assert f"{words}" in notes.text
+    assert mirror.asked_ranges[-1] is None
 
 
 @pytest.mark.parametrize("again", ["first", "second"])
@@ -519,7 +458,7 @@ def test_pieces_of_two_addresses_are_never_trusted_without_a_digest(
     leave_part(tmp_path, server)
     mirror.files = {"a.zip": OTHER}
     with pytest.raises(KeyboardInterrupt):  # pieces of both, as long as the file
-        fetch(tmp_path, mirror, tick=interrupt_after(len(CONTENT)))
+        fetch(tmp_path, mirror, stop_at=len(CONTENT))
     assert (tmp_path / "a.zip.part").stat().st_size == len(CONTENT)
     fetch(tmp_path, server if again == "first" else mirror, digest="")
     check_arrived(tmp_path, CONTENT if again == "first" else OTHER)
@@ -545,43 +484,41 @@ def test_if_all_fail_each_is_listed_with_its_reason(server, mirror, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_body_shorter_than_announced_is_never_the_file(server, tmp_path):
-    server.declared_length = len(CONTENT) + 5
-    with pytest.raises(OSError, match="dropped"):
-        fetch(tmp_path, server, digest="")
+@pytest.mark.parametrize(
+    ("habits", "digest", "words"),
+    [
+        ({"declared_length": len(CONTENT) + 5}, "", "dropped"),
+        ({"declared_length": len(CONTENT) - 5}, DIGEST, "wrong sha256"),
+        ({"tells_length": False}, "", "tells no length and no hash is known"),
+    ],
+)
+def test_a_body_that_is_not_as_long_as_announced_is_no_file(
+    server, tmp_path, habits, digest, words
+):
+    behave(server, habits)
+    with pytest.raises(OSError, match=words):
+        fetch(tmp_path, server, digest=digest)
     assert not (tmp_path / "a.zip").exists()
 
 
-def test_a_body_longer_than_announced_is_refused(server, tmp_path):
-    leave_part(tmp_path, server)
+def test_a_rest_longer_than_announced_is_refused(server, tmp_path):
+    size = leave_part(tmp_path, server)
     server.chunked = True
-    size = (tmp_path / "a.zip.part").stat().st_size
     server.extra_headers = {"Content-Range": f"bytes {size}-{len(CONTENT) - 1}/{len(CONTENT)}"}
     server.if_range, server.files = False, {"a.zip": CONTENT + b"more"}
-    server.etag = server.last_modified = False
     with pytest.raises(OSError, match="more than the 300000 bytes that it announced"):
         fetch(tmp_path, server)
     assert os.listdir(tmp_path) == []
 
 
-def test_a_body_cut_to_a_false_length_has_the_wrong_hash(server, tmp_path):
-    server.declared_length = len(CONTENT) - 5
-    with pytest.raises(OSError, match="wrong sha256"):
-        fetch(tmp_path, server)
-    assert os.listdir(tmp_path) == []
-
-
-def test_without_length_and_digest_a_cut_would_go_unseen(server, tmp_path):
-    server.tells_length = False
-    with pytest.raises(OSError, match="tells no length and no hash is known"):
-        fetch(tmp_path, server, digest="")
-    fetch(tmp_path, server)
-    check_arrived(tmp_path)
-
-
-def test_a_file_with_the_right_hash_is_used(server, tmp_path):
-    (tmp_path / "a.zip").write_bytes(CONTENT)
-    fetch(tmp_path, server, digest=DIGEST.upper().replace("SHA", "sha"))
+@pytest.mark.parametrize(
+    ("content", "digest", "words"),
+    [(CONTENT, DIGEST, ""), (OTHER, "", "no hash is published")],
+    ids=["digest", "none"],
+)
+def test_a_file_of_that_name_is_used(server, tmp_path, content, digest, words):
+    (tmp_path / "a.zip").write_bytes(content)
+    assert words in fetch(tmp_path, server, digest=digest).text
     assert server.requests == []
 
 
@@ -594,21 +531,11 @@ def test_a_file_with_a_wrong_hash_is_refused_and_left_alone(server, tmp_path):
     check_arrived(tmp_path, OTHER)
 
 
-def test_without_a_digest_a_file_of_that_name_is_used_and_that_is_said(server, tmp_path):
-    (tmp_path / "a.zip").write_bytes(OTHER)
-    said = Said()
-    fetch(tmp_path, server, digest="", tell=said)
-    assert server.requests == []
-    assert "no hash is published" in said
-
-
-def test_a_folder_of_that_name_is_refused(server, tmp_path):
+def test_a_folder_of_that_name_and_a_part_file_of_someone_else_are_refused(server, tmp_path):
     (tmp_path / "a.zip").mkdir()
     with pytest.raises(ValueError, match="is no file"):
         fetch(tmp_path, server)
-
-
-def test_a_part_file_of_someone_else_is_refused_and_left_alone(server, tmp_path):
+    (tmp_path / "a.zip").rmdir()
     (tmp_path / "a.zip.part").write_bytes(OTHER)
     with pytest.raises(ValueError, match="not written by this course"):
         fetch(tmp_path, server)
@@ -619,7 +546,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-@pytest.mark.parametrize("digest", [DIGEST, ""])
+@with_and_without_digest
 @pytest.mark.parametrize(
     "moment", ["unlink", "replace", "fsync", "open"], ids=lambda name: f"os.{name}"
 )
@@ -629,7 +556,7 @@ def test_whoever_is_killed_at_any_moment_can_be_followed(
     """Kill before the first call of a system function, then before the second, and so on."""
     owner, name = (Path, moment) if moment in ("unlink", "open") else (os, moment)
     real = getattr(owner, name)
-    for survived in range(20):
+    for survived in range(40):
         folder = tmp_path / str(survived)
         folder.mkdir()
         server.drop_after, server.drops = CUT, 1
@@ -662,20 +589,18 @@ def test_a_disk_that_is_too_small_is_noticed_before_the_first_byte(server, tmp_p
     size = leave_part(tmp_path, server)
     free = len(CONTENT) - size - 1
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, free))
-    with pytest.raises(OSError, match=r"no room for a\.zip") as caught:
+    with pytest.raises(DiskFullError, match=rf"a\.zip, of which {size_text(size)} .* stay") as told:
         fetch(tmp_path, server, server)
-    assert caught.value.errno == errno.ENOSPC
-    assert f"needs {size_text(free + 1)} more, and {size_text(free)} are free" in str(caught.value)
+    for fact in (f"needs {size_text(free + 1)} more", f"where {size_text(free)} are free"):
+        assert fact in str(told.value)
     assert (tmp_path / "a.zip.part").stat().st_size == size
     free += 1
     fetch(tmp_path, server)
     check_arrived(tmp_path)
 
 
-@pytest.mark.parametrize("chunked", [False, True])
-def test_a_disk_that_fills_up_keeps_what_came(server, mirror, tmp_path, monkeypatch, chunked):
-    server.chunked = chunked
-    real = transfer._write_all
+def test_a_disk_that_fills_up_keeps_what_came(server, mirror, tmp_path, monkeypatch):
+    real = module._write_all
     room = iter(range(2))
 
     def write(target, piece):
@@ -685,26 +610,25 @@ def test_a_disk_that_fills_up_keeps_what_came(server, mirror, tmp_path, monkeypa
         real(target, piece)
 
     with monkeypatch.context() as patch:
-        patch.setattr(transfer, "_write_all", write)
-        with pytest.raises(OSError, match=r"no room for a\.zip") as caught:
+        patch.setattr(module, "_write_all", write)
+        with pytest.raises(DiskFullError, match=r"the disk is full: a\.zip"):
             fetch(tmp_path, server, mirror)
-    assert caught.value.errno == errno.ENOSPC
     assert mirror.requests == []
-    size = (tmp_path / "a.zip.part").stat().st_size
-    assert (tmp_path / "a.zip.part").read_bytes() == CONTENT[:size]
+    came = (tmp_path / "a.zip.part").read_bytes()
+    assert CONTENT.startswith(came)
     fetch(tmp_path, server)
     check_arrived(tmp_path)
-    assert server.asked_ranges == [None, f"bytes={size}-"]
+    assert server.asked_ranges == [None, f"bytes={len(came)}-"]
 
 
-def test_a_file_that_takes_less_than_it_is_given_gets_the_rest(server, tmp_path):
+def test_a_file_that_takes_less_than_it_is_given_gets_the_rest():
     written = bytearray()
 
     def take_a_little(rest: memoryview) -> int:
         written.extend(rest[:7])
         return min(7, len(rest))
 
-    transfer._write_all(take_a_little, CONTENT[:100])
+    module._write_all(take_a_little, CONTENT[:100])
     assert bytes(written) == CONTENT[:100]
 
 
@@ -725,48 +649,3 @@ def test_any_drops_in_any_calls_give_the_same_bytes(tmp_path_factory, cuts, etag
         server.drops = 0
         fetch(folder, server, digest=sha256(content))
     check_arrived(folder, content)
-
-
-@pytest.mark.parametrize("url", ["file:///etc/hosts", "ftp://a.org/a.zip", "a.zip", "C:/a.zip"])
-def test_only_web_addresses_are_fetched(server, tmp_path, url):
-    with pytest.raises(ValueError, match="http:// or https://"):
-        download([server.url("a.zip"), url], tmp_path, "a.zip", digest="")
-    assert server.requests == []
-
-
-def test_a_redirect_to_something_else_is_refused(server, tmp_path):
-    (tmp_path / "secret").write_text("secret")
-    server.redirects["a.zip"] = (tmp_path / "secret").as_uri()
-    with pytest.raises(OSError, match="could not fetch"):
-        fetch(tmp_path / "new", server, digest="")
-    assert os.listdir(tmp_path / "new") == []
-
-
-@pytest.mark.parametrize("urls", [[], "http://a.org/a.zip"])
-def test_addresses_come_in_a_list(tmp_path, urls):
-    with pytest.raises(ValueError, match="sequence of one or more addresses"):
-        download(urls, tmp_path, "a.zip", digest="")
-
-
-@pytest.mark.parametrize("name", ["", "..", "b/a.zip", "../a.zip", "b\\a.zip", "C:a.zip"])
-def test_file_names_stay_in_the_folder(server, tmp_path, name):
-    with pytest.raises(ValueError, match="bare name"):
-        download([server.url("a.zip")], tmp_path, name, digest="")
-
-
-@pytest.mark.parametrize("digest", ["sha256:", "md5:12", "12", "sha1:" + "0" * 40, DIGEST + "0"])
-def test_digests_are_checked_before_anything_is_fetched(server, tmp_path, digest):
-    with pytest.raises(ValueError, match="digest must be"):
-        fetch(tmp_path, server, digest=digest)
-    assert server.requests == []
-
-
-def test_the_record_names_address_version_and_length(server, tmp_path):
-    leave_part(tmp_path, server)
-    record = json.loads((tmp_path / "a.zip.part.json").read_text())
-    assert record == {
-        "url": server.url("a.zip"),
-        "etag": f'"{hashlib.md5(CONTENT).hexdigest()}"',
-        "last_modified": "Tue, 14 Nov 2023 22:13:20 GMT",
-        "total": len(CONTENT),
-    }

@@ -1,17 +1,20 @@
 """Every exercise of the course tells its stub, its solution and its typical mistakes apart.
 
-An exercise without at least three wrong answers in `wrong_answers/lesson_NN.py` fails here: add
-its typical mistakes there, each as a source text that defines its `answer_name`, or better as a
-pair of this source and words that only the message for this mistake has.
+A mistake that has no case in `wrong_answers/lesson_NN.py` fails here. A case is the body of the
+function that the stub begins, or a whole answer; it stands behind the name of its mistake, or
+behind words of the message where the mistake has no name of its own. A list holds several cases.
 """
 
+import re
 import runpy
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from course_utils.lessons import Outcome, all_exercises
+from course_utils.lessons.answers import Incorrect, Mistake
 from course_utils.lessons.content.lesson_00 import TINY_MASK
 
 EXERCISES = all_exercises()
@@ -20,11 +23,20 @@ WRONG_ANSWERS = {
     for file in sorted((Path(__file__).parent / "wrong_answers").glob("lesson_*.py"))
     for id, cases in runpy.run_path(str(file))["WRONG_ANSWERS"].items()
 }
+CASES = [
+    pytest.param(EXERCISES[id], name, source, id=f"{id}-{name}")
+    for id, cases in WRONG_ANSWERS.items()
+    for name, sources in cases.items()
+    for source in (sources if isinstance(sources, list) else [sources])
+]
 tasks = pytest.mark.parametrize("task", EXERCISES.values(), ids=EXERCISES)
 
 
 def answer_from(task, source):
     """Return what `source` defines as the answer, run after what the notebook gives."""
+    source = textwrap.dedent(source).strip()
+    if not re.search(rf"^(def )?{task.answer_name}\b", source, re.M):
+        source = f"{task.stub.splitlines()[0]}\n{textwrap.indent(source, '    ')}"
     names = {}
     exec(task.given, names)
     exec(source, names)
@@ -33,44 +45,46 @@ def answer_from(task, source):
 
 @tasks
 def test_the_stub_is_not_attempted(task):
-    assert task.judge(answer_from(task, task.stub)).outcome is Outcome.NOT_ATTEMPTED
+    assert task.grade(answer_from(task, task.stub)).outcome is Outcome.NOT_ATTEMPTED
 
 
 @tasks
 def test_the_solution_is_correct(task):
-    verdict = task.judge(answer_from(task, task.solution_source))
+    verdict = task.grade(answer_from(task, task.solution_source))
     assert verdict.outcome is Outcome.CORRECT, verdict.message
 
 
-@tasks
-def test_three_typical_mistakes_have_cases(task):
-    assert len(WRONG_ANSWERS.get(task.id, {})) >= 3, f"add {task.id} to wrong_answers/"
+@pytest.mark.parametrize(("task", "name", "source"), CASES)
+def test_each_typical_mistake_is_told_from_the_others(task, name, source):
+    with pytest.raises((Mistake, Incorrect)) as caught:
+        task.check_answer(answer_from(task, source))
+    if name in task.mistakes:
+        assert caught.value.name == name
+        assert "{" not in task.mistakes[name].format(**caught.value.values)
+    else:
+        assert " " in name, "no name, and no words either"
+        assert name in str(caught.value)
 
 
 @tasks
-def test_each_typical_mistake_is_incorrect_with_its_own_message(task):
-    messages = {}
-    for name, case in WRONG_ANSWERS.get(task.id, {}).items():
-        source, words = (case, "") if isinstance(case, str) else case
-        verdict = task.judge(answer_from(task, source))
-        assert verdict.outcome is Outcome.INCORRECT, f"{name}: {verdict}"
-        assert words in verdict.message, f"{name}: {verdict}"
-        messages.setdefault(verdict.message, []).append(name)
-    assert {m: names for m, names in messages.items() if len(names) > 1} == {}
+def test_each_mistake_that_has_a_message_has_a_case(task):
+    cases = WRONG_ANSWERS[task.id]
+    assert len(cases) >= 3
+    assert set(task.mistakes) <= set(cases)
+    assert len(set(task.mistakes.values())) == len(task.mistakes)
 
 
 @tasks
 def test_an_exercise_has_all_its_parts(task):
-    assert all((task.title, task.question, task.hints, task.why))
-    assert task.answer_name in task.stub
-    assert "..." in task.stub or "NotImplementedError" in task.stub
+    assert all((task.title, task.question, task.hints, task.feedback))
+    assert "..." in task.stub
 
 
 def test_all_cases_belong_to_an_exercise():
     assert set(WRONG_ANSWERS) <= set(EXERCISES)
 
 
-def test_lesson_00_examines_the_mask_that_the_notebook_gives():
+def test_lesson_00_checks_the_mask_that_the_notebook_gives():
     names = {}
     exec(EXERCISES["defect_share"].given, names)
     assert np.array_equal(names["mask"], TINY_MASK)
@@ -88,6 +102,5 @@ def test_lesson_00_examines_the_mask_that_the_notebook_gives():
 )
 def test_lesson_03_takes_any_resizing_that_ends_with_the_threshold(way, body):
     task = EXERCISES["clean_target"]
-    source = f"def clean_target(label, size):\n    way = cv2.INTER_{way}\n    return {body}"
-    verdict = task.judge(answer_from(task, source))
+    verdict = task.grade(answer_from(task, f"way = cv2.INTER_{way}\nreturn {body}"))
     assert verdict.outcome is Outcome.CORRECT, verdict.message

@@ -8,10 +8,7 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
-from course_utils.lessons import read_metrics
-from course_utils.lessons.exercise import EXERCISE_MIME
-from course_utils.lessons.metrics import METRIC_MIME
-from course_utils.lessons.start import LESSON_MIME
+from course_utils.lessons import EXERCISE_MIME, LESSON_MIME, METRIC_MIME, read_metrics
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 EXPLORE = """
@@ -68,7 +65,7 @@ except ArithmeticError as error:
     print("raised:", error)""",
     "error while moving": """
 from ipywidgets import IntSlider, Output, Widget
-from course_utils.lessons.explore import slider_panel
+from course_utils.lessons.sliders import slider_panel
 panel = slider_panel(line, alt="A line", start={"gamma": 1}, sliders={"gamma": (0, 5, 1)})
 display(panel)
 panel.children[0].children[0].value = 5

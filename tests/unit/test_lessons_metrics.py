@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from course_utils.lessons import metrics, read_metrics, record_metric
+from course_utils.lessons import METRIC_MIME, metrics, read_metrics, record_metric
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def test_only_a_person_who_runs_a_cell_again_may_reuse_a_name(
 
 def notebook_with(*recorded):
     outputs = [
-        new_output("display_data", {metrics.METRIC_MIME: {"name": n, "value": v, "unit": None}})
+        new_output("display_data", {METRIC_MIME: {"name": n, "value": v, "unit": None}})
         for n, v in recorded
     ]
     other = new_output("stream", text="not a metric")

@@ -5,9 +5,9 @@ import base64
 import numpy as np
 import pytest
 
-from course_utils.lessons import live
+import course_utils.lessons.live as live
 from course_utils.lessons.live import LiveCurves
-from course_utils.plots.training_curves import training_curves
+from course_utils.plots import training_curves
 from course_utils.training.history import History
 
 

@@ -6,7 +6,6 @@ from torch.nn import functional as F
 
 from course_utils.losses import (
     DiceLoss,
-    TverskyLoss,
     WeightedCrossEntropy,
     dice_loss,
     tversky_loss,
@@ -157,7 +156,6 @@ def test_bf16_logits_are_computed_in_float32(pair):
 
 def test_overlap_modules_equal_functions(pair):
     assert DiceLoss(smooth=2)(*pair) == dice_loss(*pair, smooth=2)
-    assert TverskyLoss(alpha=0.1, beta=0.2)(*pair) == tversky_loss(*pair, alpha=0.1, beta=0.2)
 
 
 @pytest.mark.parametrize(

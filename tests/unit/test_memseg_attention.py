@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.models import CoordinateAttention, spatial_attention
-from course_utils.models.memseg.attention import doubled
+from course_utils.models.memseg.layers import doubled
 
 
 def unsettled(module: nn.Module) -> nn.Module:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils.models import MultiScaleFeatureFusion
-from course_utils.models.convolutions import he_normal
+from course_utils.models.blocks import he_normal
 from course_utils.models.memseg import MemSegDecoder
 
 SMALL = (16, 32, 64)

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from course_utils.data import labeled_images
 from course_utils.data.labeled_images import LabeledImages, find_labeled_images
 from course_utils.models import ResNetEncoder
-from course_utils.models.resnet_encoder import OFFLINE_WEIGHTS, load_exactly
+from course_utils.models.encoders import OFFLINE_WEIGHTS, load_exactly
 from course_utils.training import Checkpoint
 
 SCRIPT = Path(__file__).parents[2] / "data_scripts" / "pretrain_encoder.py"
@@ -265,7 +265,7 @@ def test_the_report_tells_recipe_accuracy_and_circumstances(finished):
         "val": 3,
         "val_source": "10% of each class, held out by seed",
     }
-    assert report["recipe"]["epochs"] == len(report["epochs"]) == 2
+    assert report["config"]["epochs"] == len(report["epochs"]) == 2
     assert 0 <= report["accuracy"]["top1"] <= 1
     assert "top5" not in report["accuracy"]  # there are three classes
     assert (report["device"], report["torch"]) == ("cpu", torch.__version__)
@@ -302,7 +302,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
 
 def test_the_network_learns(script, folders, tmp_path):
     """Easy classes, so that twice as many images are right as by chance."""
-    recipe = script.Recipe(epochs=5, batch_size=11, size=32, workers=0)
+    recipe = script.Config(epochs=5, batch_size=11, size=32, workers=0)
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
     report = script.pretrain(fabric, recipe, folders, tmp_path / "own.safetensors", save_every=99)
     losses = [epoch["loss"] for epoch in report["epochs"]]
@@ -342,7 +342,7 @@ def test_an_unreadable_image_is_told_in_one_line_also_from_a_worker(
         (["--batch-size", 34], "33 images to train on, fewer than a batch of 34"),
         (["--learning-rate", 0], "learning_rate must be above 0"),
         (["--label-smoothing", 1], "below 1"),
-        (["--seed", -1], "seed must lie in"),
+        (["--seed", -1], "seed must be a whole number in"),
         (["--out", "weights.pt"], "must end in .safetensors"),
     ],
 )
@@ -354,4 +354,4 @@ def test_settings_that_cannot_work_are_refused(call, tmp_path, arguments, messag
 
 def test_the_defaults_of_the_command_are_those_of_the_recipe(script):
     options = script.app.registered_commands[0].callback.__defaults__
-    assert set(dataclasses.astuple(script.Recipe())) <= set(options)
+    assert set(dataclasses.astuple(script.Config())) <= set(options)

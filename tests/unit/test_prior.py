@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.models.prior import init_prior_bias
+from course_utils.models.blocks import init_prior_bias
 
 
 @pytest.mark.parametrize("prior", [0.5, 0.01, 1e-6, 0.999])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from few_images import open_all, truncate, write_image
 
-from course_utils.anomaly.texture_source import TextureFolder
+from course_utils.anomaly.textures import TextureFolder
 from course_utils.data import group_split
 from course_utils.data.labeled_images import find_labeled_images
 from course_utils.data.readers import dtd as dtd_reader

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from course_utils.models.casae import SegmentationAutoencoder
-from course_utils.models.receptive_field import influence, receptive_field_side
+from course_utils.models.receptive_field import effective_receptive_field, receptive_field_side
 from course_utils.models.small import SmallSegmenter
 from course_utils.models.unet import UNet
 
@@ -77,7 +77,7 @@ def test_dilated_pooling_is_refused():
 
 def test_influence_is_the_size_of_the_weights_of_a_single_convolution():
     layer = nn.Conv2d(2, 3, kernel_size=3, padding=1)
-    found = influence(layer, torch.rand(2, 9, 9), (4, 5), output=1)
+    found = effective_receptive_field(layer, torch.rand(2, 9, 9), (4, 5), output=1)
     wanted = torch.zeros(9, 9)
     wanted[3:6, 4:7] = layer.weight[1].detach().abs().sum(dim=0)
     torch.testing.assert_close(found, wanted)
@@ -87,7 +87,7 @@ def test_influence_agrees_with_moving_each_pixel():
     torch.manual_seed(0)
     model = UNet(1, 1, width=2, depth=1, standardize_input=False).double().eval()
     image = torch.rand(1, 8, 8, dtype=torch.float64)
-    found = influence(model, image, (3, 4))
+    found = effective_receptive_field(model, image, (3, 4))
     slow = torch.zeros(8, 8, dtype=torch.float64)
     with torch.no_grad():
         for row in range(8):
@@ -101,7 +101,7 @@ def test_influence_agrees_with_moving_each_pixel():
 
 def test_influence_stays_inside_the_field_in_spite_of_standardized_images():
     torch.manual_seed(0)
-    found = influence(UNet(1, 1, width=4, depth=1), torch.rand(1, 64, 64), (32, 32))
+    found = effective_receptive_field(UNet(1, 1, width=4, depth=1), torch.rand(1, 64, 64), (32, 32))
     rows = found.any(dim=1).nonzero()
     assert 1 < int(rows.max() - rows.min()) + 1 <= 20
 
@@ -109,7 +109,7 @@ def test_influence_stays_inside_the_field_in_spite_of_standardized_images():
 def test_influence_leaves_the_network_alone():
     model = UNet(1, 1, width=2, depth=1)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    influence(model, torch.rand(1, 16, 16), (3, 3))
+    effective_receptive_field(model, torch.rand(1, 16, 16), (3, 3))
     assert model.training
     assert all(weights.grad is None for weights in model.parameters())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -136,4 +136,4 @@ class Shortcut(nn.Module):
 )
 def test_what_cannot_be_measured_is_refused(model, image, pixel, said):
     with pytest.raises(ValueError, match=said):
-        influence(model, image, pixel)
+        effective_receptive_field(model, image, pixel)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.models import _api, resnet18
 
 from course_utils.models import ResNetEncoder
-from course_utils.models.resnet_encoder import OFFLINE_WEIGHTS, load_exactly
+from course_utils.models.encoders import OFFLINE_WEIGHTS, load_exactly
 
 CHANNELS = (64, 64, 128, 256, 512)
 

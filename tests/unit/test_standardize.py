@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_utils.models.standardize import standardize
+from course_utils.models.blocks import standardize
 
 
 def test_each_image_by_itself_gets_mean_0_and_spread_1():

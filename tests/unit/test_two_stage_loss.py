@@ -23,10 +23,10 @@ def batch(seed: int = 0, images: int = 3, dtype=torch.float32):
     )
     label = torch.arange(images) % 2
     label[-1] = 1
-    segmented = torch.ones(images, dtype=torch.bool)
-    segmented[-1] = False
+    has_mask = torch.ones(images, dtype=torch.bool)
+    has_mask[-1] = False
     mask, weight = torch.rand(shape, generator=random), 2 * torch.rand(shape, generator=random)
-    return output, TwoStageTarget(mask, weight, label.float(), segmented)
+    return output, TwoStageTarget(mask, weight, label.float(), has_mask)
 
 
 def cross_entropy(logit: float, target: float) -> float:
@@ -40,7 +40,7 @@ def parts_by_loop(output, target) -> tuple[float, float]:
     segmentation = decision = 0.0
     for n in range(images):
         decision += cross_entropy(float(output[1][n]), float(target.label[n]))
-        if target.segmented[n]:
+        if target.has_mask[n]:
             for i in range(3):
                 for j in range(4):
                     cell = cross_entropy(
@@ -51,14 +51,14 @@ def parts_by_loop(output, target) -> tuple[float, float]:
 
 
 @settings(max_examples=50, deadline=None)
-@given(seed=st.integers(0, 1000), balance=st.floats(0, 1), delta=st.floats(0, 2))
-def test_the_loss_is_what_the_formula_gives_in_a_loop(seed, balance, delta):
+@given(seed=st.integers(0, 1000), lam=st.floats(0, 1), delta=st.floats(0, 2))
+def test_the_loss_is_what_the_formula_gives_in_a_loop(seed, lam, delta):
     output, target = batch(seed)
     segmentation, decision = parts_by_loop(output, target)
-    found = two_stage_loss(output, target, balance=balance, delta=delta).item()
-    wanted = balance * segmentation + delta * (1 - balance) * decision
+    found = two_stage_loss(output, target, lam=lam, delta=delta).item()
+    wanted = lam * segmentation + delta * (1 - lam) * decision
     assert found == pytest.approx(wanted, rel=1e-4, abs=1e-6)
-    found = two_stage_loss(output, target, balance=None, delta=delta).item()
+    found = two_stage_loss(output, target, lam=None, delta=delta).item()
     assert found == pytest.approx(segmentation + delta * decision, rel=1e-4)
 
 
@@ -71,9 +71,9 @@ def test_a_batch_costs_the_mean_of_its_shares_weighted_by_their_images(seed, ima
     for share in (slice(first), slice(first, None)):
         part = TwoStageTarget(*(tensor[share] for tensor in target))
         logits = tuple(tensor[share] for tensor in output)
-        costs.append(two_stage_loss(logits, part, balance=0.3, delta=0.5).item())
+        costs.append(two_stage_loss(logits, part, lam=0.3, delta=0.5).item())
     wanted = (first * costs[0] + (images - first) * costs[1]) / images
-    found = two_stage_loss(output, target, balance=0.3, delta=0.5).item()
+    found = two_stage_loss(output, target, lam=0.3, delta=0.5).item()
     assert found == pytest.approx(wanted, rel=1e-5)
 
 
@@ -81,7 +81,7 @@ def test_an_image_without_a_mask_teaches_only_the_decision():
     output, target = batch()
     for logits in output:
         logits.requires_grad_()
-    two_stage_loss(output, target, balance=0.5, delta=1.0).backward()
+    two_stage_loss(output, target, lam=0.5, delta=1.0).backward()
     segmentation, decision = output[0].grad, output[1].grad
     assert segmentation[-1].abs().max() == 0
     assert bool((segmentation[:-1].abs() > 0).all())
@@ -89,16 +89,16 @@ def test_an_image_without_a_mask_teaches_only_the_decision():
     other = target._replace(mask=1 - target.mask, weight=target.weight.clone())
     other.mask[:-1] = target.mask[:-1]
     other.weight[-1] = 7
-    costs = [two_stage_loss(output, each, balance=0.5).item() for each in (target, other)]
+    costs = [two_stage_loss(output, each, lam=0.5).item() for each in (target, other)]
     assert costs[0] == costs[1]
 
 
-@pytest.mark.parametrize(("balance", "idle"), [(1.0, 1), (0.0, 0)])
-def test_at_both_ends_only_one_part_teaches(balance, idle):
+@pytest.mark.parametrize(("lam", "idle"), [(1.0, 1), (0.0, 0)])
+def test_at_both_ends_only_one_part_teaches(lam, idle):
     output, target = batch()
     for logits in output:
         logits.requires_grad_()
-    two_stage_loss(output, target, balance=balance, delta=1.0).backward()
+    two_stage_loss(output, target, lam=lam, delta=1.0).backward()
     assert output[idle].grad.abs().max() == 0
     assert output[1 - idle].grad.abs().max() > 0
 
@@ -107,16 +107,16 @@ def test_gradients_are_those_of_finite_differences():
     (segmentation, decision), target = batch(dtype=torch.float64)
     inputs = segmentation.requires_grad_(), decision.requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda *output: two_stage_loss(output, target, balance=0.4, delta=0.7), inputs
+        lambda *output: two_stage_loss(output, target, lam=0.4, delta=0.7), inputs
     )
 
 
 def test_half_precision_logits_are_widened():
     output, target = batch()
     low = tuple(logits.bfloat16() for logits in output)
-    found = two_stage_loss(low, target, balance=0.5, delta=1.0)
+    found = two_stage_loss(low, target, lam=0.5, delta=1.0)
     assert found.dtype == torch.float32
-    wanted = two_stage_loss(output, target, balance=0.5, delta=1.0).item()
+    wanted = two_stage_loss(output, target, lam=0.5, delta=1.0).item()
     assert found.item() == pytest.approx(wanted, rel=0.02)
 
 
@@ -127,7 +127,7 @@ def test_very_sure_logits_have_a_finite_cost_and_teach_where_they_are_wrong(logi
     target = target._replace(mask=torch.full((3, 1, 3, 4), float(logit < 0)))
     for logits in output:
         logits.requires_grad_()
-    loss = two_stage_loss(output, target, balance=0.5, delta=1.0)
+    loss = two_stage_loss(output, target, lam=0.5, delta=1.0)
     loss.backward()
     assert math.isfinite(loss.item())
     assert bool((output[0].grad[:-1] * logit > 0).all())
@@ -136,27 +136,27 @@ def test_very_sure_logits_have_a_finite_cost_and_teach_where_they_are_wrong(logi
 # The schedule
 
 
-def balances(loss: TwoStageLoss, calls: int) -> list[float | None]:
+def lams(loss: TwoStageLoss, calls: int) -> list[float | None]:
     output, target = batch()
     found = []
     for _ in range(calls):
-        found.append(loss.balance)
+        found.append(loss.lam)
         cost = loss(output, target)
-        wanted = two_stage_loss(output, target, balance=found[-1], delta=loss.delta)
+        wanted = two_stage_loss(output, target, lam=found[-1], delta=loss.delta)
         assert torch.equal(cost, wanted)
     return found
 
 
-def test_the_balance_is_one_minus_n_of_E_for_each_step_of_epoch_n():
+def test_lambda_is_one_minus_n_of_E_for_each_step_of_epoch_n():
     loss = TwoStageLoss(epochs=4, steps_per_epoch=3, delta=0.1)
-    found = balances(loss, 15)
+    found = lams(loss, 15)
     assert found[:12] == [1 - n / 4 for n in range(4) for _ in range(3)]
     assert found[12:] == [0.25] * 3, "it stays at the value of the last epoch"
 
 
 def test_without_the_schedule_both_parts_count_throughout():
     loss = TwoStageLoss(epochs=2, steps_per_epoch=1, dynamic=False)
-    assert balances(loss, 3) == [None] * 3
+    assert lams(loss, 3) == [None] * 3
 
 
 def test_evaluations_do_not_move_the_schedule():
@@ -169,16 +169,16 @@ def test_evaluations_do_not_move_the_schedule():
         loss(output, target)
     with pytest.raises(ValueError, match="logits must be finite"):
         loss((output[0] * math.nan, output[1]), target)
-    assert (loss.balance, int(loss.steps)) == (1.0, 0)
+    assert (loss.lam, int(loss.steps)) == (1.0, 0)
     loss(output, target)
-    assert (loss.balance, int(loss.steps)) == (0.5, 1)
+    assert (loss.lam, int(loss.steps)) == (0.5, 1)
 
 
 def test_the_place_in_the_schedule_is_part_of_its_state():
     loss, other = (TwoStageLoss(epochs=4, steps_per_epoch=2) for _ in range(2))
-    balances(loss, 5)
+    lams(loss, 5)
     other.load_state_dict(loss.state_dict())
-    assert balances(other, 3) == balances(loss, 3) == [0.5, 0.25, 0.25]
+    assert lams(other, 3) == lams(loss, 3) == [0.5, 0.25, 0.25]
 
 
 class TargetBatch(NamedTuple):
@@ -203,14 +203,14 @@ class Stopped(Exception):
 
 
 class StoppedLoss(TwoStageLoss):
-    """Remembers the balances and stops the training from outside."""
+    """Remember the lambdas and stops the training from outside."""
 
     stop_at: int | None = None
 
     def forward(self, output, target):
         if int(self.steps) == self.stop_at:
             raise Stopped
-        self.seen = [*getattr(self, "seen", []), self.balance]
+        self.seen = [*getattr(self, "seen", []), self.lam]
         return super().forward(output, target)
 
 
@@ -240,7 +240,7 @@ def test_a_training_that_was_stopped_goes_on_at_its_place_in_the_schedule(tmp_pa
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda o, t: (o, t._replace(label=t.label * 0)), "a good image .* must be segmented"),
+        (lambda o, t: (o, t._replace(label=t.label * 0)), "a good image .* must have a mask"),
         (lambda o, t: (o, t._replace(weight=-t.weight)), "weight must be finite and >= 0"),
         (lambda o, t: (o, t._replace(weight=t.weight / 0)), "weight must be finite and >= 0"),
         (lambda o, t: (o, t._replace(weight=t.weight[:, 0])), "must have the same shape"),
@@ -248,8 +248,8 @@ def test_a_training_that_was_stopped_goes_on_at_its_place_in_the_schedule(tmp_pa
         (lambda o, t: (o, t._replace(mask=t.mask[..., :2])), "must have the same shape"),
         (lambda o, t: (o, t._replace(label=t.label + 1)), r"target must lie in \[0, 1\]"),
         (lambda o, t: (o, t._replace(label=t.label[:, None])), r"label must be \(3,\), one for"),
-        (lambda o, t: (o, t._replace(segmented=t.segmented.long())), "segmented must be bool"),
-        (lambda o, t: (o, t._replace(segmented=t.segmented[:2])), r"segmented must be \(3,\)"),
+        (lambda o, t: (o, t._replace(has_mask=t.has_mask.long())), "has_mask must be bool"),
+        (lambda o, t: (o, t._replace(has_mask=t.has_mask[:2])), r"has_mask must be \(3,\)"),
         (lambda o, t: ((o[0][:, 0], o[1]), t), r"must be \(N, 1, h, w\), got \(3, 3, 4\)"),
         (lambda o, t: ((o[0].expand(3, 2, 3, 4), o[1]), t), r"must be \(N, 1, h, w\)"),
         (lambda o, t: ((o[0], o[1][:, None]), t), r"decision logits must be \(3,\)"),
@@ -260,15 +260,15 @@ def test_a_training_that_was_stopped_goes_on_at_its_place_in_the_schedule(tmp_pa
 def test_outputs_and_targets_that_cannot_be_are_refused(change, problem):
     output, target = change(*batch())
     with pytest.raises(ValueError, match=problem):
-        two_stage_loss(output, target, balance=0.5)
+        two_stage_loss(output, target, lam=0.5)
 
 
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"balance": 1.1}, r"balance must be in \[0, 1\]"),
-        ({"balance": -0.1}, r"balance must be in \[0, 1\]"),
-        ({"balance": 0.5, "delta": -1}, "delta must be finite and >= 0"),
+        ({"lam": 1.1}, r"lam must be in \[0, 1\]"),
+        ({"lam": -0.1}, r"lam must be in \[0, 1\]"),
+        ({"lam": 0.5, "delta": -1}, "delta must be finite and >= 0"),
     ],
 )
 def test_options_out_of_range_are_refused(options, problem):

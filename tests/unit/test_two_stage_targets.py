@@ -155,7 +155,7 @@ def test_masks_are_soft_and_weights_are_made_smaller_alike():
     weights = distance_weights(mask, power=1.0, positive_weight=5.0, per="component")
     assert torch.equal(target.weight, downsample_mask(weights))
     assert target.weight.max() > 1
-    assert bool(target.segmented)
+    assert bool(target.has_mask)
     plain = two_stage_target(mask, weights=None)
     assert torch.equal(plain.weight, torch.ones(1, 16, 16))
     assert torch.equal(plain.mask, target.mask)
@@ -222,9 +222,9 @@ def test_its_batches_are_what_the_loss_wants():
     assert isinstance(batch.target, TwoStageTarget)
     assert batch.target.mask.shape == batch.target.weight.shape == (8, 1, 4, 6)
     assert batch.target.label.tolist() == [0, 1] * 4
-    assert batch.target.segmented.tolist() == [True, True] + 3 * [True, False]
+    assert batch.target.has_mask.tolist() == [True, True] + 3 * [True, False]
     output = torch.zeros(8, 1, 4, 6), torch.zeros(8)
-    loss = two_stage_loss(output, batch.target, balance=None, delta=1.0)
+    loss = two_stage_loss(output, batch.target, lam=None, delta=1.0)
     assert bool(torch.isfinite(loss))
 
 
@@ -234,7 +234,7 @@ def test_nothing_of_a_mask_reaches_the_target_of_an_image_that_has_none():
     for index in range(8):
         target = data[index].target
         if index in (1, 5, 7):
-            assert not target.segmented
+            assert not target.has_mask
             assert float(target.label) == 1
             assert not target.mask.any()
             assert not target.weight.any()
@@ -246,9 +246,9 @@ def test_a_defect_that_no_pixel_shows_teaches_only_the_decision():
     data = TwoStageTargets(Surfaces(lost=(3,)))
     assert data.labels == [0, 1] * 4
     target = data[3].target
-    assert (float(target.label), bool(target.segmented)) == (1, False)
+    assert (float(target.label), bool(target.has_mask)) == (1, False)
     assert not target.weight.any()
-    assert bool(data[1].target.segmented)
+    assert bool(data[1].target.has_mask)
 
 
 def test_the_pitfall_label_teaches_a_defect_that_no_pixel_shows_as_good():

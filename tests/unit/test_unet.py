@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils.models import UNet, double_convolution, up_convolution
-from course_utils.models.unet import he_normal
+from course_utils.models.blocks import he_normal
 
 # Facts 2.1: channels and side, for images of 512 x 512.
 PUBLISHED_DOWN = [(64, 512), (128, 256), (256, 128), (512, 64), (1024, 32)]
@@ -84,7 +84,7 @@ def written_out(net: UNet, x: Tensor, *, same: bool = True, standardized: bool) 
     for number, block in enumerate(net.down):
         x = convolve(F.max_pool2d(x, 2) if number else x, block)
         seen.append(x)
-    for grow, block, skip in zip(net.grow, net.up, seen[-2::-1], strict=True):
+    for grow, block, skip in zip(net.upsample, net.up, seen[-2::-1], strict=True):
         x = convolve(x.repeat_interleave(2, 2).repeat_interleave(2, 3), grow)
         top, left = (skip.shape[2] - x.shape[2]) // 2, (skip.shape[3] - x.shape[3]) // 2
         skip = skip[:, :, top:, left:][:, :, : x.shape[2], : x.shape[3]]
@@ -105,7 +105,7 @@ def test_the_published_network_has_each_size_of_the_layer_table():
     net = on_paper(UNet.published)
     seen = watched(net, blank(1, 1, 512, 512))
     assert [seen[block].shape for block in net.down] == [(1, c, s, s) for c, s in PUBLISHED_DOWN]
-    assert [seen[grow].shape for grow in net.grow] == [(1, c, s, s) for c, s in PUBLISHED_UP]
+    assert [seen[grow].shape for grow in net.upsample] == [(1, c, s, s) for c, s in PUBLISHED_UP]
     joined = [layers(block)[0].in_channels for block in net.up]
     assert joined == [1024, 512, 256, 128]
     after_two = [seen[layers(block)[1]].shape[1:3] for block in net.up]
@@ -134,7 +134,7 @@ def test_the_published_network_ends_in_two_channels_with_relu_and_a_bare_logit()
 
 
 def test_logits_come_out_and_no_probabilities():
-    net = small(dropout=0.5, bottleneck=2, normalise=False)
+    net = small(dropout=0.5, bottleneck=2, normalize=False)
     with torch.no_grad():
         net.head.bias.fill_(-7.0)
     assert bool((net(torch.rand(1, 1, 8, 8)) < 0).any())
@@ -144,13 +144,13 @@ def test_dropout_of_a_half_ends_the_two_deepest_stages_and_no_other():
     net = on_paper(UNet.published)
     assert [len(layers(block, nn.Dropout)) for block in net.down] == [0, 0, 0, 1, 1]
     assert [block[-1].p for block in net.down[3:]] == [0.5, 0.5]
-    assert not layers(net.grow, nn.Dropout)
+    assert not layers(net.upsample, nn.Dropout)
     assert not layers(net.up, nn.Dropout)
 
 
 def test_the_skip_is_taken_after_dropout():
     torch.manual_seed(0)
-    net = UNet(1, 1, width=4, normalise=False, dropout=0.5).train()
+    net = UNet(1, 1, width=4, normalize=False, dropout=0.5).train()
     received = {}
     net.up[0].register_forward_pre_hook(lambda _, inputs: received.update(joined=inputs[0].clone()))
     seen = watched(net, torch.rand(1, 1, 32, 32))
@@ -202,7 +202,7 @@ def test_every_convolution_starts_from_its_own_fan_in_and_biases_from_0(make, mo
         fan_in = convolution.in_channels * convolution.kernel_size[0] ** 2
         assert spread * 0.8796256610342398 == pytest.approx(math.sqrt(2 / fan_in))
         assert (low, high) == (-2 * spread, 2 * spread)
-    assert not any(c.bias.any() for c in layers(UNet(width=2, normalise=False)))
+    assert not any(c.bias.any() for c in layers(UNet(width=2, normalize=False)))
 
 
 def test_the_head_starts_as_keras_starts_a_layer_without_relu():
@@ -218,7 +218,7 @@ def test_the_head_starts_as_keras_starts_a_layer_without_relu():
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 def test_a_two_by_two_convolution_pads_right_and_bottom_only():
     torch.manual_seed(0)
-    grow = up_convolution(3, 2, normalise=False)
+    grow = up_convolution(3, 2, normalize=False)
     convolution = layers(grow)[0]
     x = torch.randn(2, 3, 5, 6)
     large = F.interpolate(x, scale_factor=2)
@@ -243,7 +243,7 @@ def test_a_double_convolution_keeps_the_size_or_takes_four(padding, side):
         {},
         {"depth": 1},
         {"depth": 3, "skips": False},
-        {"normalise": False, "standardize_input": False, "dropout": 0.5, "bottleneck": 2},
+        {"normalize": False, "standardize_input": False, "dropout": 0.5, "bottleneck": 2},
         {"bottleneck": 3},
     ],
 )
@@ -257,7 +257,7 @@ def test_it_equals_plain_functional_code(settings):
 
 @pytest.mark.parametrize("side", [60, 62])
 def test_without_padding_it_equals_plain_functional_code(side):
-    net = small(padding="valid", normalise=False, bottleneck=3)
+    net = small(padding="valid", normalize=False, bottleneck=3)
     image = torch.rand(1, 1, side, side + 6)
     wanted = written_out(net, image, same=False, standardized=True)
     torch.testing.assert_close(net(image), wanted, rtol=1e-4, atol=1e-5)
@@ -289,7 +289,7 @@ def test_the_original_network_leaves_what_its_paper_says(given, left):
 def test_crops_are_centered():
     # One channel whose convolutions pass the middle pixel on: the output is the image's middle.
     net = UNet(
-        1, 1, width=1, depth=1, padding="valid", normalise=False, standardize_input=False
+        1, 1, width=1, depth=1, padding="valid", normalize=False, standardize_input=False
     ).eval()
     with torch.no_grad():
         for convolution in layers(net):

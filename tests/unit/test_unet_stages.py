@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from course_utils.models.unet import UNet
-from course_utils.models.unet_stages import feature_shapes
+from course_utils.models.unet import feature_shapes
 
 
 def sides(stages):
@@ -15,7 +15,7 @@ def test_the_sizes_of_the_paper_are_found():
     # Figure 1 of Ronneberger et al. 2015, with a tenth of its channels.
     stages = feature_shapes(UNet(1, 2, width=6, padding="valid"), 572)
     assert sides(stages.down) == [568, 280, 136, 64, 28]
-    assert sides(stages.grown) == [56, 104, 200, 392]
+    assert sides(stages.upsampled) == [56, 104, 200, 392]
     assert sides(stages.up) == [52, 100, 196, 388]
     assert (stages.output.channels, stages.output.height) == (2, 388)
 
@@ -23,7 +23,7 @@ def test_the_sizes_of_the_paper_are_found():
 def test_channels_double_on_the_way_down_and_halve_on_the_way_up():
     stages = feature_shapes(UNet(3, 4, width=8, depth=3), 64, 32)
     assert [stage.channels for stage in stages.down] == [8, 16, 32, 64]
-    assert [stage.channels for stage in stages.grown] == [32, 16, 8]
+    assert [stage.channels for stage in stages.upsampled] == [32, 16, 8]
     assert [stage.channels for stage in stages.up] == [32, 16, 8]
     assert (stages.image.channels, stages.output.channels) == (3, 4)
     assert [(stage.height, stage.width) for stage in stages.down[:2]] == [(64, 32), (32, 16)]

@@ -67,7 +67,7 @@ def train(
         checkpoint=path, checkpoint_every=1 if path else None,
         **(where or {"device": "cpu", "precision": "32-true"}),
     )  # fmt: skip
-    found = weights(model), history.loss, sampler.uses.tolist(), int(loss.steps), loss.balance
+    found = weights(model), history.loss, sampler.uses.tolist(), int(loss.steps), loss.lam
     return found, targets.names
 
 

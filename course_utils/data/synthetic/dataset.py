@@ -9,15 +9,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from course_utils.config import MAX_SEED
+from course_utils.config import check_seed
 from course_utils.data.samples import Sample
-from course_utils.data.synthetic.defects import CLASS_NAMES, KINDS
+from course_utils.data.synthetic.defects import CLASS_NAMES, DEFECTS
 from course_utils.data.synthetic.labels import Footprint, ellipse_mask, exact_mask
 from course_utils.data.synthetic.scene import DEALING, Scene, photograph, plan_scene, unit_of
-from course_utils.data.synthetic.surfaces import FAMILIES
+from course_utils.data.synthetic.surfaces import SURFACES
 
-SURFACES = tuple(FAMILIES)
-DEFECTS = tuple(KINDS)
 LENGTHS = {"train": 600, "val": 200, "test": 200}
 _SPLITS = tuple(LENGTHS)
 
@@ -48,14 +46,24 @@ class SyntheticSurfaces(Dataset[Sample]):
     covers more than half. A surface is photographed one to three times in a row, with another
     exposure, a small shift and new noise, as in real sets: its images share `group`.
 
-    `size` is a side or (height, width), 32..1024 pixels; the picture always shows the same piece
-    of surface, so a smaller one is coarser. `length` is the number of images (600 in train, 200
-    in val and test). `surfaces` and `defects` choose among `SURFACES` and `DEFECTS`. `frequency`
-    is the share of defective surfaces, 0..1. `contrast` (0..2) and `defect_size` (.25..4) are
-    factors on what each defect draws for itself; at contrast 0 the image is the clean one, and
-    the mask says where the defect would be. `labels="ellipse"` gives one filled ellipse around
-    each defect, as DAGM 2007 has. An image depends on these settings, `seed`, `split` and its
-    index alone. Raises `ValueError` for a setting out of range.
+    An image depends on the arguments and its index alone.
+
+    Args:
+        split: train, val or test; no surface is in two of them.
+        size: a side or (height, width), 32..1024 pixels; the picture always shows the same piece
+            of surface, so a smaller one is coarser.
+        seed: the same one gives the same images.
+        length: number of images; None: 600 in train, 200 in val and test.
+        surfaces: some of `SURFACES`.
+        defects: some of `DEFECTS`.
+        frequency: share of defective surfaces, 0..1.
+        contrast: factor on how plainly each defect shows, 0..2; at 0 the image is the clean one,
+            and the mask says where the defect would be.
+        defect_size: factor on the size that each defect draws for itself, .25..4.
+        labels: "ellipse" gives one filled ellipse around each defect, as DAGM 2007 has.
+
+    Raises:
+        ValueError: for an argument out of range.
 
     Example:
         >>> surfaces = SyntheticSurfaces("train", size=64, seed=1)
@@ -91,7 +99,7 @@ class SyntheticSurfaces(Dataset[Sample]):
             raise ValueError(f"labels must be 'exact' or 'ellipse', got {labels!r}")
         self.split = split
         self.size = _checked_size(size)
-        self.seed = _whole("seed", seed, 0, MAX_SEED)
+        self.seed = check_seed(seed)
         self.surfaces = _chosen("surfaces", surfaces, SURFACES)
         self.defects = _chosen("defects", defects, DEFECTS)
         self.frequency = _in_range("frequency", frequency, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""Random fields: the raw material of every surface. float32, about zero mean and unit spread."""
+"""Random fields, the raw material of every surface: float32, mean about 0, variance about 1."""
 
 import math
 from typing import Any
@@ -15,7 +15,7 @@ Shape = tuple[int, int]
 # Three bytes summed are as good as a normal draw for texture and sensor noise, and three times
 # as fast: this is the hottest line of the data set.
 _BYTES = 3
-_BYTES_SPREAD = math.sqrt(_BYTES * (256**2 - 1) / 12)
+_BYTES_STD = math.sqrt(_BYTES * (256**2 - 1) / 12)
 
 
 def white(rng: Generator, shape: Shape) -> Field:
@@ -30,7 +30,7 @@ def white(rng: Generator, shape: Shape) -> Field:
     for more in draws[1:]:
         total += more
     total -= np.float32(_BYTES * 127.5)
-    total *= np.float32(1 / _BYTES_SPREAD)
+    total *= np.float32(1 / _BYTES_STD)
     return total
 
 

@@ -7,13 +7,19 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from course_utils.data.synthetic.camera import Camera, Shot, draw_camera, expose
-from course_utils.data.synthetic.defects import KINDS, lay_on
+from course_utils.data.synthetic.defects import KINDS, Place
 from course_utils.data.synthetic.fields import Shape
 from course_utils.data.synthetic.labels import Footprint
-from course_utils.data.synthetic.light import Lamp, draw_lamp, shade
-from course_utils.data.synthetic.mark import Mark, Place
-from course_utils.data.synthetic.material import Surface
+from course_utils.data.synthetic.material import Mark, Surface, apply_mark
+from course_utils.data.synthetic.rendering import (
+    Camera,
+    Lamp,
+    Shot,
+    draw_camera,
+    draw_lamp,
+    expose,
+    shade,
+)
 from course_utils.data.synthetic.surfaces import FAMILIES
 
 # Each decision has its own stream of random numbers, so that changing one setting (frequency,
@@ -81,7 +87,7 @@ def photograph(
     gain = _exposure_gain(surface, scene.camera)
     marks = _draw_marks(scene, surface, margin, size)
     for mark, strength in zip(marks, scene.strengths, strict=True):
-        lay_on(surface, mark, strength * contrast)
+        apply_mark(surface, mark, strength * contrast)
     rng = np.random.default_rng((*scene.key, _SHOT, shot))
     taken = _draw_shot(rng, margin)
     top, left = margin + taken.shift[0], margin + taken.shift[1]
@@ -131,7 +137,7 @@ def _draw_marks(scene: Scene, surface: Surface, margin: int, size: float) -> lis
         rng = np.random.default_rng((*scene.key, _DEFECTS, number))
         across, down = rng.uniform(0.13, 0.87, 2)
         center = (margin + float(across) * inner[1], margin + float(down) * inner[0])
-        place = Place((height, width), unit_of(inner), center, size)
+        place = Place((height, width), center, unit_of(inner) * size)
         marks.append(KINDS[kind].draw(rng, surface, place))
     return marks
 
@@ -153,7 +159,7 @@ def _crop(surface: Surface, view: tuple[slice, slice]) -> Surface:
         relief=np.ascontiguousarray(surface.relief[rows, columns]),
         albedo=surface.albedo[:, rows, columns],
         gloss=surface.gloss[rows, columns],
-        spread=surface.spread,
+        highlight_std=surface.highlight_std,
     )
 
 

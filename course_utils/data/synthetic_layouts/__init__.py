@@ -1,17 +1,20 @@
 """The synthetic set as files, laid out as published sets are."""
 
-from course_utils.data.synthetic_layouts.layouts import LAYOUTS, Layout, lay_out, wanted_for
-from course_utils.data.synthetic_layouts.pictures import Picture, Wanted
-from course_utils.data.synthetic_layouts.writing import estimate_bytes, require_place, write_set
+from course_utils.data.synthetic_layouts.layouts import LAYOUTS, Layout
+from course_utils.data.synthetic_layouts.writing import (
+    Picture,
+    check_target,
+    estimate_bytes,
+    lay_out,
+    write_set,
+)
 
 __all__ = [
     "LAYOUTS",
     "Layout",
     "Picture",
-    "Wanted",
+    "check_target",
     "estimate_bytes",
     "lay_out",
-    "require_place",
-    "wanted_for",
     "write_set",
 ]

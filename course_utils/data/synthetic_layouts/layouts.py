@@ -1,40 +1,130 @@
-"""Where the images and masks of the synthetic set lie in the layout of each published set."""
+"""Where images and masks lie in each published set: a table of path templates."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from dataclasses import dataclass
+from typing import NamedTuple
 
-import numpy as np
-
-from course_utils.data.run_lengths import encode_runs
-from course_utils.data.synthetic import SURFACES, SyntheticSurfaces
-from course_utils.data.synthetic_layouts.pictures import Picture, Wanted
-from course_utils.data.synthetic_layouts.places import (
-    CATEGORY,
-    place_dagm,
-    place_folder,
-    place_kolektor_sdd,
-    place_kolektor_sdd2,
-    place_magnetic_tile,
-    place_mvtec_ad,
-    place_sd_saliency_900,
-    place_severstal,
-)
+from course_utils.data.synthetic import Description, SyntheticSurfaces
+from course_utils.data.synthetic.defects import KINDS
 
 
-@dataclass(frozen=True)
-class Table:
-    """A file with rows for each image, where a set keeps its masks in one."""
+class Part(NamedTuple):
+    """The images of one split whose numbers run on."""
 
-    file: str
-    header: str
-    rows: Callable[[str, np.ndarray], list[str]]
-    """The rows of one image, from its path and its classes, uint8 (H, W)."""
+    split: str
+    quotas: Mapping[str, int]
+    """How many images of each sort, as the layout's `sort` names them; the first there are."""
+    first: int = 0
+    """The first number."""
+    names: Mapping[str, object] = {}
+    """What the paths may name besides."""
+
+
+def _one_part(count: int, share: float, surfaces: Sequence[str]) -> Iterator[Part]:
+    yield Part("train", _states(count, share))
+
+
+def _mvtec_parts(count: int, share: float, surfaces: Sequence[str]) -> Iterator[Part]:
+    test = round(count / 3)
+    yield Part("train", {"good": count - test})
+    yield Part("test", _states(test, share))
+
+
+def _kolektor_sdd2_parts(count: int, share: float, surfaces: Sequence[str]) -> Iterator[Part]:
+    # Three tenths in test, and numbers of five digits, as published.
+    test = round(count * 0.3)
+    yield Part("train", _states(count - test, share), first=10000)
+    yield Part("test", _states(test, share), first=20000)
+
+
+def _dagm_parts(count: int, share: float, surfaces: Sequence[str]) -> Iterator[Part]:
+    """Yield train and test of each class: a texture, here a family of surface."""
+    least = 4 * len(surfaces)
+    if count < least:
+        raise ValueError(
+            f"{count} images cannot fill train and test of {len(surfaces)} classes: ask for "
+            f"{least} or more, or for fewer kinds of surface"
+        )
+    for texture, family in enumerate(surfaces, start=1):
+        images = len(range(texture - 1, count, len(surfaces)))
+        test = round(images / 2)
+        # Numbers run on, so that none is in both parts.
+        for part, size, first in (("Train", images - test, test + 1), ("Test", test, 1)):
+            states = _states(size, share)
+            _require_none_empty({f"Class{texture}/{part}/Label": states["bad"]})
+            quotas = {f"{family} {state}": number for state, number in states.items()}
+            yield Part(part.lower(), quotas, first, {"texture": texture, "part": part})
+
+
+def _tile_parts(count: int, share: float, surfaces: Sequence[str]) -> Iterator[Part]:
+    states = _states(count, share)
+    classes = sorted(set(_TILE_FOLDERS.values()))
+    quotas = {"MT_Free": states["good"], **_evenly(states["bad"], classes)}
+    _require_none_empty(quotas)
+    yield Part("train", quotas)
+
+
+def _steel_parts(count: int, share: float, surfaces: Sequence[str]) -> Iterator[Part]:
+    # Of the 300 published numbers the reader knows which show one photograph; these are others.
+    yield Part("train", _evenly(count, list(_STEEL_PREFIX)), first=301)
+
+
+def _states(count: int, share: float) -> dict[str, int]:
+    bad = round(count * share)
+    return {"good": count - bad, "bad": bad}
+
+
+def _evenly(count: int, names: Sequence[str]) -> dict[str, int]:
+    return {name: len(range(k, count, len(names))) for k, name in enumerate(names)}
+
+
+def _require_none_empty(quotas: Mapping[str, int]) -> None:
+    empty = [name for name, images in quotas.items() if not images]
+    if empty:
+        raise ValueError(
+            f"{', '.join(empty)} would be empty: ask for more images, or another share of "
+            f"defective ones"
+        )
+
+
+def _state_of(shown: Description) -> str:
+    return "bad" if shown.kinds else "good"
+
+
+def _class_of(shown: Description) -> str:
+    """The class of all defects, "combined" for several (as MVTec has it), "good" for none."""
+    labels = {KINDS[kind].label for kind in shown.kinds}
+    if len(labels) > 1:
+        return "combined"
+    return SyntheticSurfaces.class_names[labels.pop()] if labels else "good"
+
+
+def _tile_folder_of(shown: Description) -> str | None:
+    folders = {_TILE_FOLDERS[kind] for kind in shown.kinds} or {"MT_Free"}
+    return folders.pop() if len(folders) == 1 else None
+
+
+_STEEL_PREFIX = {"spot": "In", "area": "Pa", "line": "Sc"}
+_TILE_FOLDERS = {
+    "inclusion": "MT_Blowhole",
+    "pit": "MT_Blowhole",
+    "dent": "MT_Break",
+    "peeling": "MT_Break",
+    "crack": "MT_Crack",
+    "scratch": "MT_Fray",
+    "stain": "MT_Uneven",
+}
+"""The class that each kind of defect resembles most."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How one published set lies on disk."""
+    """How one published set lies on disk.
+
+    Paths, with `/`, begin in the folder of the set. They may name the `split`, the `kind` of
+    image, its `number` in the part and the `nth` of its kind, the `item` (surface) that it shows,
+    which `shot` of it, and what the part adds.
+    """
 
     title: str
     folder: str
@@ -43,9 +133,23 @@ class Layout:
     """Its name for `open_dataset`, with `{root}` where the data root belongs."""
     size: tuple[int, int]
     """(height, width) if none is asked for: that of the published set, or near it."""
-    place: Callable[[Wanted], Iterator[Picture]]
+    image: str
+    mask: str | None
+    """None: all masks are in `table`."""
     gray: bool
     """Whether images are written with one channel."""
+    good_has_mask: bool = True
+    """Whether an image without defects has a mask."""
+    parts: Callable[[int, float, Sequence[str]], Iterator[Part]] = _one_part
+    """From the count, the share of defects and the surfaces."""
+    sort: Callable[[Description], str | None] = _state_of
+    """Under which quota an image falls; None: under none."""
+    kind: Callable[[Description], str | None] = _class_of
+    all_shots: bool = False
+    """Whether several shots of a surface are taken. Where a layout cannot tell that two images
+    show one surface, its reader's split would put both sides of it on show."""
+    skipped: tuple[int, ...] = ()
+    """Numbers that no item has."""
     least: int = 8
     """Images without which the set would miss a part or a class."""
     mask_value: int | None = 255
@@ -54,81 +158,12 @@ class Layout:
     """The share that is its only one; None: the choice is free."""
     made_at: tuple[int, int] | None = None
     """(height, width) at which images are made, if they are enlarged to `size`, the only one."""
-    folders: tuple[str, ...] = ()
-    """Folders that are there even if they are empty."""
-    texts: Mapping[str, str] = field(default_factory=dict)
-    """Small files that are always the same, by path."""
-    table: Table | None = None
-
-
-def wanted_for(
-    layout: Layout,
-    *,
-    count: int,
-    size: tuple[int, int] | None = None,
-    seed: int = 0,
-    defect_share: float | None = None,
-    surfaces: Sequence[str] = SURFACES,
-) -> Wanted:
-    """Return the wish in full: what is None is that of the layout.
-
-    Raises:
-        ValueError: for what the layout cannot have, and for what there is not (see `Wanted`).
-
-    Example:
-        >>> wanted_for(LAYOUTS["kolektor_sdd"], count=20).size
-        (640, 256)
-    """
-    if layout.made_at is not None and size not in (None, layout.size):
-        raise ValueError(
-            f"images of {layout.title} are all {_by(layout.size)}, got size {_by(size)}: leave "
-            f"the size out"
-        )
-    only = layout.defect_share
-    if only is not None and defect_share not in (None, only):
-        raise ValueError(
-            f"of {layout.title} a share of {only:g} has a defect, got defect_share "
-            f"{defect_share:g}: leave the share out"
-        )
-    share = defect_share if only is None else only
-    return Wanted(
-        count=count,
-        size=layout.made_at or size or layout.size,
-        seed=seed,
-        defect_share=0.5 if share is None else share,
-        surfaces=tuple(surfaces),
-    )
-
-
-def lay_out(layout: Layout, wanted: Wanted) -> list[Picture]:
-    """Return each image with the files that it becomes, without making any image.
-
-    Raises:
-        ValueError: for fewer images than the layout needs, and for kinds that are too rare.
-
-    Example:
-        >>> layout = LAYOUTS["mvtec_ad"]
-        >>> pictures = lay_out(layout, wanted_for(layout, count=9, size=(64, 64)))
-        >>> pictures[0].image, pictures[-1].mask
-        ('synthetic/train/good/000.png', 'synthetic/ground_truth/spot/000_mask.png')
-    """
-    if wanted.count < layout.least:
-        raise ValueError(
-            f"{wanted.count} images cannot fill every part of {layout.title}: ask for "
-            f"{layout.least} or more"
-        )
-    return list(layout.place(wanted))
-
-
-def _rows_of_runs(image: str, classes: np.ndarray) -> list[str]:
-    name = PurePosixPath(image).name
-    return [
-        f"{name},{label},{encode_runs(classes == label)}" for label in np.unique(classes) if label
-    ]
-
-
-def _by(size: tuple[int, int] | None) -> str:
-    return "x".join(map(str, size or ()))
+    ellipses: bool = False
+    """Whether masks are ellipses around the defects."""
+    class_list: str | None = None
+    """A file with the names of the classes."""
+    table: str | None = None
+    """A file with the masks as run lengths, a row for each class of an image."""
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -137,27 +172,37 @@ LAYOUTS: dict[str, Layout] = {
         folder="synthetic_folder",
         opens="folder:{root}/synthetic_folder",
         size=(256, 256),
-        place=place_folder,
+        image="{kind}/{number:05d}.png",
+        mask="masks/{number:05d}.png",
         gray=False,
+        good_has_mask=False,
+        kind=lambda shown: "images" if shown.kinds else "good",
         mask_value=None,
-        folders=("images", "masks"),
-        texts={"classes.txt": "".join(f"{n}\n" for n in SyntheticSurfaces.class_names[1:])},
+        class_list="classes.txt",
     ),
+    # None of the real categories is called "synthetic".
     "mvtec_ad": Layout(
         title="MVTec AD",
         folder="mvtec_ad",
-        opens=f"mvtec_ad/{CATEGORY}",
+        opens="mvtec_ad/synthetic",
         size=(256, 256),
-        place=place_mvtec_ad,
+        image="synthetic/{split}/{kind}/{nth:03d}.png",
+        mask="synthetic/ground_truth/{kind}/{nth:03d}_mask.png",
         gray=False,
+        good_has_mask=False,
+        parts=_mvtec_parts,
     ),
+    # The reader joins items 26, 34 and 39 with others: a surface here is no second take.
     "kolektor_sdd": Layout(
         title="KolektorSDD",
         folder="kolektor_sdd",
         opens="kolektor_sdd",
         size=(640, 256),
-        place=place_kolektor_sdd,
+        image="kos{item:02d}/Part{shot}.jpg",
+        mask="kos{item:02d}/Part{shot}_label.bmp",
         gray=True,
+        all_shots=True,
+        skipped=(26, 34, 39),
         least=12,
     ),
     "kolektor_sdd2": Layout(
@@ -165,24 +210,36 @@ LAYOUTS: dict[str, Layout] = {
         folder="kolektor_sdd2",
         opens="kolektor_sdd2",
         size=(640, 232),
-        place=place_kolektor_sdd2,
+        image="{split}/{number}.png",
+        mask="{split}/{number}_GT.png",
         gray=False,
+        parts=_kolektor_sdd2_parts,
     ),
     "dagm": Layout(
         title="DAGM 2007",
         folder="dagm",
         opens="dagm/1",
         size=(512, 512),
-        place=place_dagm,
+        image="Class{texture}/{part}/{number:04d}.PNG",
+        mask="Class{texture}/{part}/Label/{number:04d}_label.PNG",
         gray=True,
+        good_has_mask=False,
+        parts=_dagm_parts,
+        sort=lambda shown: f"{shown.family} {_state_of(shown)}",
+        ellipses=True,
     ),
     "magnetic_tile": Layout(
         title="the magnetic-tile set",
         folder="magnetic_tile",
         opens="magnetic_tile",
         size=(256, 256),
-        place=place_magnetic_tile,
+        image="{kind}/Imgs/exp{exposure}_num_{frame}.jpg",
+        mask="{kind}/Imgs/exp{exposure}_num_{frame}.png",
         gray=True,
+        parts=_tile_parts,
+        sort=_tile_folder_of,
+        kind=_tile_folder_of,
+        all_shots=True,
         least=12,
     ),
     "sd_saliency_900": Layout(
@@ -190,20 +247,26 @@ LAYOUTS: dict[str, Layout] = {
         folder="sd_saliency_900",
         opens="sd_saliency_900",
         size=(200, 200),
-        place=place_sd_saliency_900,
+        image="Source Images/{kind}_{nth}.bmp",
+        mask="Ground truth/{kind}_{nth}.png",
         gray=True,
+        parts=_steel_parts,
+        sort=_class_of,
+        kind=lambda shown: _STEEL_PREFIX.get(_class_of(shown)),
         least=9,
         defect_share=1.0,
     ),
+    # Eight hexadecimal digits, as published.
     "severstal": Layout(
         title="the Severstal competition",
         folder="severstal",
         opens="severstal",
         size=(256, 1600),
-        made_at=(160, 1000),
-        place=place_severstal,
+        image="train_images/{number:08x}.jpg",
+        mask=None,
         gray=True,
-        table=Table("train.csv", "ImageId,ClassId,EncodedPixels", _rows_of_runs),
+        made_at=(160, 1000),
+        table="train.csv",
     ),
 }
 """The layouts that can be written, by the name of their set."""

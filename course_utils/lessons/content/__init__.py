@@ -1,25 +1,81 @@
-"""The content of the lessons: one module each, listed here in the order of the course."""
+"""The lessons of the course in their order, with the parameters that each takes.
 
-from course_utils.lessons.content import (
-    lesson_00,
-    lesson_01,
-    lesson_02,
-    lesson_03,
-    lesson_04,
-    lesson_05,
-    lesson_06,
-    lesson_07,
-)
+What a lesson asks stands in `lesson_NN.md`, how answers are checked in `lesson_NN.py`: exercise
+`blend` of the one is checked by `check_blend` of the other.
+"""
+
+from typing import Annotated
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from course_utils.lessons.parameters import LessonParameters
+from course_utils.lessons.spec import LessonSpec
+
+
+class SurfaceParameters(LessonParameters):
+    """Lessons 00 to 03 take no parameters of their own."""
+
+    datasets = ("synthetic", "magnetic_tile", "sd_saliency_900", "folder")
+
+
+class SynthesisParameters(LessonParameters):
+    """Lesson 04 takes no parameters of its own."""
+
+    datasets = ("synthetic", "mvtec_ad/", "magnetic_tile", "folder")
+
+
+class BuildingBlocksParameters(LessonParameters):
+    """Lesson 05 takes no parameters of its own."""
+
+    datasets = ("synthetic", "mvtec_ad/", "folder")
+
+
+class MemSegParameters(LessonParameters):
+    """Lesson 06 takes no parameters of its own."""
+
+    datasets = ("synthetic", "mvtec_ad/", "magnetic_tile")
+
+
+class TwoStageParameters(LessonParameters):
+    """Lesson 07 takes one of KolektorSDD's three folds; 0 is the course's own split."""
+
+    datasets = ("synthetic", "kolektor_sdd", "magnetic_tile")
+
+    fold: Annotated[int, Field(ge=0, le=3)] = 0
+
+    @field_validator("fold")
+    @classmethod
+    def _check_fold(cls, fold: int, info: ValidationInfo) -> int:
+        dataset = info.data.get("dataset", "kolektor_sdd")  # a wrong data set is said elsewhere
+        if fold and dataset != "kolektor_sdd":
+            raise ValueError(f"0: only kolektor_sdd has folds, and the data set is {dataset}")
+        return fold
+
 
 LESSONS = (
-    lesson_00.LESSON,
-    lesson_01.LESSON,
-    lesson_02.LESSON,
-    lesson_03.LESSON,
-    lesson_04.LESSON,
-    lesson_05.LESSON,
-    lesson_06.LESSON,
-    lesson_07.LESSON,
+    LessonSpec("00_start_here", "Start here", SurfaceParameters),
+    LessonSpec("01_class_imbalance", "Class imbalance", SurfaceParameters),
+    LessonSpec("02_focal_and_reweighted_losses", "Focal and re-weighted losses", SurfaceParameters),
+    LessonSpec("03_unet_training", "U-Net training", SurfaceParameters),
+    LessonSpec("04_perlin_anomaly_synthesis", "Perlin anomaly synthesis", SynthesisParameters),
+    LessonSpec("05_memseg_building_blocks", "MemSeg building blocks", BuildingBlocksParameters),
+    LessonSpec("06_memseg_training", "MemSeg training", MemSegParameters),
+    LessonSpec("07_two_stage_training", "Two-stage training", TwoStageParameters),
 )
 
-__all__ = ["LESSONS"]
+
+def find_lesson(lesson: str) -> LessonSpec:
+    """Return the lesson with this number or name.
+
+    Raises:
+        ValueError: for an unknown one.
+
+    Example:
+        >>> find_lesson("00").name
+        '00_start_here'
+    """
+    for spec in LESSONS:
+        if lesson in (spec.number, spec.name):
+            return spec
+    known = ", ".join(spec.name for spec in LESSONS)
+    raise ValueError(f"no lesson is called {lesson!r}: choose one of {known}")

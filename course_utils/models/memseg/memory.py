@@ -1,11 +1,12 @@
-"""What normal looks like: features of a few normal images, and the nearest of them.
+"""The memory: features of a few normal images, the nearest of them, and whose features they are.
 
 Source: MemSeg (arXiv 2205.00908), memory module. Its public re-implementations read the paper in
 different ways; each way is an option here.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -144,6 +145,7 @@ class MemoryBank(nn.Module):
         self._channels = tuple(state.tolist())
 
     def extra_repr(self) -> str:
+        """Return the options, for `print`."""
         return f"{len(self)} images, nearest={self.nearest!r}, difference={self.difference!r}"
 
     def _levels(self) -> list[Tensor]:
@@ -190,6 +192,43 @@ class MemoryBank(nn.Module):
         else:
             errors: list[str] = arguments[-1]
             errors.append(f"the levels of {prefix} hold different numbers of images, {lengths}")
+
+
+def fingerprint(tensors: Iterable[Tensor]) -> int:
+    """Return a number in 0 .. 2**32 - 1 that changes when a value or the precision does.
+
+    It is a checksum (CRC-32) of the bytes, so it is the same on every device and in every memory
+    format. It reads all values: about 10 ms for the frozen part of a ResNet-18.
+
+    Example:
+        >>> weights = torch.arange(4.0)
+        >>> fingerprint([weights]) == fingerprint([weights.clone()])
+        True
+        >>> fingerprint([weights]) == fingerprint([weights + 1e-6])
+        False
+    """
+    found = 0
+    for tensor in tensors:
+        values = tensor.detach().cpu().contiguous().flatten()
+        found = zlib.crc32(str(values.dtype).encode(), found)
+        found = zlib.crc32(values.view(torch.uint8).numpy().data, found)
+    return found
+
+
+def change_marks(tensors: Iterable[Tensor]) -> tuple[tuple[int, int], ...]:
+    """Return what is cheap to compare: equal marks mean that nothing was written in between.
+
+    Where each tensor lies and how often it was written to. Unequal marks mean "check again": a
+    move to another device changes them, and no value. A write through `tensor.data` escapes them.
+
+    Example:
+        >>> weights = torch.zeros(2)
+        >>> before = change_marks([weights])
+        >>> _ = weights.add_(1)
+        >>> change_marks([weights]) == before
+        False
+    """
+    return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
 
 
 def _rows(f: Tensor) -> Tensor:

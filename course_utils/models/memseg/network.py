@@ -10,13 +10,21 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from course_utils.models.convolutions import he_normal
-from course_utils.models.memseg.attention import spatial_attention
-from course_utils.models.memseg.decoder import MemSegDecoder
-from course_utils.models.memseg.fingerprint import change_marks, fingerprint
-from course_utils.models.memseg.fusion import MultiScaleFeatureFusion
-from course_utils.models.memseg.memory import Difference, MemoryBank, Nearest
-from course_utils.models.resnet_encoder import ResNetEncoder, Weights
+from course_utils.models.blocks import he_normal
+from course_utils.models.encoders import ResNetEncoder, Weights, check_range
+from course_utils.models.memseg.layers import (
+    MemSegDecoder,
+    MultiScaleFeatureFusion,
+    spatial_attention,
+)
+from course_utils.models.memseg.memory import (
+    Difference,
+    MemoryBank,
+    Nearest,
+    change_marks,
+    fingerprint,
+)
+from course_utils.value_checks import values_can_be_read
 
 FILL_BATCH = 8  # images at a time when the memory is filled
 
@@ -32,7 +40,8 @@ class MemSeg(nn.Module):
     Args:
         weights: of the encoder, see `ResNetEncoder`.
         memory_size: normal images that `fill_memory` stores; 30 in the paper.
-        nearest, difference: how to look up the memory, see `MemoryBank`.
+        nearest: how to look up the memory, see `MemoryBank`.
+        difference: how to compare with what was found, see `MemoryBank`.
         memory: False is for comparison only: the differences are all 0 and the spatial maps all
             1, so that each layer stays, and nothing is known of normal images.
         attention: False is for comparison only: no coordinate attention and no spatial maps.
@@ -42,15 +51,10 @@ class MemSeg(nn.Module):
             and multiplies features by features; the decoder lacks its double convolutions. (The
             mistake in its loss is an option of `memseg_loss`.)
 
-    `forward` takes float images (N, 1 or 3, H, W) in [0, 1] and returns (N, 2, H, W); channel 1
-    of the softmax is the probability of a defect. Sides are multiples of 32 and those of the
-    memory's images. It raises `ValueError` for other images, and `RuntimeError` if the memory is
-    empty or the frozen weights are no longer those that it was filled with, as after loading
-    other weights into the encoder or a change of precision: fill it again. `fill_memory` is the
-    only way to fill it: features that are put or loaded into `memory` alone are taken for the
-    encoder's own. `torch.compile`, `torch.export` and `torch.jit.trace` work on a filled model in
-    eval mode, for any batch size with `dynamic_shapes`; whether the memory fits is not looked at
-    there, so call the model once before.
+    `fill_memory` is the only way to fill the memory: features that are put or loaded into `memory`
+    alone are taken for the encoder's own. `torch.compile`, `torch.export` and `torch.jit.trace`
+    work on a filled model in eval mode, for any batch size with `dynamic_shapes`; whether image
+    and memory fit is not checked there, so call the model once before.
 
     On several devices (`DistributedDataParallel`) each process keeps the memory that it filled, and
     the 55 MB are not sent around at each step: fill all of them with the same images. A process
@@ -103,8 +107,21 @@ class MemSeg(nn.Module):
         self._verified: tuple[Any, ...] = ()
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return logits (N, 2, H, W); channel 1 of their softmax is the probability of a defect.
+
+        Args:
+            image: floats (N, 1 or 3, H, W) in [0, 1]; sides are multiples of 32, and those of the
+                memory's images.
+
+        Raises:
+            ValueError: for other images.
+            RuntimeError: if the memory is empty, or the frozen weights are no longer those that it
+                was filled with, as after loading other weights into the encoder or a change of
+                precision: fill it again.
+        """
         if self.uses_memory:
             self._require_memory()
+        check_range(image)
         f0, f1, f2, f3, f4 = self.encoder(image)  # (N, 64, H/2, W/2), ..., (N, 512, H/32, W/32)
         d1, d2, d3 = self._differences([f1, f2, f3])  # shapes of f1, f2, f3
         c1 = torch.cat([f1, d1.to(f1.dtype)], dim=1)  # (N, 128, H/4, W/4)
@@ -137,10 +154,7 @@ class MemSeg(nn.Module):
             drawn = torch.randperm(len(images), generator=generator, device=generator.device)
             chosen = drawn[: self.memory_size].cpu()
         images = images[chosen.to(images.device)]
-        if images.is_floating_point() and not bool(((images >= 0) & (images <= 1)).all()):
-            raise ValueError(
-                f"images must lie in [0, 1], got {images.min():g}..{images.max():g}: divide first"
-            )
+        check_range(images)
         images = images.to(self.encoder.conv1.weight) if images.is_floating_point() else images
         was_training = self.encoder.training
         self.encoder.eval()
@@ -153,6 +167,7 @@ class MemSeg(nn.Module):
         self.memory_fingerprint.fill_(fingerprint(self._frozen()))
 
     def extra_repr(self) -> str:
+        """Name what the layers do not show; a checkpoint of `fit` tells networks apart by it."""
         return (
             f"memory={self.uses_memory}, attention={self.attention}, "
             f"published_code={self.published_code}"
@@ -197,10 +212,10 @@ class MemSeg(nn.Module):
                 f"the memory is empty: call fill_memory(images) with {self.memory_size} or more "
                 "normal images first"
             )
-        if self.published_code or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if self.published_code or not values_can_be_read(self.memory_fingerprint):
             return
         frozen = self._frozen()
-        # The checksum takes 10 ms, the marks a fraction of one: each change is looked at once.
+        # The checksum takes 10 ms, the marks a fraction of one: each change is checked once.
         marks = (*change_marks(frozen), *change_marks([self.memory_fingerprint]))
         if marks == self._verified:
             return

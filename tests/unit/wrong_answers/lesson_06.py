@@ -1,176 +1,93 @@
-"""Typical wrong answers to the exercises of lesson 06: source text, and words of the message."""
+"""Typical wrong answers to the exercises of lesson 06, by the name of each."""
 
-_CUT = "def limited_area(fpr, pro, limit):\n    keep = fpr <= limit\n"
-_P = "def anomaly_loss(logits, mask):\n    p = logits.softmax(1)[:, 1]\n"
-_Q = _P + "    q = torch.where(mask == 1, p, 1 - p)\n"
+KEEP = "keep = fpr <= limit\n"
+P = "p = logits.softmax(1)[:, 1]\n"
+Q = P + "q = torch.where(mask == 1, p, 1 - p)\n"
 
 WRONG_ANSWERS = {
     "checkpoint": {
-        "by test": (
-            'def checkpoint(looks):\n    return max(looks, key=lambda look: look["test"])["step"]',
-            "chose by the test",
-        ),
-        "by both": (
-            "def checkpoint(looks):\n"
-            '    return max(looks, key=lambda look: look["val"] + look["test"])["step"]',
-            "Half of your choice",
-        ),
-        "val minus test": (
-            "def checkpoint(looks):\n"
-            '    return max(looks, key=lambda look: look["val"] - look["test"])["step"]',
-            "wanted",
-        ),
-        "the last": ('def checkpoint(looks):\n    return looks[-1]["step"]', "last one is honest"),
-        "the worst": (
-            'def checkpoint(looks):\n    return min(looks, key=lambda look: look["val"])["step"]',
-            "the worst",
-        ),
-        "the score": (
-            'def checkpoint(looks):\n    return max(look["val"] for look in looks)',
-            "That is the score",
-        ),
-        "the place": (
-            "def checkpoint(looks):\n"
-            '    scores = [look["val"] for look in looks]\n'
-            "    return scores.index(max(scores))",
-            "place in the list",
-        ),
-        "the look": (
-            'def checkpoint(looks):\n    return max(looks, key=lambda look: look["val"])',
-            "the whole look",
-        ),
-        "the first": ('def checkpoint(looks):\n    return looks[0]["step"]', "first look"),
+        "by_test": 'return max(evaluations, key=lambda one: one["test"])["step"]',
+        "by_both": 'return max(evaluations, key=lambda one: one["val"] + one["test"])["step"]',
+        ", wanted": 'return max(evaluations, key=lambda one: one["val"] - one["test"])["step"]',
+        "the_last": 'return evaluations[-1]["step"]',
+        "the_worst": 'return min(evaluations, key=lambda one: one["val"])["step"]',
+        "the_score": 'return max(one["val"] for one in evaluations)',
+        "the_place": """
+            scores = [one["val"] for one in evaluations]
+            return scores.index(max(scores))
+        """,
+        "the_evaluation": 'return max(evaluations, key=lambda one: one["val"])',
+        "the_first": 'return evaluations[0]["step"]',
     },
     "image_score": {
-        "maximum": ("def image_score(scores, top):\n    return scores.max()", "largest pixel"),
-        "mean": ("def image_score(scores, top):\n    return scores.mean()", "drowns"),
-        "smallest": (
-            "def image_score(scores, top):\n    return np.sort(scores.ravel())[:top].mean()",
-            "goes upwards",
-        ),
-        "sum": (
-            "def image_score(scores, top):\n    return np.sort(scores.ravel())[-top:].sum()",
-            "their sum",
-        ),
-        "one of them": (
-            "def image_score(scores, top):\n    return np.sort(scores.ravel())[-top]",
-            "one pixel",
-        ),
-        "all of them": (
-            "def image_score(scores, top):\n    return np.sort(scores.ravel())[-top:]",
-            "now take their mean",
-        ),
-        "by rows": (
-            "def image_score(scores, top):\n    return np.sort(scores)[:, -top:].mean()",
-            "each row",
-        ),
-        "by columns": (
-            "def image_score(scores, top):\n    return np.sort(scores, axis=0)[-top:].mean()",
-            "each column",
-        ),
-        "unsorted": (
-            "def image_score(scores, top):\n    return scores.ravel()[-top:].mean()",
-            "sort first",
-        ),
+        "maximum": "return scores.max()",
+        "mean": "return scores.mean()",
+        "smallest": "return np.sort(scores.ravel())[:top].mean()",
+        "sum": "return np.sort(scores.ravel())[-top:].sum()",
+        "one_of_them": "return np.sort(scores.ravel())[-top]",
+        "all_of_them": "return np.sort(scores.ravel())[-top:]",
+        "by_rows": "return np.sort(scores)[:, -top:].mean()",
+        "by_columns": "return np.sort(scores, axis=0)[-top:].mean()",
+        "unsorted": "return scores.ravel()[-top:].mean()",
     },
     "limited_area": {
-        "not divided": (
-            "def limited_area(fpr, pro, limit):\n"
-            "    x = np.append(fpr[fpr < limit], limit)\n"
-            "    y = np.append(pro[fpr < limit], np.interp(limit, fpr, pro))\n"
-            "    return np.trapezoid(y, x)",
-            "Without the division",
-        ),
-        "no limit": (
-            "def limited_area(fpr, pro, limit):\n    return np.trapezoid(pro, fpr)",
-            "limit is not used",
-        ),
-        "whole, divided": (
-            "def limited_area(fpr, pro, limit):\n    return np.trapezoid(pro, fpr) / limit",
-            "*whole* curve",
-        ),
-        "last piece missing": (
-            _CUT + "    return np.trapezoid(pro[keep], fpr[keep]) / limit",
-            "The piece between",
-        ),
-        "divided by the last point": (
-            _CUT + "    return np.trapezoid(pro[keep], fpr[keep]) / fpr[keep][-1]",
-            "different places",
-        ),
-        "last piece and division missing": (
-            _CUT + "    return np.trapezoid(pro[keep], fpr[keep])",
-            "so is the division",
-        ),
-        "held": (
-            "def limited_area(fpr, pro, limit):\n"
-            "    x, y = fpr[fpr < limit], pro[fpr < limit]\n"
-            "    return np.trapezoid(np.append(y, y[-1]), np.append(x, limit)) / limit",
-            "You hold",
-        ),
-        "mean": (_CUT + "    return pro[keep].mean()", "not evenly spaced"),
-        "height": (
-            "def limited_area(fpr, pro, limit):\n    return np.interp(limit, fpr, pro)",
-            "the height",
-        ),
+        "not_divided": """
+            x = np.append(fpr[fpr < limit], limit)
+            y = np.append(pro[fpr < limit], np.interp(limit, fpr, pro))
+            return np.trapezoid(y, x)
+        """,
+        "no_limit": "return np.trapezoid(pro, fpr)",
+        "whole_divided": "return np.trapezoid(pro, fpr) / limit",
+        "last_piece_missing": KEEP + "return np.trapezoid(pro[keep], fpr[keep]) / limit",
+        "divided_by_the_last_point": KEEP
+        + "return np.trapezoid(pro[keep], fpr[keep]) / fpr[keep][-1]",
+        "last_piece_and_division_missing": KEEP + "return np.trapezoid(pro[keep], fpr[keep])",
+        "held": """
+            x, y = fpr[fpr < limit], pro[fpr < limit]
+            return np.trapezoid(np.append(y, y[-1]), np.append(x, limit)) / limit
+        """,
+        "mean": KEEP + "return pro[keep].mean()",
+        "height": "return np.interp(limit, fpr, pro)",
     },
     "anomaly_loss": {
-        "softmax twice": (
-            _P.replace("p = ", "twice = logits.softmax(1).softmax(1)[:, 1]\n    p = ")
-            + "    q = torch.where(mask == 1, twice, 1 - twice)\n"
-            "    return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 4 * q.log()).mean()",
-            "softmax already",
-        ),
-        "weights exchanged": (
-            _Q + "    return (0.4 * (p - mask).abs() - 0.6 * (1 - q) ** 4 * q.log()).mean()",
-            "exchanged",
-        ),
-        "no weights": (
-            _Q + "    return ((p - mask).abs() - (1 - q) ** 4 * q.log()).mean()",
-            "are missing",
-        ),
-        "gamma 2": (
-            _Q + "    return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 2 * q.log()).mean()",
-            "takes 4",
-        ),
-        "cross entropy": (
-            _Q + "    return (0.6 * (p - mask).abs() - 0.4 * q.log()).mean()",
-            "is cross entropy",
-        ),
-        "channel 0": (
-            _Q.replace("[:, 1]", "[:, 0]")
-            + "    return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 4 * q.log()).mean()",
-            "took channel 0",
-        ),
-        "sigmoid": (
-            _Q.replace("logits.softmax(1)[:, 1]", "logits[:, 1].sigmoid()")
-            + "    return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 4 * q.log()).mean()",
-            "sigmoid of channel 1",
-        ),
-        "no focal": (_P + "    return 0.6 * (p - mask).abs().mean()", "focal part is missing"),
-        "no L1": (
-            _Q + "    return (-0.4 * (1 - q) ** 4 * q.log()).mean()",
-            "L1 part is missing",
-        ),
-        "sum": (
-            _Q + "    return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 4 * q.log()).sum()",
-            "take the mean",
-        ),
-        "sign": (
-            _Q + "    return (0.6 * (p - mask).abs() + 0.4 * (1 - q) ** 4 * q.log()).mean()",
-            "sign of the focal",
-        ),
-        "defects only": (
-            _P + "    focal = -mask * (1 - p) ** 4 * p.log()\n"
-            "    return (0.6 * (p - mask).abs() + 0.4 * focal).mean()",
-            "defects alone",
-        ),
-        "squared": (
-            _Q + "    return (0.6 * (p - mask) ** 2 - 0.4 * (1 - q) ** 4 * q.log()).mean()",
-            "square the difference",
-        ),
-        "NumPy": (
-            _Q + "    return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 4 * q.log()).mean().item()",
-            "no gradient",
-        ),
+        "softmax_twice": """
+            twice = logits.softmax(1).softmax(1)[:, 1]
+            p = logits.softmax(1)[:, 1]
+            q = torch.where(mask == 1, twice, 1 - twice)
+            return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 4 * q.log()).mean()
+        """,
+        "weights_exchanged": Q
+        + "return (0.4 * (p - mask).abs() - 0.6 * (1 - q) ** 4 * q.log()).mean()",
+        "no_weights": Q + "return ((p - mask).abs() - (1 - q) ** 4 * q.log()).mean()",
+        "gamma_2": Q + "return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 2 * q.log()).mean()",
+        "cross_entropy": Q + "return (0.6 * (p - mask).abs() - 0.4 * q.log()).mean()",
+        "channel_0": """
+            p = logits.softmax(1)[:, 0]
+            q = torch.where(mask == 1, p, 1 - p)
+            return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 4 * q.log()).mean()
+        """,
+        "sigmoid": """
+            p = logits[:, 1].sigmoid()
+            q = torch.where(mask == 1, p, 1 - p)
+            return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 4 * q.log()).mean()
+        """,
+        "no_focal": P + "return 0.6 * (p - mask).abs().mean()",
+        "no_l1": Q + "return (-0.4 * (1 - q) ** 4 * q.log()).mean()",
+        "sum": Q + "return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 4 * q.log()).sum()",
+        "sign": Q + "return (0.6 * (p - mask).abs() + 0.4 * (1 - q) ** 4 * q.log()).mean()",
+        "defects_only": """
+            p = logits.softmax(1)[:, 1]
+            focal = -mask * (1 - p) ** 4 * p.log()
+            return (0.6 * (p - mask).abs() + 0.4 * focal).mean()
+        """,
+        "squared": Q + "return (0.6 * (p - mask) ** 2 - 0.4 * (1 - q) ** 4 * q.log()).mean()",
+        "no gradient": Q
+        + "return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 4 * q.log()).mean().item()",
+        "half_and_half": Q + "return (0.5 * (p - mask).abs() - 0.5 * (1 - q)**4 * q.log()).mean()",
+        "focal_of_softmax_twice": """
+            p = logits.softmax(1).softmax(1)[:, 1]
+            q = torch.where(mask == 1, p, 1 - p)
+            return -((1 - q) ** 4 * q.log()).mean()
+        """,
     },
 }

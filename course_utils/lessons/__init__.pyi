@@ -1,0 +1,40 @@
+from .cards import predict
+from .content import LESSONS, find_lesson
+from .equality import prove_equal
+from .exercises import Exercise, Verdict
+from .live import LiveCurves
+from .metrics import record_metric
+from .parameters import LessonParameters, read_parameters
+from .quizzes import Choice, Question
+from .records import EXERCISE_MIME, LESSON_MIME, METRIC_MIME, Outcome, read_metrics
+from .registry import all_exercises, exercise, quiz
+from .sliders import explore
+from .spec import LessonSpec
+from .start import Lesson, start_lesson
+
+__all__ = [
+    "EXERCISE_MIME",
+    "LESSONS",
+    "LESSON_MIME",
+    "METRIC_MIME",
+    "Choice",
+    "Exercise",
+    "Lesson",
+    "LessonParameters",
+    "LessonSpec",
+    "LiveCurves",
+    "Outcome",
+    "Question",
+    "Verdict",
+    "all_exercises",
+    "exercise",
+    "explore",
+    "find_lesson",
+    "predict",
+    "prove_equal",
+    "quiz",
+    "read_metrics",
+    "read_parameters",
+    "record_metric",
+    "start_lesson",
+]

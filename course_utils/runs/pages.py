@@ -1,0 +1,195 @@
+"""Static pages of a course run: one for each lesson and an index. Nothing in them is fetched."""
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import nbformat
+from nbconvert.exporters import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from papermill.execute import ERROR_MARKER_TAG
+
+from course_utils.io import write_atomic
+from course_utils.runs.figures import find_figures, shrink
+from course_utils.runs.mathml import formula_html, strip_delimiters
+from course_utils.runs.records import Outcome, RunRecord, format_duration
+
+TEMPLATES = Path(__file__).parent / "templates"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+THUMBNAIL = (960, 600)  # pixels: the index shows half of that, for fine screens
+_FORMULA = re.compile(r"(\$\$.+?\$\$|\$[^$\n]+?\$)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class _Page:
+    """What the templates show of one executed notebook."""
+
+    run: RunRecord
+    notebook: nbformat.NotebookNode
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the notebook's metadata say of the lesson."""
+        return self.notebook.metadata.get("course", {})
+
+    @property
+    def title(self) -> str:
+        return str(self.about.get("title", self.run.lesson))
+
+    @property
+    def href(self) -> str:
+        return f"{self.run.lesson}.html"
+
+    @property
+    def thumbnail(self) -> str:
+        """The first figure as the address of a small picture; "" if there is none."""
+        for _, encoded, alt in find_figures(self.notebook.cells):
+            return shrink(encoded, alt, THUMBNAIL).picture
+        return ""
+
+
+def write_pages(runs: Sequence[RunRecord], folder: Path) -> Path:
+    """Write a page for each executed notebook in `folder`, and their index; return its path.
+
+    The pages lead from one to the next in the order of `runs`.
+    """
+    pages = [
+        _Page(run, nbformat.read(folder / run.notebook, as_version=4))
+        for run in sorted(runs, key=lambda run: run.lesson)
+    ]
+    index = _index(pages)
+    for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):
+        write_atomic(folder / page.href, _lesson_page(page, before, after))
+    write_atomic(folder / "index.html", index)
+    return folder / "index.html"
+
+
+def _lesson_page(page: _Page, previous: _Page | None, following: _Page | None) -> str:
+    exporter = _Exporter(
+        template_name="course",
+        extra_template_basedirs=[str(TEMPLATES)],
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+    )
+    resources = {
+        "course": {
+            "run": page.run,
+            "failed": page.run.outcome is not Outcome.OK,
+            "duration": format_duration(page.run.seconds or 0),
+            "previous": previous,
+            "following": following,
+        },
+        "metadata": {"name": page.title, "path": ""},
+    }
+    text, _ = exporter.from_notebook_node(_for_reading(page.notebook), resources)
+    return str(text)
+
+
+def _index(pages: Sequence[_Page]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["duration"] = format_duration
+    environment.filters["number"] = _number
+    return environment.get_template("index_page.html.j2").render(
+        pages=pages,
+        done=sum(page.run.outcome is Outcome.OK for page in pages),
+        seconds=sum(page.run.seconds or 0 for page in pages),
+    )
+
+
+class _Exporter(HTMLExporter):
+    """nbconvert's page, with formulas as MathML."""
+
+    def default_filters(self) -> Any:
+        yield from super().default_filters()
+        yield ("formulas", _formulas_in_text)
+
+    @jinja2.pass_context
+    def markdown2html(self, context: Any, source: str) -> str:
+        cell = context.get("cell", {})
+        renderer = _Renderer(
+            escape=False, attachments=cell.get("attachments", {}), exclude_anchor_links=True
+        )
+        return MarkdownWithMath(renderer=renderer).render(source)
+
+
+class _Renderer(IPythonRenderer):
+    def block_math(self, body: str) -> str:
+        return _formula(body, display=True)
+
+    def inline_math(self, body: str) -> str:
+        return _formula(body, display=False)
+
+    def latex_environment(self, name: str, body: str) -> str:
+        return _formula(f"\\begin{{{name}}}{body}\\end{{{name}}}", display=True)
+
+
+def _formula(latex: str, *, display: bool) -> str:
+    try:
+        return formula_html(latex, display=display)
+    except ValueError:
+        # A page with one formula in LaTeX is better than no page; the tests refuse it.
+        return f'<code class="formula-as-latex">{html.escape(latex.strip())}</code>'
+
+
+def _formulas_in_text(text: str) -> str:
+    """Translate the formulas of an output of type `text/latex`."""
+    parts = _FORMULA.split(text)
+    if len(parts) == 1:
+        return _formula(*strip_delimiters(text)[:1], display=True)
+    pieces = []
+    for index, part in enumerate(parts):
+        if index % 2:
+            latex, display = strip_delimiters(part)
+            pieces.append(_formula(latex, display=display))
+        else:
+            pieces.append(html.escape(part))
+    return "".join(pieces)
+
+
+def _for_reading(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Make a notebook ready for a page, which has no kernel.
+
+    Widgets become a note, papermill's own error banners go, and what was printed in one go is
+    shown as one text.
+    """
+    notebook.metadata.pop("widgets", None)
+    notebook.cells = [
+        cell for cell in notebook.cells if ERROR_MARKER_TAG not in cell.metadata.get("tags", [])
+    ]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = _joined(cell.outputs)
+        for output in cell.get("outputs", []):
+            if WIDGET in output.get("data", {}):
+                output.data = nbformat.NotebookNode(
+                    {"text/html": '<p class="widget-note">Interactive: run the notebook.</p>'}
+                )
+    return notebook
+
+
+def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Join texts of one stream that follow each other: a kernel sends them in pieces."""
+    joined: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        stream = output.get("name") if output.output_type == "stream" else None
+        if stream and joined and joined[-1].get("name") == stream:
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
+
+
+def _number(value: Any) -> str:
+    """Round for people: 4 significant digits, or thousands set apart."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
