@@ -90,12 +90,12 @@ def everything_on_two(fabric, folder):
         train_resumed(fabric, folder / "stopped.pt", 7)
     fabric.barrier()
     results["resumed"] = train_resumed(fabric, folder / "stopped.pt", None, seed=5)
+    dropped = nn.functional.dropout(torch.ones(64))
+    results["differs"] = not torch.equal(fabric.broadcast(dropped), dropped)
     with pytest.raises(ValueError, match="batch of 3 cannot be shared evenly by 2"):
         fit(plain_network(), EpochLoader(Noisy(), 4), cross_entropy, steps=4, fabric=fabric)
     with pytest.raises(ValueError, match="share the batches of an EpochLoader, got list"):
         fit(plain_network(), [1], cross_entropy, steps=4, fabric=fabric)
-    dropped = nn.functional.dropout(torch.ones(64))
-    results["differs"] = not torch.equal(fabric.broadcast(dropped), dropped)
     results["targets"] = trained_on_targets(fabric, folder)
     config = UNetConfig(data=f"folder:{folder / 'few'}", size=32, width=2, steps=4, batch_size=4)
     results["scores"] = UNetTrainer.run_in_folder(fabric, config, folder / "run", 2, False)
