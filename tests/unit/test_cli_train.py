@@ -4,6 +4,7 @@ import json
 import pickle
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,12 +12,23 @@ from few_images import write_images
 from torch import nn
 from typer.testing import CliRunner
 
-from course_utils.cli import app, trainings
-from course_utils.trainers import segmentation, segmentation_procedure
+from course_utils import training
+from course_utils.cli import app
+from course_utils.trainers import (
+    TWO_STAGE_VARIANTS,
+    MemSegConfig,
+    NearestPatchesTrainer,
+    TrainingConfig,
+    TwoStageConfig,
+    UNetConfig,
+    UNetTrainer,
+    trainer,
+    unet,
+)
 from course_utils.training import Checkpoint
 
 TINY = [
-    *("--size", "32", "--width", "2", "--steps", "4", "--batch-size", "4", "--looks", "2"),
+    *("--size", "32", "--width", "2", "--steps", "4", "--batch-size", "4", "--eval-every", "2"),
     *("--device", "cpu", "--precision", "32-true", "--quiet"),
 ]
 
@@ -24,7 +36,9 @@ TINY = [
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch):
     """They take most of the time, and test_run_folder looks at them."""
-    monkeypatch.setattr(segmentation_procedure, "pictures", lambda *_: {})
+    monkeypatch.setattr(UNetTrainer, "pictures", lambda *_: {})
+    monkeypatch.setattr(trainer, "as_png", lambda _: b"")
+    monkeypatch.setattr(trainer, "training_curves", lambda *_, **__: None)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +47,7 @@ def data(tmp_path_factory) -> str:
 
 
 @pytest.fixture
-def unet(data, tmp_path):
+def train_unet(data, tmp_path):
     """Call `course train unet` with tiny settings; later arguments win."""
 
     def call(*arguments: object, out: Path = tmp_path / "out"):
@@ -55,7 +69,7 @@ def no_training(monkeypatch) -> None:
     def fail(*_, **__):
         raise AssertionError("trained")
 
-    monkeypatch.setattr(segmentation, "fit", fail)
+    monkeypatch.setattr(trainer, "fit", fail)
 
 
 def model_in(folder: Path) -> dict[str, torch.Tensor]:
@@ -63,11 +77,11 @@ def model_in(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_each_loss_and_seed_has_a_folder_a_row_and_the_medians_are_printed(
-    unet, tmp_path, monkeypatch
+    train_unet, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("COLUMNS", "120")
     several = ["--loss", "focal", "--loss", "dice", "--seed", "1", "--seed", "0"]
-    result = unet(*several)
+    result = train_unet(*several)
     assert result.exit_code == 0, result.output
     assert "median of 2 seeds" in result.output
     assert "focal loss" in result.output
@@ -83,25 +97,25 @@ def test_each_loss_and_seed_has_a_folder_a_row_and_the_medians_are_printed(
     assert f"{(low + high) / 2:.3f} ({low:.3f}-{high:.3f})" in result.output
 
 
-def test_a_second_call_prints_the_same_and_trains_nothing(unet, monkeypatch):
-    first = unet()
+def test_a_second_call_prints_the_same_and_trains_nothing(train_unet, monkeypatch):
+    first = train_unet()
     no_training(monkeypatch)
-    second = unet()
+    second = train_unet()
     assert second.exit_code == 0, second.output
     assert second.output == first.output
 
 
-def test_a_later_loss_keeps_the_rows_of_earlier_ones(unet, tmp_path):
-    unet("--loss", "focal")
+def test_a_later_loss_keeps_the_rows_of_earlier_ones(train_unet, tmp_path):
+    train_unet("--loss", "focal")
     focal = rows(tmp_path / "out")
-    result = unet("--loss", "dice", "--seed", "2")
+    result = train_unet("--loss", "dice", "--seed", "2")
     assert names(tmp_path / "out") == [("dice", 2), ("focal", 0)]
     assert rows(tmp_path / "out")[1:] == focal
     assert "focal loss" not in result.output, "only what was asked for is printed"
 
 
-def test_what_is_named_twice_is_trained_once(unet, tmp_path):
-    result = unet("--loss", "focal", "--loss", "focal", "--seed", "1", "--seed", "1")
+def test_what_is_named_twice_is_trained_once(train_unet, tmp_path):
+    result = train_unet("--loss", "focal", "--loss", "focal", "--seed", "1", "--seed", "1")
     assert names(tmp_path / "out") == [("focal", 1)]
     assert result.output.count("focal loss") == 1
     assert "median" not in result.output
@@ -110,22 +124,16 @@ def test_what_is_named_twice_is_trained_once(unet, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--loss", "tversky"], "loss 'tversky' is unknown: choose one of cross_entropy"),
-        (["--loss", "focal", "--loss", ""], "loss '' is unknown"),
-        (["--classes", "some"], 'classes must be "one" or "all"'),
-        (["--size", "100"], "size must be a multiple of 16"),
+        (["--loss", "tversky"], "loss must be 'cross_entropy', 'weighted', 'focal' or 'dice', got"),
+        (["--loss", "focal", "--loss", ""], "loss must be "),
+        (["--classes", "some"], "--classes"),
+        (["--size", "100"], "size must be a multiple of 16, got 100"),
         (["--size", "big"], "--size"),
-        (["--width", "0"], "width must be at least 1"),
-        (["--steps", "0"], "steps must be at least 1"),
-        (["--batch-size", "0"], "batch_size must be at least 1"),
+        (["--steps", "0"], "steps must be greater than or equal to 1"),
         (["--batch-size", "13"], "has 12: choose a smaller batch_size"),
-        (["--learning-rate", "nan"], "learning_rate must be above 0"),
-        (["--learning-rate", "inf"], "both finite"),
-        (["--weight-decay=-1"], "weight_decay at least 0"),
-        (["--seed=-1"], "seed must lie in 0"),
-        (["--seed", "0", "--seed", "4294967296"], "seed must lie in 0"),
-        (["--split-by", "name"], 'split_by must be "group" or "image"'),
-        (["--looks", "0"], "looks"),
+        (["--learning-rate", "nan"], "learning_rate must be a finite number"),
+        (["--seed", "0", "--seed", "4294967296"], "seed must be less than or equal to"),
+        (["--eval-every=-1"], "--eval-every"),
         (["--device", "gpu"], "device 'gpu' cannot be used here"),
         (["--device", "cuda:99"], "device 'cuda:99' cannot be used here"),
         (["--devices", "0"], "devices must be at least 1"),
@@ -137,9 +145,11 @@ def test_what_is_named_twice_is_trained_once(unet, tmp_path):
         (["--data", "folder:none"], "does not exist: want a folder with images/"),
     ],
 )
-def test_wrong_arguments_give_2_and_train_nothing(unet, tmp_path, monkeypatch, arguments, message):
+def test_wrong_arguments_give_2_and_train_nothing(
+    train_unet, tmp_path, monkeypatch, arguments, message
+):
     no_training(monkeypatch)
-    result = unet(*arguments)
+    result = train_unet(*arguments)
     assert result.exit_code == 2, result.output
     # Typer draws a frame around its own messages, and breaks lines within.
     assert message in " ".join(result.output.replace("│", " ").split())
@@ -148,50 +158,50 @@ def test_wrong_arguments_give_2_and_train_nothing(unet, tmp_path, monkeypatch, a
     assert not list(tmp_path.rglob("scores.json"))
 
 
-def test_a_data_set_that_is_not_there_is_said_to_be_missing(unet, tmp_path, monkeypatch):
+def test_a_data_set_that_is_not_there_is_said_to_be_missing(train_unet, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_DATA_ROOT", str(tmp_path / "empty"))
-    result = unet("--data", "magnetic_tile")
+    result = train_unet("--data", "magnetic_tile")
     assert result.exit_code == 2
     assert result.output.startswith("error: ")
     assert "magnetic_tile" in result.output
     assert not (tmp_path / "out").exists()
 
 
-def test_another_recipe_in_the_same_folder_gives_2_before_anything_is_trained(
-    unet, tmp_path, monkeypatch
+def test_another_config_in_the_same_folder_gives_2_before_anything_is_trained(
+    train_unet, tmp_path, monkeypatch
 ):
-    unet("--loss", "focal")
+    train_unet("--loss", "focal")
     no_training(monkeypatch)
-    result = unet("--loss", "dice", "--loss", "focal", "--width", "3")
+    result = train_unet("--loss", "dice", "--loss", "focal", "--width", "3")
     assert result.exit_code == 2
     assert "holds a training with width 2, and this one has 3" in result.output
     assert not (tmp_path / "out" / "dice").exists()
     assert names(tmp_path / "out") == [("focal", 0)]
 
 
-def test_foreign_files_give_2_and_stay(unet, tmp_path, monkeypatch):
+def test_foreign_files_give_2_and_stay(train_unet, tmp_path, monkeypatch):
     no_training(monkeypatch)
     folder = tmp_path / "out" / "cross_entropy" / "seed_0"
     folder.mkdir(parents=True)
-    (folder / "recipe.json").write_text('{"flour": "500 g"}')
-    result = unet()
+    (folder / "config.json").write_text('{"flour": "500 g"}')
+    result = train_unet()
     assert result.exit_code == 2
-    assert "is no recipe of this version" in result.output
-    assert [path.name for path in folder.iterdir()] == ["recipe.json"]
-    assert (folder / "recipe.json").read_text() == '{"flour": "500 g"}'
+    assert "is no config of this version" in result.output
+    assert [path.name for path in folder.iterdir()] == ["config.json"]
+    assert (folder / "config.json").read_text() == '{"flour": "500 g"}'
 
 
-def test_a_file_as_the_folder_gives_2_and_stays(unet, tmp_path):
+def test_a_file_as_the_folder_gives_2_and_stays(train_unet, tmp_path):
     (tmp_path / "out").write_text("mine")
-    result = unet()
+    result = train_unet()
     assert result.exit_code == 2
     assert "out is a file: choose another folder" in result.output
     assert (tmp_path / "out").read_text() == "mine"
 
 
-def test_brackets_in_names_are_printed_as_they_are(unet, tmp_path):
+def test_brackets_in_names_are_printed_as_they_are(train_unet, tmp_path):
     data = write_images(tmp_path / "set [bold]")
-    result = unet("--data", data, out=tmp_path / "out [/x]")
+    result = train_unet("--data", data, out=tmp_path / "out [/x]")
     assert result.exit_code == 0, result.output
     assert "[bold]" in result.output
     assert "out [/x]" in result.output
@@ -220,34 +230,36 @@ def interruptible():
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_gives_130_says_how_to_go_on_and_the_same_command_does(unet, tmp_path, monkeypatch):
+def test_ctrl_c_gives_130_says_how_to_go_on_and_the_same_command_does(
+    train_unet, tmp_path, monkeypatch
+):
     undisturbed = tmp_path / "undisturbed"
-    unet(out=undisturbed)
+    train_unet(out=undisturbed)
     with monkeypatch.context() as patch:
-        patch.setattr(segmentation, "segmentation_loss", lambda *_: Interrupting())
-        stopped = unet()
+        patch.setattr(unet, "segmentation_loss", lambda *_: Interrupting())
+        stopped = train_unet()
     assert stopped.exit_code == 130
     assert "give the same command again" in stopped.output
     assert str(tmp_path / "out") in stopped.output
     assert "Traceback" not in stopped.output
     folder = Path("cross_entropy", "seed_0")
     assert Checkpoint.load(tmp_path / "out" / folder / "checkpoint.pt").step == 3
-    assert unet().exit_code == 0
+    assert train_unet().exit_code == 0
     ours, theirs = model_in(tmp_path / "out" / folder), model_in(undisturbed / folder)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert rows(tmp_path / "out") == rows(undisturbed)
 
 
-def test_ctrl_c_keeps_the_rows_of_what_was_finished(unet, tmp_path, monkeypatch):
-    launch = trainings.launch
+def test_ctrl_c_keeps_the_rows_of_what_was_finished(train_unet, tmp_path, monkeypatch):
+    launch = training.launch
 
-    def interrupted(function, recipe, *rest, **settings):
-        if recipe.loss == "dice":
+    def interrupted(function, config, *rest, **settings):
+        if config.loss == "dice":
             raise KeyboardInterrupt
-        return launch(function, recipe, *rest, **settings)
+        return launch(function, config, *rest, **settings)
 
-    monkeypatch.setattr(trainings, "launch", interrupted)
-    result = unet("--loss", "focal", "--loss", "dice")
+    monkeypatch.setattr(training, "launch", interrupted)
+    result = train_unet("--loss", "focal", "--loss", "dice")
     assert result.exit_code == 130
     assert names(tmp_path / "out") == [("focal", 0)]
 
@@ -259,27 +271,204 @@ def test_ctrl_c_keeps_the_rows_of_what_was_finished(unet, tmp_path, monkeypatch)
         (torch.OutOfMemoryError("no room.\nmore"), "error: no room. Lower --batch-size, --size"),
     ],
 )
-def test_a_training_that_fails_gives_1(unet, monkeypatch, error, message):
+def test_a_training_that_fails_gives_1(train_unet, monkeypatch, error, message):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(trainings, "launch", fail)
-    result = unet()
+    monkeypatch.setattr(training, "launch", fail)
+    result = train_unet()
     assert result.exit_code == 1
     assert message in result.output
 
 
-def test_devices_reach_the_launch_with_what_another_process_can_read(unet, tmp_path, monkeypatch):
-    """`test_fit_devices` trains by a recipe in two processes."""
-    launch, asked = trainings.launch, []
+def test_devices_reach_the_launch_with_what_another_process_can_read(
+    train_unet, tmp_path, monkeypatch
+):
+    """`test_fit_devices` trains in two processes."""
+    launch, asked = training.launch, []
 
     def on_one(*given, devices, **where):
         asked.append(devices)
         function, *rest = pickle.loads(pickle.dumps(given))
         return launch(function, *rest, **where)
 
-    monkeypatch.setattr(trainings, "launch", on_one)
-    result = unet("--devices", "2")
+    monkeypatch.setattr(training, "launch", on_one)
+    result = train_unet("--devices", "2")
     assert result.exit_code == 0, result.output
     assert asked == [2]
     assert [row["steps"] for row in rows(tmp_path / "out")] == [4]
+
+
+# All methods
+
+
+def call(*arguments: object):
+    return CliRunner().invoke(app, ["train", *map(str, arguments)])
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Put scores in the place of trainings, and note what would have been trained."""
+    monkeypatch.setenv("COLUMNS", "120")
+    noted = []
+
+    def launch(function, config, folder, eval_every, progress, **where):
+        noted.append((config, folder, eval_every, progress, where))
+        folder.mkdir(parents=True)
+        scores = {
+            **{"iou": 0.5, "dice": 0.5, "ap": 0.25, "image_auroc": 0.5, "pixel_auroc": 0.25},
+            **{"aupro": 0.125, "fp": 3.0, "fn": 1.0},
+        }
+        return {name: value * (1 + config.seed) for name, value in scores.items()}
+
+    monkeypatch.setattr(training, "launch", launch)
+    return noted
+
+
+GIVEN = {
+    "unet": UNetConfig(
+        data="magnetic_tile", loss="dice", classes="all", size=64, width=3, steps=7, batch_size=4,
+        learning_rate=0.001, weight_decay=0.25, flips=False, split_by="image", seed=5, split_seed=6,
+    ),
+    "memseg": MemSegConfig(
+        data="mvtec_ad/bottle", variant="no_memory", weights="none", size=128, steps=7,
+        batch_size=4, learning_rate=0.001, weight_decay=0.25, gamma=2.0, focal_weight=0.5,
+        memory_size=9, workers=3, seed=5, split_seed=6,
+    ),
+    "two-stage": TwoStageConfig(
+        data="kolektor_sdd", variant="no_stops", fold=2, height=704, width=256, channels="slim",
+        epochs=7, batch_size=4, optimizer="adamw", learning_rate=0.001, weight_decay=0.25,
+        delta=0.5, power=1.5, positive_weight=3.0, dilate=7, masks="ellipse", segmented=5, seed=5,
+        split_seed=6,
+    ),
+}  # fmt: skip
+
+
+def options(config: TrainingConfig) -> list[object]:
+    """What a person would type for it."""
+    found: list[object] = []
+    for name, value in config:
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            found.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            found += [f"--{option}", value]
+    return found
+
+
+@pytest.mark.parametrize("command", GIVEN)
+def test_every_option_reaches_the_config(command, trained, tmp_path):
+    given = GIVEN[command]
+    defaults = type(given)()
+    assert all(value != getattr(defaults, name) for name, value in given), "none is forgotten"
+    result = call(
+        command, *options(given), "--eval-every", 3, "--quiet",
+        "--device", "cpu", "--devices", "2", "--precision", "32-true", "--out", tmp_path,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    ((config, folder, eval_every, progress, where),) = trained
+    assert config == given
+    assert folder == tmp_path / given.name / "seed_5"
+    assert (eval_every, progress) == (3, False)
+    assert (where["devices"], where["device"].type, where["precision"]) == (2, "cpu", "32-true")
+
+
+def test_without_options_the_default_is_trained(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = call("two-stage", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    ((config, folder, eval_every, progress, _),) = trained
+    assert config == TwoStageConfig()
+    assert folder == Path("runs/two_stage/two_stage/seed_0")
+    assert (eval_every, progress) == (0, True)
+
+
+def test_variants_and_seeds_are_all_trained_and_their_medians_printed(trained, tmp_path):
+    result = call(
+        "two-stage", "--variant", "two_stage", "--variant", "plain", "--seed", 0, "--seed", 1,
+        "--seed", 0, "--out", tmp_path,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert [(one[0].variant, one[0].seed) for one in trained] == [
+        ("two_stage", 0), ("two_stage", 1), ("plain", 0), ("plain", 1),
+    ]  # fmt: skip
+    for said in ("median of 2 seeds", "all four extensions", "none of the four", "AP", "misses"):
+        assert said in result.output
+    assert "0.375 (0.250-0.500)" in result.output
+    assert "4.5 (3-6)" in result.output, "half an image is not rounded away"
+    assert json.loads((tmp_path / "scores.json").read_text()) == []  # the fakes left no scores
+    assert " 3 " in call("two-stage", "--out", tmp_path / "one").output, "images are whole"
+
+
+def test_every_variant_is_named_in_the_help():
+    output = CliRunner(env={"COLUMNS": "300"}).invoke(app, ["train", "two-stage", "--help"]).output
+    assert all(name in output for name in TWO_STAGE_VARIANTS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["memseg", "--variant", "memsec"], "variant must be 'memseg', 'per_level'"),
+        (["memseg", "--size", "100"], "size must be a multiple of 32"),
+        (["nearest", "--weights", "vgg"], "weights must be offline, imagenet, none or PATH"),
+        (["nearest", "--data", "mvtec_ad/bottel"], "MVTec AD is not here"),
+        (["two-stage", "--height", "100"], "height must be a multiple of 8"),
+        (["two-stage", "--height", "64", "--width", "64"], "height and width must hold two cells"),
+    ],
+)
+def test_a_mistake_is_reported_in_one_line(arguments, message, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_DATA_ROOT", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert not trained
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", ["{}", "mine", '[{"name": "me"}]'])
+def test_a_file_of_the_users_is_not_overwritten_by_the_scores(content, trained, tmp_path):
+    (tmp_path / "scores.json").write_text(content)
+    result = call("memseg", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "is no list of scores of trainings: choose another --out" in result.output
+    assert (tmp_path / "scores.json").read_text() == content
+    assert not trained
+
+
+def test_a_second_fold_in_the_same_folder_is_refused(tmp_path):
+    folder = tmp_path / "two_stage" / "seed_0"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(
+        TwoStageConfig(data="kolektor_sdd", fold=1).model_dump_json()
+    )
+    (folder / "scores.json").write_text('{"scores": {"ap": 1}}')
+    result = call("two-stage", "--data", "kolektor_sdd", "--fold", 2, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "holds a training with fold 1, and this one has 2: choose another" in result.output
+
+
+def test_the_baseline_prints_a_row_for_each_kind_of_weights(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    asked = []
+
+    class Scored(NearestPatchesTrainer):
+        def __init__(self, config, splits, *, progress):
+            self.config, self.splits = config, splits
+
+        def train(self, *, device):
+            asked.append((self.config.weights, self.config.seed))
+            return SimpleNamespace(
+                scores={
+                    **dict.fromkeys(["image_auroc", "ap"], 0.5),
+                    "aupro": 0.125,
+                    "pixel_auroc": 0.25,
+                }
+            )
+
+    monkeypatch.setattr("course_utils.trainers.NearestPatchesTrainer", Scored)
+    result = call("nearest", "--weights", "offline", "--weights", "none", "--seed", 3)
+    assert result.exit_code == 0, result.output
+    assert asked == [("offline", 3), ("none", 3)]
+    assert "offline" in result.output
+    assert "0.125" in result.output

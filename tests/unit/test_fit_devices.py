@@ -12,7 +12,7 @@ from two_stage_training import train as train_on_targets
 
 from course_utils.config import seed_everything
 from course_utils.data import Sample
-from course_utils.trainers import SegmentationRecipe, run_in_folder
+from course_utils.trainers import UNetConfig, UNetTrainer
 from course_utils.training import Checkpoint, EpochLoader, fit, launch
 
 LARGE = 1_000_000  # more than a pipe between processes holds
@@ -90,17 +90,15 @@ def everything_on_two(fabric, folder):
         train_resumed(fabric, folder / "stopped.pt", 7)
     fabric.barrier()
     results["resumed"] = train_resumed(fabric, folder / "stopped.pt", None, seed=5)
+    dropped = nn.functional.dropout(torch.ones(64))
+    results["differs"] = not torch.equal(fabric.broadcast(dropped), dropped)
     with pytest.raises(ValueError, match="batch of 3 cannot be shared evenly by 2"):
         fit(plain_network(), EpochLoader(Noisy(), 4), cross_entropy, steps=4, fabric=fabric)
     with pytest.raises(ValueError, match="share the batches of an EpochLoader, got list"):
         fit(plain_network(), [1], cross_entropy, steps=4, fabric=fabric)
-    dropped = nn.functional.dropout(torch.ones(64))
-    results["differs"] = not torch.equal(fabric.broadcast(dropped), dropped)
     results["targets"] = trained_on_targets(fabric, folder)
-    recipe = SegmentationRecipe(
-        data=f"folder:{folder / 'few'}", size=32, width=2, steps=4, batch_size=4
-    )
-    results["scores"] = run_in_folder(fabric, recipe, folder / "recipe", 2, False)
+    config = UNetConfig(data=f"folder:{folder / 'few'}", size=32, width=2, steps=4, batch_size=4)
+    results["scores"] = UNetTrainer.run_in_folder(fabric, config, folder / "run", 2, False)
     gathered = [None, None]
     torch.distributed.all_gather_object(gathered, results)
     return gathered, "x" * LARGE
@@ -167,11 +165,11 @@ def test_a_sampler_and_a_loss_with_a_memory_go_on_bit_for_bit(on_two):
         assert equal(found["targets"]["resumed"][0], found["targets"]["undisturbed"][0])
 
 
-def test_two_processes_train_by_a_recipe_in_one_folder(on_two):
+def test_two_processes_train_in_one_folder(on_two):
     folder, found = on_two
-    report = json.loads((folder / "recipe" / "scores.json").read_text())
+    report = json.loads((folder / "run" / "scores.json").read_text())
     assert (report["processes"], report["device"]) == (2, "cpu")
-    assert Checkpoint.load(folder / "recipe" / "checkpoint.pt").step == 4
+    assert Checkpoint.load(folder / "run" / "checkpoint.pt").step == 4
     assert found[0]["scores"] == report["scores"]
 
 

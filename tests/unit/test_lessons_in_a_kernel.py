@@ -31,7 +31,8 @@ batch = SimpleNamespace(image=torch.rand(2, 1, 8, 8), mask=torch.zeros(2, 1, 8, 
 with LiveCurves(alt="Both fall.") as curves:
     for name in ("small", "large"):
         fit(nn.Conv2d(1, 1, 3, padding=1), [batch], nn.BCEWithLogitsLoss(), steps=6, device="cpu",
-            evaluate=lambda model: {"IoU": 0.5}, evaluate_every=2, on_evaluation=curves.run(name))"""
+            evaluate=lambda model: {"IoU": 0.5}, evaluate_every=2,
+            on_evaluation=curves.run(name))"""
 CELLS = {
     "start": """
 from matplotlib.figure import Figure
