@@ -24,7 +24,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from course_utils.io import write_atomic
-from course_utils.runs import Outcome, run_notebook
+from course_utils.runs import Limits, Outcome, run_notebook
 
 FOLDER = Path(__file__).parent
 SOURCE = FOLDER / "source"
@@ -48,7 +48,7 @@ def build(source: Path, target: Path, profile: str = "laptop") -> str:
             draft,
             done,
             workdir=Path(scratch, "work"),
-            timeout=TIMEOUT,
+            limits=Limits(seconds=TIMEOUT),
             environment={"COURSE_PROFILE": profile, "COURSE_DEVICE": "cpu"},
             on_cell=lambda cell, cells: print(f"\r  cell {cell} of {cells} ", end="", flush=True),
         )

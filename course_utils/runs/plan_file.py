@@ -8,6 +8,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.composer import MaxDepthExceededError
 from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
@@ -15,6 +16,7 @@ from ruamel.yaml.reader import ReaderError
 
 MAX_BYTES = 1_000_000
 MAX_VALUES = 100_000  # with what aliases repeat: ten lines of them can stand for a billion values
+MAX_DEPTH = 50  # the time of ruamel's scanner grows with the square of it
 ERRORS_SHOWN = 100
 
 Place = tuple[int | str, ...]
@@ -153,6 +155,7 @@ def _load(path: Path) -> Any:
         raise ValueError(f"{path} is larger than {MAX_BYTES / 1e6:g} MB: is it YAML?")
     yaml = YAML(pure=True)
     yaml.Constructor = _Constructor
+    yaml.max_depth = MAX_DEPTH
     try:
         text = content.decode("utf-8-sig")
         document = yaml.load(text)
@@ -162,10 +165,11 @@ def _load(path: Path) -> Any:
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ValueError(f"{path}:{line}: a character is not allowed in YAML: {error}") from error
+    except MaxDepthExceededError as error:
+        line = error.problem_mark.line + 1
+        raise ValueError(f"{path}:{line}: this is nested too deeply for a plan") from error
     except MarkedYAMLError as error:
         raise ValueError(f"{path}:{_explain(error)}") from error
-    except RecursionError:
-        raise ValueError(f"{path} is nested too deeply to be read") from None
     if document is None:
         raise ValueError(f"{path} is empty")
     return document

@@ -31,8 +31,14 @@ def read_students(
     A student is called as their file lies: `ada/01_class_imbalance.ipynb` is `ada`,
     `01_ada.ipynb` is `01_ada`. Which lesson it is, the notebook's own metadata tell, whatever the
     file is called. A student's cell that raises an error, or is interrupted since it takes too
-    long, does not keep later cells from running, so that each exercise is judged; the run counts
-    as failed nevertheless. `parameters` are given to all, as far as a lesson has them.
+    long, does not keep later cells from running, so that each exercise is graded; the run counts
+    as failed nevertheless.
+
+    Args:
+        folder: with their notebooks, in any depth.
+        lessons: what the notebooks may be of.
+        parameters: of every run, as far as its lesson has them.
+        limits: of every run.
 
     Raises:
         FileNotFoundError: if there is no notebook at all.
@@ -55,20 +61,19 @@ def read_students(
     taken: dict[tuple[str, str], Path] = {}
     for path in paths:
         try:
-            title, text, code = _read(path)
+            title, text, code = _read_notebook(path)
         except (ValueError, OSError) as error:
-            wrong[path] = _told(str(error))
+            wrong[path] = _as_utf8(str(error))
             continue
         lesson = by_title.get(title)
         if lesson is None:
-            wrong[path] = _told(
-                f"{path} says of no lesson that it is one: was it made from a lesson?"
-            )
+            said = f"{path} says of no lesson that it is one: was it made from a lesson?"
+            wrong[path] = _as_utf8(said)
             continue
         student = _student(path, folder, lesson)
         if (student, lesson.name) in taken:
             earlier = taken[student, lesson.name]
-            both = _told(f"{earlier} and {path}")
+            both = _as_utf8(f"{earlier} and {path}")
             raise ValueError(f"{both} are both {lesson.name} by {student}: keep one")
         taken[student, lesson.name] = path
         values = check_parameters(
@@ -80,7 +85,7 @@ def read_students(
     return tasks, wrong
 
 
-def _read(path: Path) -> tuple[str, str, str]:
+def _read_notebook(path: Path) -> tuple[str, str, str]:
     """Return the title of the lesson that a notebook says it is, its text, and its fingerprint."""
     notebook = without_outputs(path)
     try:
@@ -96,14 +101,14 @@ def _read(path: Path) -> tuple[str, str, str]:
 def _student(path: Path, folder: Path, lesson: Lesson) -> str:
     place = path.relative_to(folder)
     name = place.parent if path.stem == lesson.name else place.with_suffix("")
-    return _told(name.as_posix() if name.parts else path.stem)
+    return _as_utf8(name.as_posix() if name.parts else path.stem)
 
 
-def _told(text: str) -> str:
+def _as_utf8(text: str) -> str:
     r"""Return a text with file names in it such that it can be written in UTF-8.
 
     Example:
-        >>> _told("Zo\udceb"), _told("Zoë")
+        >>> _as_utf8("Zo\udceb"), _as_utf8("Zoë")
         ('Zo\\udceb', 'Zoë')
     """
     return text.encode("utf-8", "backslashreplace").decode()

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 
 from course_utils.lessons import read_metrics
-from course_utils.runs import Outcome, run_notebook
+from course_utils.runs import Limits, Outcome, run_notebook
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 MUTANTS = {
@@ -70,7 +70,7 @@ def test_a_broken_lesson_leaves_its_tolerance(mutant: str, tmp_path: Path) -> No
         tmp_path / "done.ipynb",
         {"profile": "smoke"},
         workdir=tmp_path / "work",
-        timeout=600,
+        limits=Limits(seconds=600),
     )
     assert result.outcome == Outcome.OK, result.message
     value = read_metrics(result.notebook)[metric]

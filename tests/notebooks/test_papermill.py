@@ -9,7 +9,7 @@ from lesson_files import FOLDER, LESSONS, name_of
 
 from course_utils.data import find_datasets
 from course_utils.lessons import read_metrics
-from course_utils.runs import Outcome, RunResult, run_notebook
+from course_utils.runs import Limits, Outcome, RunRecord, run_notebook
 
 TIMEOUT = 600  # seconds; far above the 60 s of the design, so that a slow machine is no failure
 REAL = {
@@ -28,13 +28,13 @@ ON_REAL_IMAGES = [
 ]
 
 
-def execute(lesson: Path, folder: Path, **parameters: object) -> RunResult:
+def execute(lesson: Path, folder: Path, **parameters: object) -> RunRecord:
     result = run_notebook(
         lesson,
         folder / lesson.name,
         {"profile": "smoke", **parameters},
         workdir=folder / "work",
-        timeout=TIMEOUT,
+        limits=Limits(seconds=TIMEOUT),
     )
     shown = f"\n{result.failure.source}\n{result.failure.excerpt}" if result.failure else ""
     assert result.outcome == Outcome.OK, f"{result.outcome}: {result.message}{shown}"

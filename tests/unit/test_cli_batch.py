@@ -57,7 +57,7 @@ HERE = ("plan.yml", "--notebooks", "notebooks")
 def test_a_plan_is_executed_and_reported(course: Course, place: Path) -> None:
     status, text = course(*HERE)
     assert status == 0, text
-    assert "ok  90_tiny · seed 2 · dataset synthetic" in text
+    assert "ok  90_tiny · dataset synthetic · seed 2" in text
     assert (place / "build/batches/plan/report/index.html").is_file()
     status, text = course(*HERE, ends=(again := FakeExecutor()))
     assert (status, again.asked) == (0, [])
@@ -102,7 +102,7 @@ def test_a_batch_that_was_stopped_goes_on_from_there(course: Course) -> None:
     status, text = course("status", "build/batches/plan")
     assert status == 0
     assert "to do" in text
-    assert "cancelled  90_tiny · seed 1 · dataset synthetic: stopped by hand" in text
+    assert "cancelled  90_tiny · dataset synthetic · seed 1: stopped by hand" in text
     status, _ = course(*HERE, ends=(again := FakeExecutor()))
     assert status == 0
     assert [attempt for _, attempt in again.asked] == [2, 1]
@@ -112,7 +112,7 @@ def test_status_tells_what_failed(course: Course) -> None:
     course(*HERE, ends=FakeExecutor([OK], [ERROR]))
     status, text = course("status", "build/batches/plan")
     assert status == 0
-    assert "error  90_tiny · seed 1 · dataset synthetic: it went error" in text
+    assert "error  90_tiny · dataset synthetic · seed 1: it went error" in text
     assert "ok" in text
     assert "this batch is not running: all its runs have ended" in text
 
@@ -123,7 +123,7 @@ def test_status_of_a_batch_that_was_cut_off_says_so(course: Course) -> None:
     assert status == 0
     assert "not running: `course batch` with its plan goes on from there" in text
     assert re.search(r"^ interrupted +1 *$", text, re.MULTILINE)
-    assert "interrupted  90_tiny · seed 1 · dataset synthetic: on node7, begun at" in text
+    assert "interrupted  90_tiny · dataset synthetic · seed 1: on node7, begun at" in text
     assert "running " not in text.replace("not running", "")
 
 
@@ -145,7 +145,7 @@ def test_status_tells_where_runs_are_while_the_batch_works(course: Course, place
     assert "this batch is running, since 2" in text
     assert "; 0 of 3 runs have ended" in text
     assert re.search(r"^ running +1 *$", text, re.MULTILINE)
-    assert "running  90_tiny · seed 0 · dataset synthetic: on node7, begun at 2" in text
+    assert "running  90_tiny · dataset synthetic · seed 0: on node7, begun at 2" in text
 
 
 def test_where_nobody_can_tell_the_store_is_taken_at_its_word(

@@ -8,25 +8,20 @@ from textwrap import dedent
 
 import nbformat
 import pytest
-import yaml
 from few_images import write_images
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from tiny_notebooks import write_lesson
 
-from course_utils.batch.plan import yaml_lines
-from course_utils.batch.plan.estimate import estimate
-from course_utils.batch.plan.fields import MAX_RUNS
-from course_utils.batch.plan.identity import (
+from course_utils.runs import Limits, Task, plan_file
+from course_utils.runs.fingerprints import (
     data_fingerprint,
     fingerprint_sources,
     notebook_fingerprint,
     package_fingerprint,
 )
-from course_utils.batch.plan.plan_file import Executor, Plan, read_plan
-from course_utils.batch.plan.yaml_lines import YamlFile
-from course_utils.batch.tasks import Limits, Task
+from course_utils.runs.plan import Plan, estimate, read_plan
+from course_utils.runs.plan_fields import MAX_RUNS, ExecutorFields
+from course_utils.runs.plan_file import PlanFile
 
 Read = Callable[[str], Plan]
 
@@ -57,19 +52,19 @@ def read(place: Path) -> Read:
 
 
 @pytest.fixture
-def complaints(read: Read, place: Path) -> Callable[[str], list[str]]:
+def errors(read: Read, place: Path) -> Callable[[str], list[str]]:
     """The lines of the error on a plan, without the folder of the file."""
 
-    def complaints(text: str) -> list[str]:
+    def errors(text: str) -> list[str]:
         with pytest.raises(ValueError, match=r"plan\.yml") as caught:
             read(text)
         return re.split(r"\n  (?! )", str(caught.value).replace(f"{place}{os.sep}", ""))
 
-    return complaints
+    return errors
 
 
 def parameters(plan: Plan) -> list[dict]:
-    return [dict(task.parameters) for task in plan.tasks()]
+    return [dict(task.parameters) for task in plan.tasks]
 
 
 def test_each_list_is_crossed_with_the_others_and_with_the_seeds(read: Read) -> None:
@@ -86,25 +81,26 @@ def test_each_list_is_crossed_with_the_others_and_with_the_seeds(read: Read) -> 
         for gamma in (1.0, 2.0)
         for seed in (0, 1)
     ]
-    assert [(task.lesson[:2], task.parameters) for task in plan.tasks()] == wanted
+    assert [(task.lesson[:2], task.parameters) for task in plan.tasks] == wanted
     assert all(type(one["gamma"]) is float for one in parameters(plan))
-    assert len({task.id for task in plan.tasks()}) == 8
+    assert len({task.id for task in plan.tasks}) == 8
     assert plan.notes == ()
 
 
-def test_what_a_plan_leaves_out_has_defaults(read: Read) -> None:
+def test_what_a_plan_leaves_out_has_defaults(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = read("runs: [{lesson: 1}]")
-    (task,) = plan.tasks()
+    (task,) = plan.tasks
     assert (plan.name, plan.profile, plan.retries) == ("plan", "laptop", 0)
-    assert plan.executor == Executor("serial", None, "")
+    assert plan.executor == ExecutorFields()
     assert task.parameters == {"profile": "laptop", "dataset": "synthetic", "seed": 0}
-    assert task.limits == Limits()
-    assert task.attempt == 1
+    assert (task.limits, task.attempt) == (Limits(), 1)
+    monkeypatch.setenv("COURSE_PROFILE", "smoke")
+    assert parameters(read("runs: [{lesson: 1}]"))[0]["profile"] == "smoke"
 
 
-@pytest.mark.parametrize("name", ["01", "1", "01_first", "01_first.ipynb", '"01"'])
+@pytest.mark.parametrize("name", ["1", "01_first.ipynb", '"01"'])
 def test_a_lesson_goes_by_number_name_or_file(read: Read, name: str) -> None:
-    assert [task.lesson for task in read(f"runs: [{{lesson: {name}}}]").tasks()] == ["01_first"]
+    assert [task.lesson for task in read(f"runs: [{{lesson: {name}}}]").tasks] == ["01_first"]
 
 
 def test_the_rest_of_a_plan_is_read(read: Read) -> None:
@@ -115,14 +111,8 @@ def test_the_rest_of_a_plan_is_read(read: Read) -> None:
         executor: {kind: dask, scheduler: "tcp://10.0.0.1:8786"}
     """)
     assert (plan.name, plan.retries) == ("unet and memseg", 1)
-    assert plan.executor == Executor("dask", None, "tcp://10.0.0.1:8786")
+    assert plan.executor == ExecutorFields(kind="dask", scheduler="tcp://10.0.0.1:8786")
     assert [one["seed"] for one in parameters(plan)] == [3, 4, 5]
-
-
-def test_auto_asks_the_environment(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COURSE_PROFILE", "smoke")
-    plan = read("runs: [{lesson: 1}]")
-    assert (plan.profile, parameters(plan)[0]["profile"]) == ("smoke", "smoke")
 
 
 def test_limits_of_a_run_replace_those_of_the_plan_one_by_one(read: Read) -> None:
@@ -133,7 +123,7 @@ def test_limits_of_a_run_replace_those_of_the_plan_one_by_one(read: Read) -> Non
           - lesson: 2
             limits: {seconds: 300, written_gb: null, cell_seconds: 9.5}
     """)
-    assert [t.limits for t in plan.tasks()] == [
+    assert [t.limits for t in plan.tasks] == [
         Limits(600, 4, 2, 60),
         Limits(300, 4, None, 9.5),
     ]
@@ -160,15 +150,15 @@ def test_a_task_that_stands_twice_is_made_once_and_told(read: Read) -> None:
             limits: {seconds: 1}
     """)
     assert [one["seed"] for one in parameters(plan)] == [0, 1, 2, 3]
-    assert {task.limits.seconds for task in plan.tasks()[:3]} == {3600}
+    assert {task.limits.seconds for task in plan.tasks[:3]} == {3600}
     assert plan.notes == (
         "line 4, runs[1]: 1 of its runs is there already, from runs[0] in line 2: made once, as "
         "they stand there",
     )
 
 
-def test_all_mistakes_of_a_file_are_told_at_once_with_line_and_field(complaints) -> None:
-    assert complaints("""\
+def test_all_mistakes_of_a_file_are_told_at_once_with_line_and_field(errors) -> None:
+    assert errors("""\
         profile: tiny
         sedes: [1]
         runs:
@@ -177,7 +167,8 @@ def test_all_mistakes_of_a_file_are_told_at_once_with_line_and_field(complaints)
             parameters:
               gamma: [1.0, "3", fast]
               gama: 3
-              seed: [1]
+          - lesson: 1
+            parameters: {seed: [1]}
           - lesson: 3
             parameters: {fast: yes, steps: 2.5, sides: [8, 16]}
           - lesson: 1
@@ -204,23 +195,23 @@ def test_all_mistakes_of_a_file_are_told_at_once_with_line_and_field(complaints)
         "01_first: without quotes, in decimals",
         "plan.yml:8: runs[1].parameters.gama: 01_first has no such parameter: it has profile, "
         "dataset, seed, gamma",
-        "plan.yml:9: runs[1].parameters.seed[0]: write seeds: beside parameters:, so that results "
-        "are gathered over them",
-        'plan.yml:11: runs[2].parameters.fast: got "yes", wanted true or false such as true of '
+        "plan.yml:10: runs[2].parameters: got a mapping, wanted seeds: beside parameters:, so that "
+        "results are gathered over them",
+        'plan.yml:12: runs[3].parameters.fast: got "yes", wanted true or false such as true of '
         "03_fixed",
-        "plan.yml:11: runs[2].parameters.sides[0]: got 8, wanted a list, in the list of its "
-        "values such as [8, 16] of 03_fixed",
-        "plan.yml:11: runs[2].parameters.sides[1]: got 16, wanted a list, in the list of its "
-        "values such as [8, 16] of 03_fixed",
-        "plan.yml:11: runs[2].parameters.steps: got 2.5, wanted a whole number such as 3 of "
+        "plan.yml:12: runs[3].parameters.sides[0]: got 8, wanted a list such as [8, 16] of "
+        "03_fixed: write it in the list of its values",
+        "plan.yml:12: runs[3].parameters.sides[1]: got 16, wanted a list such as [8, 16] of "
+        "03_fixed: write it in the list of its values",
+        "plan.yml:12: runs[3].parameters.steps: got 2.5, wanted a whole number such as 3 of "
         "03_fixed",
-        'plan.yml:16: runs[3].parameters.dataset[1]: got "magnetic_tiles": the data set is '
+        'plan.yml:17: runs[4].parameters.dataset[1]: got "magnetic_tiles": the data set is '
         "unknown: choose one of synthetic, magnetic_tile, sd_saliency_900, kolektor_sdd, "
         "mvtec_ad, kolektor_sdd2, dagm, severstal, dtd, tiny_imagenet, or folder:<path>",
-        "plan.yml:17: runs[4].seeds: got [], wanted a list with at least one thing in it",
-        "plan.yml:19: runs[5]: got 3, wanted a mapping",
-        "plan.yml:21: limits.seconds: got 0, wanted greater than 0",
-        "plan.yml:22: retries: got true, wanted a whole number",
+        "plan.yml:18: runs[5].seeds: got [], wanted a list with at least one thing in it",
+        "plan.yml:20: runs[6]: got 3, wanted a mapping",
+        "plan.yml:22: limits.seconds: got 0, wanted greater than 0",
+        "plan.yml:23: retries: got true, wanted a whole number",
     ]
 
 
@@ -259,16 +250,15 @@ def test_all_mistakes_of_a_file_are_told_at_once_with_line_and_field(complaints)
     ],
 )  # fmt: skip
 def test_each_mistake_is_told_with_what_was_given_and_what_is_wanted(
-    complaints, text: str, line: int, wanted: str
+    errors, text: str, line: int, wanted: str
 ) -> None:
-    _, *rows = complaints(text)
-    assert len(rows) == 1, rows
-    assert rows[0].startswith(f"plan.yml:{line}: ")
-    assert wanted in rows[0]
+    _, row = errors(text)
+    assert row.startswith(f"plan.yml:{line}: ")
+    assert wanted in row
 
 
-def test_a_plan_of_too_many_runs_is_refused_before_they_are_made(complaints) -> None:
-    _, row = complaints("""
+def test_a_plan_of_too_many_runs_is_refused_before_they_are_made(errors) -> None:
+    _, row = errors("""
         runs:
           - lesson: 1
             seeds: 0-999
@@ -285,7 +275,7 @@ def test_a_combination_that_a_lesson_refuses_is_told_at_its_parameter(tmp_path: 
     with pytest.raises(ValueError, match="mistakes") as caught:
         read_plan(path)
     assert str(caught.value).replace(str(path), "plan.yml").split("\n  ")[1:] == [
-        "plan.yml:4: runs[0].parameters.dataset[1]: got 'bottles', wanted synthetic or "
+        'plan.yml:4: runs[0].parameters.dataset[1]: got "bottles", wanted synthetic or '
         "kolektor_sdd or magnetic_tile",
         "plan.yml:5: runs[0].parameters.fold[1]: got 1, wanted 0: only kolektor_sdd has folds, and "
         "the data set is synthetic",
@@ -297,7 +287,7 @@ def test_the_lessons_of_the_course_make_tasks(tmp_path: Path) -> None:
     path.write_text(
         "profile: smoke\nseeds: 0-2\nruns: [{lessons: [3, '06', 07_two_stage_training]}]"
     )
-    tasks = read_plan(path).tasks()
+    tasks = read_plan(path).tasks
     assert [task.lesson[:2] for task in tasks] == ["03"] * 3 + ["06"] * 3 + ["07"] * 3
     assert len({task.id for task in tasks}) == 9
     for task in tasks:
@@ -307,10 +297,10 @@ def test_the_lessons_of_the_course_make_tasks(tmp_path: Path) -> None:
 
 
 def test_a_set_that_is_not_on_disk_is_a_mistake_with_the_command_that_fetches_it(
-    complaints, place: Path
+    errors, place: Path
 ) -> None:
     (place / "data" / "mvtec_ad" / "bottle" / "train").mkdir(parents=True)
-    _, tile, bottle, folder = complaints("""\
+    _, tile, bottle, folder = errors("""\
         runs:
           - lesson: 1
             parameters:
@@ -330,16 +320,16 @@ def test_a_set_that_is_not_on_disk_is_a_mistake_with_the_command_that_fetches_it
 
 def test_a_folder_of_images_starts_at_the_plan(read: Read, place: Path) -> None:
     write_images(place / "mine", count=2)
-    (task,) = read("runs: [{lesson: 1, parameters: {dataset: 'folder:mine'}}]").tasks()
+    (task,) = read("runs: [{lesson: 1, parameters: {dataset: 'folder:mine'}}]").tasks
     assert task.parameters["dataset"] == f"folder:{place / 'mine'}"
 
 
 @pytest.mark.parametrize("content", ["garbage", "[]", "{}", "3", '{"cells": 3, "nbformat": 4}'])
 def test_a_corrupt_notebook_is_a_mistake_of_the_run_that_names_it(
-    place: Path, complaints, content: str
+    place: Path, errors, content: str
 ) -> None:
     (place / "notebooks" / "04_corrupt.ipynb").write_text(content)
-    _, row = complaints("runs:\n- lesson: 1\n- lesson: 4")
+    _, row = errors("runs:\n- lesson: 1\n- lesson: 4")
     assert row.startswith("plan.yml:3: runs[1].lesson: ")
     assert "read as a notebook" in row
 
@@ -352,24 +342,24 @@ def test_ids_change_with_parameters_seed_code_and_data_and_with_nothing_else(
 ) -> None:
     write_images(place / "mine", count=2)
     text = "runs: [{lesson: 1, seeds: [0, 1], parameters: {dataset: ['folder:mine', synthetic]}}]"
-    first = [task.id for task in read(text).tasks()]
+    first = [task.id for task in read(text).tasks]
     assert len(set(first)) == 4
-    assert [task.id for task in read(f"# moved\nretries: 3\n{text}").tasks()] == first
+    assert [task.id for task in read(f"# moved\nretries: 3\n{text}").tasks] == first
 
     mask = next((place / "mine" / "masks").iterdir())
     os.utime(mask, ns=(1, 1))
-    second = [task.id for task in read(text).tasks()]
+    second = [task.id for task in read(text).tasks]
     assert set(second[:2]).isdisjoint(first)
     assert second[2:] == first[2:]
 
     write_lesson(place / "notebooks", "01_first", "print(seed + 1)")
-    assert set(task.id for task in read(text).tasks()).isdisjoint(second)
+    assert set(task.id for task in read(text).tasks).isdisjoint(second)
 
 
 def test_a_value_that_is_the_notebooks_own_makes_the_same_work_as_none(read: Read) -> None:
-    (left_out,) = read("runs: [{lesson: 1}]").tasks()
-    (given,) = read("runs: [{lesson: 1, parameters: {gamma: 2}}]").tasks()
-    (other,) = read("runs: [{lesson: 1, parameters: {gamma: 3}}]").tasks()
+    (left_out,) = read("runs: [{lesson: 1}]").tasks
+    (given,) = read("runs: [{lesson: 1, parameters: {gamma: 2}}]").tasks
+    (other,) = read("runs: [{lesson: 1, parameters: {gamma: 3}}]").tasks
     assert left_out.id == given.id != other.id
 
 
@@ -380,42 +370,36 @@ def test_the_code_of_a_notebook_is_its_code_cells_without_outputs_and_prose(plac
     def name() -> str:
         return notebook_fingerprint(nbformat.writes(notebook))
 
-    before = name()
+    names = [name()]
     notebook.cells[2].outputs = [nbformat.v4.new_output("stream", text="7\n")]
     notebook.cells[2].execution_count = 3
+    notebook.cells[2].metadata.tags = ["nbval-check-output"]
     notebook.cells[0].source = "# Another title"
     notebook.cells.append(new_markdown_cell("More."))
-    notebook.cells[2].metadata.tags = ["nbval-check-output"]
-    assert name() == before
+    assert name() == names[0]
     notebook.cells[2].metadata.tags = ["raises-exception"]
-    tagged = name()
-    notebook.cells[2].source += " "
-    changed = name()
-    notebook.cells.append(new_code_cell(""))
-    assert len({before, tagged, changed, name()}) == 4
-
-
-def test_cells_that_are_split_elsewhere_are_other_code(place: Path) -> None:
-    names = [
-        notebook_fingerprint(write_lesson(place / "n", "01_a", *cells).read_text())
-        for cells in (("a", "b"), ("a\nb",), ("b", "a"))
-    ]
-    assert len(set(names)) == 3
+    names.append(name())
+    for source in ("a\nb", "a", "b"):
+        notebook.cells[2].source = source
+        names.append(name())
+    notebook.cells.append(new_code_cell("a"))
+    names.append(name())
+    assert len(set(names)) == 6
 
 
 def test_the_package_is_its_sources_and_weights(tmp_path: Path) -> None:
-    (tmp_path / "room").mkdir()
-    files = [tmp_path / "a.py", tmp_path / "room" / "b.py", tmp_path / "room" / "c.safetensors"]
+    (tmp_path / "inner").mkdir()
+    files = [tmp_path / "a.py", tmp_path / "inner" / "b.py", tmp_path / "inner" / "c.safetensors"]
     names = []
     for file in files:
         file.write_bytes(b"1")
         names.append(fingerprint_sources(tmp_path))
     files[2].write_bytes(b"2")
     names.append(fingerprint_sources(tmp_path))
-    files[1].rename(tmp_path / "room" / "d.py")
+    files[1].rename(tmp_path / "inner" / "d.py")
     names.append(fingerprint_sources(tmp_path))
     assert len(set(names)) == 5
-    (tmp_path / "room" / "b.pyc").write_bytes(b"1")
+    (tmp_path / "inner" / "b.pyc").write_bytes(b"1")
     assert fingerprint_sources(tmp_path) == names[-1]
     assert package_fingerprint() == package_fingerprint() != names[-1]
 
@@ -450,10 +434,10 @@ def test_what_lies_beside_the_images_of_a_set_belongs_to_it(tmp_path: Path) -> N
 # The file itself
 
 
-def values(place: Path, text: str | bytes) -> YamlFile:
-    path = place / "plan.yml"
+def load(folder: Path, text: str | bytes) -> PlanFile:
+    path = folder / "plan.yml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return YamlFile(path)
+    return PlanFile(path)
 
 
 @pytest.mark.parametrize(
@@ -461,32 +445,15 @@ def values(place: Path, text: str | bytes) -> YamlFile:
     [
         ("yes", "yes"), ("no", "no"), ("on", "on"), ("010", 10), ("1:30", "1:30"), ("1e-3", 1e-3),
         ("2026-11-21", "2026-11-21"), ("true", True), ("False", False), ("null", None), ("~", None),
-        ("", None), ("'3'", "3"), ("-3", -3), ("1.", 1.0), (".5", 0.5), ("1_000", "1_000"),
-        (".nan", ".nan"), ("0x10", "0x10"), ("9" * 5000, "9" * 5000), ("!!str 3", "3"),
+        ("", None), ("'3'", "3"), ("-3", -3), ("1.", 1.0), (".5", 0.5), ("!!str 3", "3"),
+        (".nan", ".nan"), ("1e999", "1e999"), ("9" * 5000, "9" * 5000), ("!!int three", "three"),
         ("[1, [a]]", [1, ["a"]]), ("{on: 1}", {"on": 1}),
     ],
 )  # fmt: skip
-def test_scalars_are_those_of_yaml_1_2(tmp_path: Path, written: str, value: object) -> None:
-    got = values(tmp_path, f"a: {written}").values["a"]
+def test_scalars_are_plain_ones_of_yaml_1_2(tmp_path: Path, written: str, value: object) -> None:
+    got = load(tmp_path, f"a: {written}").values["a"]
     assert got == value
     assert type(got) is type(value)
-
-
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers(-(10**17), 10**17) | st.text(max_size=3),
-        lambda inner: (
-            st.lists(inner, max_size=2)
-            | st.dictionaries(st.text("ab:- 1", max_size=3), inner, max_size=2)
-        ),
-        max_leaves=4,
-    )
-)
-@settings(max_examples=25, deadline=None)
-def test_what_was_dumped_is_read_back(tmp_path_factory, value: object) -> None:
-    file = values(tmp_path_factory.getbasetemp(), yaml.safe_dump({"a": value}))
-    file.raise_complaints()
-    assert file.values == {"a": value}
 
 
 def test_an_anchor_stands_for_its_value_wherever_it_is_named(read: Read) -> None:
@@ -501,56 +468,46 @@ def test_an_anchor_stands_for_its_value_wherever_it_is_named(read: Read) -> None
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"plan\.yml is empty"),
-        ("# only this\n", r"plan\.yml is empty"),
-        ("a: 1\nb:\n\t- 2", r"plan\.yml:3: this is no YAML: .*not with tabs"),
-        ("a: [1", r"plan\.yml:1: this is no YAML: "),
-        ("a: 1\n---\nb: 2", r"plan\.yml:2: this is no YAML: .*single document"),
-        ("a: *b", r"plan\.yml:1: this is no YAML: .*undefined alias"),
-        (b"a: 1\n\x89PNG\xff", r"plan\.yml:2: not UTF-8"),
-        (b"a: 1\nb: \x00", r"plan\.yml:2: character '\\x00' is not allowed"),
-        ("[" * 1500, r"plan\.yml is nested too deeply"),
-        ("a: " + "1" * 1_000_001, r"plan\.yml is larger than 1 MB"),
+        ("", r" is empty"),
+        ("# only this\n", r" is empty"),
+        ("a: 1\nb:\n\t- 2", r":3: this is no YAML: .*not with tabs"),
+        ("a: [1", r":1: this is no YAML: "),
+        ("a: 1\n---\nb: 2", r":2: this is no YAML: .*single document"),
+        ("a: *b", r":1: this is no YAML: .*undefined alias"),
+        (b"a: 1\n\x89PNG\xff", r":2: not UTF-8"),
+        (b"a: 1\nb: \x00", r":2: a character is not allowed in YAML: .*#x0000"),
+        ("[" * 1500, r":1: this is nested too deeply"),
+        ("a: " + "1" * 1_000_001, r" is larger than 1 MB"),
+        ("a: 1\nb: 2\na: 3", r':3: this is no YAML: found duplicate key "a" .*original value: "1"'),
+        ("a:\n  - b: 1\n    b: 2", r':3: this is no YAML: found duplicate key "b"'),
+        ("x: &x {a: 1}\ny:\n  <<: *x", r":3: YAML 1\.2 has no merge keys"),
+        ("a: !!python/object/apply:os.getcwd []", ":1: the tag .* is not allowed"),
+        ("a: !!binary aGk=", ":1: the tag .* is not allowed"),
+        ("a: !!set {b}", ":1: the tag .* is not allowed"),
+        ("a: !!map [1]", ":1: expected a mapping"),
+        ("a: &a\n  - *a", ":1: an alias of what it stands in"),
+        ("a: 1\n3: 4", ":2: the name 3 of a field must be text: put it in quotes"),
+        ("[1]: 4", ":1: the name of a field must be text"),
+        ('a: "\\ud800"', ":1: half of a surrogate pair"),
     ],
 )
-def test_what_is_no_yaml_is_refused_with_its_line(tmp_path: Path, text, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        values(tmp_path, text)
+def test_what_a_plan_has_no_use_for_is_refused_with_its_line(
+    tmp_path: Path, text: str | bytes, message: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"plan\.yml{message}"):
+        load(tmp_path, text)
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"there is no file .*nowhere\.yml"):
         read_plan(tmp_path / "nowhere.yml", notebooks=tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a: 1\nb: 2\na: 3", r"yml:3: a: stands twice: first in line 1"),
-        ("a:\n  - b: 1\n    b: 2", r"yml:3: a\[0\]\.b: stands twice: first in line 2"),
-        ("x: &x {a: 1}\ny:\n  <<: *x", r"yml:3: y\.<<: YAML 1\.2 has no merge keys"),
-        ("a: !!python/object/apply:os.getcwd []", "yml:1: a: the tag .* is not allowed"),
-        ("a: !!binary aGk=", "yml:1: a: the tag .* is not allowed"),
-        ("a: !!int three", "yml:1: a: the tag .* is not allowed"),
-        ("a: !!set {b}", "yml:1: a: the tag .* is not allowed"),
-        ("a: &a\n  - *a", r"yml:1: a\[0\]: an alias of what it stands in"),
-        ("a: 1\n3: 4", "yml:2: the name 3 must be text: put it in quotes"),
-        ("[1]: 4", "yml:1: the name of a field must be text"),
-        ('a: "\\ud800"', "yml:1: a: half of a surrogate pair"),
-    ],
-)
-def test_what_yaml_allows_and_a_plan_does_not_is_told_with_its_line(
-    tmp_path: Path, text: str, message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        values(tmp_path, text).raise_complaints()
-
-
 def test_a_bomb_of_aliases_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(yaml_lines, "MAX_VALUES", 1000)
+    monkeypatch.setattr(plan_file, "MAX_VALUES", 1000)
     levels = [f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]" for i in range(1, 9)]
-    with pytest.raises(ValueError, match=r"yml:\d: with what its aliases repeat, .* 1000 values"):
-        values(tmp_path, "\n".join(["l0: &l0 lol", *levels]))
+    with pytest.raises(ValueError, match="more than 1000 values, with what its aliases repeat"):
+        load(tmp_path, "\n".join(["l0: &l0 lol", *levels]))
 
 
 # The estimate

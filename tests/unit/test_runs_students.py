@@ -11,13 +11,10 @@ import pytest
 from tiny_notebooks import METRIC, write_lesson
 from typer.testing import CliRunner
 
-from course_utils.batch.executors.executing import execute
-from course_utils.batch.journal.reader import read_journal
-from course_utils.batch.plan.students import read_students
-from course_utils.batch.tasks import Limits
 from course_utils.cli import app
-from course_utils.runs.notebooks import find_lessons
-from course_utils.runs.run import Outcome
+from course_utils.runs import Limits, Outcome, find_lessons, read_store
+from course_utils.runs.execute import execute
+from course_utils.runs.student_notebooks import read_students
 
 CHECK = """from IPython.display import display
 bundle = {{"exercise": "{name}", "outcome": "{outcome}", "message": "said"}}
@@ -162,7 +159,7 @@ def test_an_error_does_not_keep_later_exercises_from_being_judged(course: Path, 
     assert "def answer(:" in record.failure.source
     verdicts = {verdict["exercise"]: verdict["outcome"] for verdict in record.exercises}
     assert verdicts == {"one": "correct", "two": "not_attempted"}
-    assert "injected-parameters" in record.notebook
+    assert "injected-parameters" in record.text
 
 
 def students(course: Path, tmp_path: Path, *options: str):
@@ -182,8 +179,7 @@ def test_the_command_judges_what_comes_after_an_endless_loop_and_names_what_it_l
     assert result.exit_code == 1
     assert "left out: " in result.output
     assert "broken.ipynb is not a notebook" in result.output
-    with read_journal(tmp_path / "out") as journal:
-        ada, bjorn = sorted(journal.latest(), key=lambda row: row.student.casefold())
+    ada, bjorn = sorted(read_store(tmp_path / "out"), key=lambda run: run.student.casefold())
     assert (ada.student, ada.outcome) == ("ada", Outcome.OK)
     assert (bjorn.student, bjorn.outcome) == ("Björn", Outcome.TIMEOUT)
     assert bjorn.message == "cell 4 took longer than 2 s and had to be interrupted"
@@ -204,7 +200,3 @@ def test_the_command_runs_nothing_where_there_is_nothing_to_run(course: Path, tm
     assert "left out: " in result.output
     assert "nothing was run" in result.output
     assert not (tmp_path / "out").exists()
-
-
-def test_limits_of_before_there_was_one_of_cells_are_read():
-    assert Limits(**{"seconds": 60, "memory_gb": None, "written_gb": 2}).cell_seconds is None

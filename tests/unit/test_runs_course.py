@@ -1,9 +1,6 @@
 """Lessons one after the other: what is checked first, what is written, what is kept."""
 
-import json
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,41 +11,49 @@ from nbformat.v4 import new_output
 from rich.console import Console
 from tiny_notebooks import write_lesson
 
-from course_utils.course import Entry, failed, run_lessons, running, write_lesson_page
 from course_utils.runs import (
     Failure,
     Outcome,
-    RunResult,
+    RunRecord,
+    Task,
     check_parameters,
     find_lessons,
     read_lesson,
+    run_course,
 )
+from course_utils.runs.pages import write_pages
+from course_utils.runs.store import open_reader
+
+EXECUTE = "course_utils.runs.executors.execute"
 
 
-def pretend_to_run(
-    source: Path, output: Path, parameters: Mapping[str, Any], **_: Any
-) -> RunResult:
-    """Stand in for the engine, which has tests of its own: `1 / 0` fails, `stop` is Ctrl-C."""
-    notebook = nbformat.read(source, as_version=4)
+def pretend_to_run(task: Task, *, on_cell: Callable[[int, int], None], **_: Any) -> RunRecord:
+    """Stand in for the engine, which has tests of its own: `1 / 0` fails."""
+    on_cell(1, 2)
+    notebook = nbformat.reads(task.notebook, as_version=4)
     code = notebook.cells[-1].source
-    if code == "stop":
-        raise KeyboardInterrupt
-    bundle = {"name": "iou", "value": 0.25 * parameters.get("seed", 0), "unit": "share"}
+    bundle = {"name": "iou", "value": 0.25 * task.parameters.get("seed", 0), "unit": "share"}
     data = {"application/vnd.course.metric+json": bundle, "text/plain": "iou"}
-    failure = None
     if code == "1 / 0":
         failure = Failure(2, code, "ZeroDivisionError: division by zero", "----> 1 1 / 0")
+        facts = {"outcome": Outcome.ERROR, "message": failure.error, "failure": failure}
     else:
         notebook.cells[-1].outputs = [new_output("display_data", data=data)]
-    nbformat.write(notebook, output)
-    outcome = Outcome.ERROR if failure else Outcome.OK
-    return RunResult(output, outcome, 1.5, 2, 2, failure.error if failure else "", failure)
+        facts = {"outcome": Outcome.OK, "metrics": (bundle,)}
+    text = nbformat.writes(notebook)
+    return RunRecord.of(task, seconds=1.5, peak_memory_gb=0.1, text=text, **facts)
+
+
+def run_all(folder: Path, *names: str, **options: Any) -> list[RunRecord]:
+    lessons = find_lessons(folder / "lessons", names)
+    options = {"console": Console(quiet=True), "parameters": {}, **options}
+    return run_course(lessons, out=folder / "out", **options)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def no_kernels() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "run_notebook", pretend_to_run)
+        patch.setattr(EXECUTE, pretend_to_run)
         yield
 
 
@@ -60,21 +65,22 @@ def finished(no_kernels: None, tmp_path_factory: pytest.TempPathFactory) -> tupl
     write_lesson(folder / "lessons", "91_broken", "1 / 0", summary="Breaks & <b>stops</b>.")
     write_lesson(folder / "lessons", "92_after", "x = 1")
     console = Console(record=True, width=110, quiet=False, file=(folder / "shown").open("w"))
-    lessons = find_lessons(folder / "lessons")
-    run_lessons(lessons, {"seed": 2, "profile": "smoke"}, folder / "out", console=console)
+    run_all(folder, parameters={"seed": 2, "profile": "smoke"}, console=console)
     return folder / "out", console.export_text()
 
 
 def test_a_broken_lesson_does_not_stop_the_others(finished: tuple[Path, str]) -> None:
-    runs = json.loads((finished[0] / "runs.json").read_text())["runs"]
-    assert [run["outcome"] for run in runs] == ["ok", "error", "ok"]
-    assert runs[0]["metrics"] == [{"name": "iou", "value": 0.5, "unit": "share"}]
-    assert runs[0]["parameters"] == {"seed": 2, "profile": "smoke"}
+    with open_reader(finished[0]) as store:
+        runs = store.latest()
+    assert [run.outcome for run in runs] == ["ok", "error", "ok"]
+    assert runs[0].metrics == ({"name": "iou", "value": 0.5, "unit": "share"},)
+    assert runs[0].parameters == {"seed": 2, "profile": "smoke"}
+    assert [run.notebook for run in runs] == ["90_good.ipynb", "91_broken.ipynb", "92_after.ipynb"]
 
 
 def test_the_terminal_shows_the_failing_cell_and_the_table(finished: tuple[Path, str]) -> None:
     shown = finished[1]
-    assert "lesson 2 of 3" in shown
+    assert "… 91_broken" in shown
     assert "1 / 0" in shown
     assert "ZeroDivisionError: division by zero" in shown
     assert "2 of 3 lessons ok" in shown
@@ -111,8 +117,9 @@ def test_a_page_shows_what_was_printed_in_pieces_as_one_text(tmp_path: Path) -> 
     ]
     notebook.cells[2].outputs = printed
     nbformat.write(notebook, source)
-    entry = Entry("90_one", "One", "One.", 1, 1, "ok", 1.0, {})
-    page = BeautifulSoup(write_lesson_page(entry, tmp_path).read_text(), "html.parser")
+    run = RunRecord("a", "90_one", {}, outcome=Outcome.OK, seconds=1.0, notebook=source.name)
+    write_pages([run], tmp_path)
+    page = BeautifulSoup((tmp_path / "90_one.html").read_text(), "html.parser")
     assert [text.text for text in page.select("[class*=OutputArea-output] pre")] == [
         "one\ntwo\n",
         "three\n",
@@ -129,36 +136,55 @@ def test_pages_fetch_nothing(finished: tuple[Path, str]) -> None:
 def test_a_second_run_of_one_lesson_keeps_the_others_in_the_index(tmp_path: Path) -> None:
     for name in ("90_one", "91_two"):
         write_lesson(tmp_path / "lessons", name)
-    out, console = tmp_path / "out", Console(quiet=True)
-    run_lessons(find_lessons(tmp_path / "lessons", ["90"]), {}, out, console=console)
-    run_lessons(find_lessons(tmp_path / "lessons", ["91"]), {}, out, console=console)
-    assert (out / "index.html").read_text().count('class="card"') == 2
+    assert [run.lesson for run in run_all(tmp_path, "90")] == ["90_one"]
+    assert [run.lesson for run in run_all(tmp_path, "91")] == ["91_two"]
+    assert (tmp_path / "out" / "index.html").read_text().count('class="card"') == 2
 
 
-def test_an_edited_notebook_is_set_aside_by_the_next_run(tmp_path: Path) -> None:
+def test_a_lesson_is_run_anew_each_time_and_an_edited_notebook_kept(tmp_path: Path) -> None:
     write_lesson(tmp_path / "lessons", "90_one", "x = 1")
-    out, console = tmp_path / "out", Console(quiet=True)
+    out, console = (
+        tmp_path / "out",
+        Console(record=True, width=100, file=(tmp_path / "x").open("w")),
+    )
     for notes in ("first notes", "second notes"):
-        run_lessons(find_lessons(tmp_path / "lessons"), {}, out, console=console)
+        run_all(tmp_path)
         edited = nbformat.read(out / "90_one.ipynb", as_version=4)
         edited.cells[0].source = notes
         nbformat.write(edited, out / "90_one.ipynb")
-    run_lessons(find_lessons(tmp_path / "lessons"), {}, out, console=console)
-    run_lessons(find_lessons(tmp_path / "lessons"), {}, out, console=console)
+    run_all(tmp_path, console=console)
+    assert run_all(tmp_path)[0].attempt == 4
     assert "first notes" in (out / "90_one.edited-1.ipynb").read_text()
     assert "second notes" in (out / "90_one.edited-2.ipynb").read_text()
     assert not (out / "90_one.edited-3.ipynb").exists()
+    assert "edited 90_one.ipynb: kept as 90_one.edited-2.ipynb" in console.export_text()
 
 
-def test_after_ctrl_c_the_finished_lessons_keep_their_pages(tmp_path: Path) -> None:
-    for name, code in (("90_one", "x = 1"), ("91_two", "stop"), ("92_three", "x = 1")):
-        write_lesson(tmp_path / "lessons", name, code)
+def test_after_ctrl_c_the_finished_lessons_keep_their_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("90_one", "91_two", "92_three"):
+        write_lesson(tmp_path / "lessons", name, "x = 1")
     console = Console(record=True, width=100, file=(tmp_path / "shown").open("w"))
-    lessons = find_lessons(tmp_path / "lessons")
-    entries = run_lessons(lessons, {}, tmp_path / "out", console=console)
-    assert [entry.outcome for entry in entries] == ["ok", "cancelled"]
-    assert failed(entries, wanted=3)
-    assert "not started" in console.export_text()
+
+    def stop(display: object, task: Task, cell: int, cells: int) -> None:
+        if task.lesson == "91_two":
+            raise KeyboardInterrupt
+
+    def until_stopped(task: Task, *, cancel: Any, **options: Any) -> RunRecord:
+        record = pretend_to_run(task, **options)
+        assert task.lesson == "90_one" or cancel.wait(20)
+        return record
+
+    monkeypatch.setattr(EXECUTE, until_stopped)
+    monkeypatch.setattr("course_utils.runs.display.RunDisplay.on_cell", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_all(tmp_path, console=console)
+    with open_reader(tmp_path / "out") as store:
+        assert [run.state for run in store.latest()] == ["ok", "cancelled", "to do"]
+    shown = console.export_text()
+    assert "not started" in shown
+    assert "1 of 3 lessons ok" in shown
     index = (tmp_path / "out" / "index.html").read_text()
     assert "90_one.html" in index
     assert "92_three.html" not in index
@@ -168,8 +194,8 @@ def test_a_folder_with_other_peoples_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.ipynb").write_text("{}")
     write_lesson(tmp_path / "lessons", "90_one")
-    with pytest.raises(FileExistsError, match="not from an earlier run"):
-        run_lessons(find_lessons(tmp_path / "lessons"), {}, tmp_path / "out")
+    with pytest.raises(FileExistsError, match=r"thesis\.ipynb and no runs\.sqlite"):
+        run_all(tmp_path)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.ipynb"]
 
 
@@ -177,38 +203,17 @@ def test_a_second_run_into_the_same_folder_is_refused_while_the_first_lasts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_lesson(tmp_path / "lessons", "90_one")
-    lessons, out, console = (
-        find_lessons(tmp_path / "lessons"),
-        tmp_path / "out",
-        Console(quiet=True),
-    )
     refused = []
 
-    def run_another(*arguments: Any, **options: Any) -> RunResult:
-        with pytest.raises(FileExistsError, match="another run is writing into"):
-            run_lessons(lessons, {}, out, console=console)
+    def run_another(task: Task, **options: Any) -> RunRecord:
+        with pytest.raises(FileExistsError, match="another process is working in"):
+            run_all(tmp_path)
         refused.append(True)
-        return pretend_to_run(*arguments, **options)
+        return pretend_to_run(task, **options)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(running, "run_notebook", run_another)
-        run_lessons(lessons, {}, out, console=console)
+    monkeypatch.setattr(EXECUTE, run_another)
+    run_all(tmp_path)
     assert refused == [True]
-    assert run_lessons(lessons, {}, out, console=console)[0].outcome == "ok"
-
-
-def test_a_run_that_was_killed_holds_no_folder(tmp_path: Path) -> None:
-    write_lesson(tmp_path / "lessons", "90_one")
-    holder = (
-        "import os, sys; from pathlib import Path; from course_utils.course.ledger import opened\n"
-        "with opened(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
-    )
-    dead = subprocess.run([sys.executable, "-c", holder, tmp_path / "out"], check=False)
-    assert dead.returncode == -9
-    entries = run_lessons(
-        find_lessons(tmp_path / "lessons"), {}, tmp_path / "out", console=Console(quiet=True)
-    )
-    assert [entry.outcome for entry in entries] == ["ok"]
 
 
 @pytest.mark.parametrize("name", ["90", "90_one", "90_one.ipynb", "notebooks/90_one.ipynb"])
@@ -285,5 +290,5 @@ def test_wrong_parameters_are_refused_before_anything_runs(
 ) -> None:
     lesson = read_lesson(write_lesson(tmp_path / "lessons", "90_one"))
     with pytest.raises(ValueError, match=message):
-        run_lessons([lesson], given, tmp_path / "out")
+        run_course([lesson], given, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from course_utils.batch.executors import executing, run_folder
-from course_utils.batch.executors.run_folder import OWNER, remove_orphans
-from course_utils.batch.tasks import Task
+from course_utils.runs import execute, run_folder
+from course_utils.runs.records import Task
+from course_utils.runs.run_folder import OWNER, remove_orphans
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs flock")
 
@@ -84,12 +84,6 @@ def test_a_folder_of_this_process_is_left(place: Path) -> None:
         remove_orphans()
         assert (folder / OWNER).is_file()
         assert folder.parent == place
-    assert list(place.iterdir()) == []
-
-
-def test_a_folder_is_gone_after_an_error(place: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), run_folder.run_folder():
-        raise KeyboardInterrupt
     assert list(place.iterdir()) == []
 
 
@@ -190,9 +184,9 @@ def test_the_first_run_of_a_process_removes_what_others_left(
         times.append(1)
         remove_orphans()
 
-    monkeypatch.setattr(executing, "remove_orphans", remove)
-    executing._remove_orphans_once.cache_clear()
+    monkeypatch.setattr(execute, "remove_orphans", remove)
+    execute._remove_orphans_once.cache_clear()
     for _ in range(2):
-        executing.execute(Task("a", "90_tiny", "no notebook", {}), threads=1)
+        execute.execute(Task("a", "90_tiny", "no notebook", {}))
     assert not folder.exists()
     assert times == [1]
