@@ -15,14 +15,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nbformat
-from jupyter_client.manager import start_new_kernel
-from nbformat.v4 import new_code_cell, new_notebook
-
 from course_utils.batch.conduct import conduct
 from course_utils.batch.executors.executing import available_threads
 from course_utils.batch.executors.processes import Processes
 from course_utils.batch.journal.reader import read_journal
 from course_utils.batch.tasks import Record, Task
+from jupyter_client.manager import start_new_kernel
+from nbformat.v4 import new_code_cell, new_notebook
 
 RUNS, WORKERS, STARTS = 40, 2, 3
 RATIO_WANTED, OVERHEAD_WANTED = 0.6, 1.0  # of the serial time; seconds per run

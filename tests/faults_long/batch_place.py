@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import psutil
-
 from course_utils.batch.journal import Row, read_journal
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))

@@ -12,12 +12,12 @@ import psutil
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
-from tiny_notebooks import METRIC, write_lesson
-
 from course_utils.batch.executors.dask_cluster import DaskCluster
 from course_utils.batch.executors.executing import available_threads
 from course_utils.batch.executors.processes import Executor, Processes
 from course_utils.batch.tasks import Limits, Record, Task
+from tiny_notebooks import METRIC, write_lesson
+
 from course_utils.config import visible_gpus
 from course_utils.runs.run import Outcome
 
