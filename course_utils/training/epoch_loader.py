@@ -1,7 +1,7 @@
 """Batches whose every random draw is a function of (seed, epoch, index)."""
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch.utils.data import (
     DataLoader,
     Dataset,
     RandomSampler,
+    Sampler,
     SequentialSampler,
     default_collate,
 )
@@ -54,24 +55,25 @@ class EpochLoader:
 
     def __init__(
         self,
-        dataset: Dataset[Any],
+        dataset: Any,
         batch_size: int = 1,
         *,
         shuffle: bool = False,
-        sampler: Iterable[Any] | None = None,
-        batch_sampler: Iterable[list[Any]] | None = None,
+        sampler: Sampler[Any] | None = None,
+        batch_sampler: Sampler[list[Any]] | None = None,
         drop_last: bool = False,
         seed: int = 0,
         workers: int = 0,
     ) -> None:
         if batch_sampler is None:
             if sampler is None:
-                empty = len(dataset) == 0  # type: ignore[arg-type]
-                sampler = (RandomSampler if shuffle and not empty else SequentialSampler)(dataset)  # type: ignore[arg-type]
-            batch_sampler = BatchSampler(sampler, batch_size, drop_last)  # type: ignore[arg-type]
+                # torch's RandomSampler refuses an empty data set.
+                random = shuffle and len(dataset) > 0
+                sampler = RandomSampler(dataset) if random else SequentialSampler(dataset)
+            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
         self.dataset, self.seed = dataset, check_seed(seed)
         self.batch_sampler = batch_sampler
-        self.sampler = getattr(batch_sampler, "sampler", batch_sampler)
+        self.sampler: Any = getattr(batch_sampler, "sampler", batch_sampler)
         self._items = _SeededItems(dataset, self.seed)
         self._rank, self._processes = 0, 1
         self._epoch, self._used = -1, 0
@@ -167,7 +169,7 @@ class EpochLoader:
         return checksum
 
 
-def set_epoch(loader: object, epoch: int) -> None:
+def set_epoch(loader: Any, epoch: int) -> None:
     """Call `set_epoch(epoch)` of `loader` and of what it is made of, where they have one.
 
     Example:
