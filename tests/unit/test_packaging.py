@@ -36,7 +36,7 @@ def imported() -> dict[str, Path]:
     return found
 
 
-CLUSTER = [Path(f"course_utils/batch/executors/dask_{name}.py") for name in ("cluster", "worker")]
+CLUSTER = [Path(f"course_utils/runs/dask_{name}.py") for name in ("executor", "worker")]
 """Imports what only a cluster needs, and says how to install it."""
 
 
