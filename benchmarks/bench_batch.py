@@ -2,7 +2,7 @@
 
 Run from the project's root: `python benchmarks/bench_batch.py`. The notebook records one metric
 and computes next to nothing, so what is measured is ours: the start of processes, the limits, the
-journal. The bare start of a kernel (start it, execute one line, end it) is measured before and
+run store. The bare start of a kernel (start it, execute one line, end it) is measured before and
 after, in this run. Wall-clock time on all cores: leave the machine alone while it runs.
 """
 
@@ -15,13 +15,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nbformat
-from course_utils.batch.conduct import conduct
-from course_utils.batch.executors.executing import available_threads
-from course_utils.batch.executors.processes import Processes
-from course_utils.batch.journal.reader import read_journal
-from course_utils.batch.tasks import Record, Task
 from jupyter_client.manager import start_new_kernel
 from nbformat.v4 import new_code_cell, new_notebook
+
+from course_utils.runs import Processes, RunRecord, Task, read_store, run_batch
+from course_utils.runs.execute import available_threads
 
 RUNS, WORKERS, STARTS = 40, 2, 3
 RATIO_WANTED, OVERHEAD_WANTED = 0.6, 1.0  # of the serial time; seconds per run
@@ -31,13 +29,13 @@ display({"application/vnd.course.metric+json": bundle, "text/plain": "answer"}, 
 
 
 class Silent:
-    def begin(self, to_do: Sequence[Task], done: int) -> None: ...
+    def on_begin(self, to_do: Sequence[Task], done: int) -> None: ...
 
-    def started(self, task: Task, where: str) -> None: ...
+    def on_start(self, task: Task, where: str) -> None: ...
 
-    def cell(self, task: Task, cell: int, cells: int) -> None: ...
+    def on_cell(self, task: Task, cell: int, cells: int) -> None: ...
 
-    def ended(self, task: Task, record: Record) -> None: ...
+    def on_end(self, record: RunRecord, kept: Path | None) -> None: ...
 
 
 def make_tasks(runs: int) -> list[Task]:
@@ -49,10 +47,9 @@ def make_tasks(runs: int) -> list[Task]:
 
 def seconds_of_batch(tasks: list[Task], workers: int, folder: Path) -> float:
     started = time.perf_counter()
-    conduct(tasks, folder, Processes(workers), follower=Silent())
+    run_batch(tasks, folder, Processes(workers), callbacks=Silent())
     seconds = time.perf_counter() - started
-    with read_journal(folder) as journal:
-        values = [[metric["value"] for metric in row.metrics] for row in journal.latest()]
+    values = [[metric["value"] for metric in run.metrics] for run in read_store(folder)]
     if values != [[seed] for seed in range(len(tasks))]:
         raise SystemExit(f"not all runs went well: {values}")
     return seconds

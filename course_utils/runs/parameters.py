@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from course_utils.config import check_seed, get_profile
 from course_utils.lessons.content import LESSONS
@@ -85,7 +84,7 @@ def check_parameters(
     return checked
 
 
-def format_error(problem: ErrorDetails) -> str:
+def format_error(problem: Mapping[str, Any]) -> str:
     """Return one of pydantic's errors as what was given and what is wanted."""
     if problem["type"] == "missing":
         return "is missing"

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -13,7 +14,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from course_utils.config import MAX_SEED
 from course_utils.runs.parameters import format_error, format_value
@@ -162,7 +162,7 @@ def validate(file: PlanFile) -> tuple[PlanFields, dict[int, RunFields]]:
     return fields, dict(zip(positions, fields.runs, strict=True))
 
 
-def _format_problem(problem: ErrorDetails) -> str:
+def _format_problem(problem: Mapping[str, Any]) -> str:
     place = problem["loc"]
     if not place:
         return f"got {format_value(problem['input'])}, wanted a mapping with runs: and others"

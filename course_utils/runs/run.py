@@ -96,7 +96,7 @@ def run_notebook(
         worker.stop()
     seconds = time.monotonic() - started
     os.replace(draft, output)
-    outcome, message = _judge(end, worker, limits)
+    outcome, message = _outcome_of(end, worker, limits)
     text = output.read_text(encoding="utf-8")
     metrics, exercises = read_results(nbformat.reads(text, as_version=4))
     return RunRecord(
@@ -128,8 +128,8 @@ def without_outputs(source: Path) -> nbformat.NotebookNode:
     except OSError:
         raise
     except Exception as error:  # nbformat's own, and whatever odd JSON leads it to
-        told = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise ValueError(f"{source} is not a notebook ({told}): take a fresh copy of it") from error
+        why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise ValueError(f"{source} is not a notebook ({why}): take a fresh copy of it") from error
     return notebook
 
 
@@ -157,7 +157,7 @@ def _bundles(notebook: nbformat.NotebookNode, mime: str, key: str) -> list[dict[
     ]
 
 
-def _judge(end: dict[str, Any], worker: WorkerProcess, limits: Limits) -> tuple[Outcome, str]:
+def _outcome_of(end: dict[str, Any], worker: WorkerProcess, limits: Limits) -> tuple[Outcome, str]:
     where = f"in cell {worker.cell} of {worker.cells}" if worker.cell else "before the first cell"
     match end.get("outcome"):
         case "ok" if worker.returncode == 0:

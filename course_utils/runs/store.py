@@ -228,8 +228,8 @@ class RunStore(StoreReader):
         for task in tasks:
             if task.id in seen:
                 raise ValueError(
-                    f"the plan has the same task twice, as {_shown(seen[task.id])} and "
-                    f"{_shown(task)}: leave one out"
+                    f"the plan has the same task twice, as {_format_task(seen[task.id])} and "
+                    f"{_format_task(task)}: leave one out"
                 )
             seen[task.id] = task
         now = _now()
@@ -324,7 +324,7 @@ def _set_aside(path: Path) -> Path:
     return kept
 
 
-def _shown(task: Task) -> str:
+def _format_task(task: Task) -> str:
     whose = f" of {task.student}" if task.student else ""
     return f"{task.lesson}{whose} with {dict(task.parameters)}"
 

@@ -14,4 +14,4 @@ if __name__ == "__main__":
 
     status = main()
     sys.stderr.flush()
-    os._exit(status)  # all is written and told; tidying up takes a tenth of a second
+    os._exit(status)  # all is written and reported; tidying up takes a tenth of a second

@@ -13,7 +13,7 @@ from papermill.clientwrap import PapermillNotebookClient
 
 PRINTED_LIMIT = 1_000_000  # characters of text that one cell may print; the rest is dropped
 MESSAGE_SIZE = 100  # characters that each piece of print costs in the file beside its text
-INTERRUPTS = 3  # so often a cell that takes too long is told to end: code may swallow the first
+INTERRUPTS = 3  # so often a cell that takes too long is interrupted: code may swallow the first
 INTERRUPT_EVERY = 5  # seconds, or the cell's own limit where that is less
 
 
@@ -53,15 +53,17 @@ class Client(PapermillNotebookClient):
         self.timeout_func = lambda cell: cell_seconds  # of cells alone, and not only whole seconds
         self._largest_file = largest_file
         self._slow = [] if slow is None else slow
-        self._room, self._left_out = PRINTED_LIMIT, 0
+        self._left, self._left_out = PRINTED_LIMIT, 0
         self._interrupted = self._stuck = False
 
     def start_new_kernel(self, **options: Any) -> None:
+        """Start a kernel whose files cannot outgrow the limit."""
         with _files_at_most(self._largest_file):  # the kernel inherits it
             super().start_new_kernel(**options)
 
     def execute_cell(self, cell: Any, index: int, **options: Any) -> Any:
-        self._room, self._left_out = PRINTED_LIMIT, 0
+        """Execute a cell; note in its output what was cut or interrupted."""
+        self._left, self._left_out = PRINTED_LIMIT, 0
         self._interrupted = self._stuck = False
         try:
             return super().execute_cell(cell, index, **options)
@@ -74,14 +76,15 @@ class Client(PapermillNotebookClient):
                 self._slow.append(SlowCell(len(code), cell, self._stuck))
 
     def process_message(self, message: Any, cell: Any, index: int) -> Any:
+        """Take what the kernel says, and drop text beyond the limit."""
         kind, content = message["msg_type"], message["content"]
         in_a_widget = self.output_hook_stack[message["parent_header"].get("msg_id")]
         if kind == "clear_output" and not in_a_widget:
-            self._room, self._left_out = PRINTED_LIMIT, 0
+            self._left, self._left_out = PRINTED_LIMIT, 0
         elif kind == "stream":
-            kept = content["text"][: max(0, self._room)]
+            kept = content["text"][: max(0, self._left)]
             self._left_out += len(content["text"]) - len(kept)
-            self._room -= len(content["text"]) + MESSAGE_SIZE
+            self._left -= len(content["text"]) + MESSAGE_SIZE
             if not kept:
                 return None
             content["text"] = kept

@@ -1,4 +1,4 @@
-"""A notebook through papermill: an engine that tells which cell starts, and whole files."""
+"""A notebook through papermill: an engine that reports which cell starts, and whole files."""
 
 import contextlib
 import os
@@ -61,16 +61,18 @@ class WholeFiles:
     """Writes the executed notebook for papermill: a reader finds the last whole one, or this."""
 
     def write(self, text: str, path: str) -> None:
+        """Replace the file at `path`."""
         part = Path(f"{path}.part")
         try:
             part.write_text(text, encoding="utf-8")
             os.replace(part, path)
         except OSError as error:
             with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)  # gives its room back to whoever else writes
+                part.unlink(missing_ok=True)  # gives its space back to whoever else writes
             raise UnwrittenError(str(error)) from error
 
     def pretty_path(self, path: str) -> str:
+        """Return how papermill's log calls the file."""
         return path
 
 
@@ -78,7 +80,7 @@ def _register_engine(
     send: Callable[..., None], slow: list[SlowCell], request: dict[str, Any]
 ) -> None:
     class ReportingEngine(Engine):
-        """papermill's engine with the client above; it also tells which cell has started."""
+        """papermill's engine with the client above; it also reports which cell has started."""
 
         @classmethod
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
@@ -86,7 +88,7 @@ def _register_engine(
             start = nb_man.cell_start
 
             def cell_start(cell: Any, cell_index: int, **values: Any) -> None:
-                start(cell, cell_index, **values)  # writes the notebook: tell only after that
+                start(cell, cell_index, **values)  # writes the notebook: report only after that
                 if cell_index in code:
                     send("cell", cell=code.index(cell_index) + 1, cells=len(code))
 

@@ -1,4 +1,4 @@
-"""Which cell failed, and what is told of it."""
+"""Which cell failed, and what is reported of it."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Execute the notebook of a request, and tell how it goes.
+"""Execute the notebook of a request, and report how it goes.
 
 The process reads one line of JSON from its standard input (see `runs.run`) and writes one line of
 JSON per event to its standard output. When its standard input closes before the end, whoever

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import psutil
-from course_utils.batch.journal import Row, read_journal
+
+from course_utils.runs.records import RunRecord
+from course_utils.runs.store import read_store
 
 sys.path.append(str(Path(__file__).parents[1] / "unit"))
 from tiny_notebooks import write_lesson
@@ -56,15 +58,11 @@ class Place:
         options = "--notebooks", "notebooks", "--out", "out"
         return self.start(*COURSE, "batch", *given, *options, output=output)
 
-    def latest(self) -> list[Row]:
-        with read_journal(self.folder / "out") as journal:
-            return list(journal.latest())
+    def latest(self) -> list[RunRecord]:
+        return read_store(self.folder / "out")
 
-    def rows(self) -> dict[tuple[str, int | None], tuple[int, str | None]]:
-        return {
-            (row.lesson, row.seed): (row.attempt, row.outcome and str(row.outcome))
-            for row in self.latest()
-        }
+    def states(self) -> dict[tuple[str, int | None], tuple[int, str]]:
+        return {(run.lesson, run.seed): (run.attempt, run.state) for run in self.latest()}
 
     def begun(self) -> dict[int, list[tuple[int, int]]]:
         """Seed -> process ids of the kernel and its worker, for each time that it began."""
@@ -96,10 +94,10 @@ class Place:
                 started.stdout.close()
 
 
-def wait_for(what: Callable[[], Any], *, told: Callable[[], object] = lambda: "") -> Any:
+def wait_for(what: Callable[[], Any], *, shown: Callable[[], object] = lambda: "") -> Any:
     deadline = time.monotonic() + PATIENCE
     while not (found := what()):
-        assert time.monotonic() < deadline, told()
+        assert time.monotonic() < deadline, shown()
         time.sleep(0.05)
     return found
 

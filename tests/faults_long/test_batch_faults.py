@@ -76,7 +76,7 @@ def test_notebooks_that_take_everything_down(place: Place) -> None:
         "50_eats": (1, "out-of-memory"),
         "60_prints": (1, "ok"),
     }
-    assert {lesson: row for (lesson, _), row in place.rows().items()} == wanted, text
+    assert {lesson: row for (lesson, _), row in place.states().items()} == wanted, text
     assert status == 1
     assert "Traceback" not in text
     assert "run.log" not in text, "that file is gone"
@@ -91,33 +91,37 @@ def test_notebooks_that_take_everything_down(place: Place) -> None:
     status, text = end(place.batch(*again))
     for name in ("20_kernel_dies", "30_worker_dies", "50_eats"):
         wanted[name] = (2, "ok")
-    assert {lesson: row for (lesson, _), row in place.rows().items()} == wanted, text
+    assert {lesson: row for (lesson, _), row in place.states().items()} == wanted, text
     assert status == 1, "one has still timed out"
 
 
 def test_a_batch_is_stopped_killed_and_started_twice(waiting: Place) -> None:
     keys = [("10_waits", seed) for seed in range(3)]
     first = waiting.batch()
-    wait_for(lambda: len(waiting.begun()) == 2, told=waiting.rows)
+    wait_for(lambda: len(waiting.begun()) == 2, shown=waiting.states)
     status, text = end(waiting.batch())
-    assert (status, text.count("another batch works in")) == (2, 1), text
+    assert (status, text.count("another process is working in")) == (2, 1), text
     first.send_signal(signal.SIGINT)
     status, text = end(first)
     assert (status, text.count("stopped. What has ended")) == (130, 1), text
     assert "Traceback" not in text
     assert waiting.running() == []
-    assert [waiting.rows()[key] for key in keys] == [(1, "cancelled"), (1, "cancelled"), (0, None)]
+    assert [waiting.states()[key] for key in keys] == [
+        (1, "cancelled"),
+        (1, "cancelled"),
+        (0, "to do"),
+    ]
 
     second = waiting.batch()
-    wait_for(lambda: sum(map(len, waiting.begun().values())) == 4, told=waiting.rows)
+    wait_for(lambda: sum(map(len, waiting.begun().values())) == 4, shown=waiting.states)
     second.kill()
     second.wait()
-    wait_for(lambda: waiting.running() == [], told=waiting.running)
-    assert [waiting.rows()[key] for key in keys] == [(2, "running"), (2, "running"), (0, None)]
+    wait_for(lambda: waiting.running() == [], shown=waiting.running)
+    assert [waiting.states()[key] for key in keys] == [(2, "running"), (2, "running"), (0, "to do")]
 
     waiting.gate.touch()
     status, text = end(waiting.batch())
-    assert [waiting.rows()[key] for key in keys] == [(3, "ok"), (3, "ok"), (1, "ok")], text
+    assert [waiting.states()[key] for key in keys] == [(3, "ok"), (3, "ok"), (1, "ok")], text
     assert status == 0
     assert {seed: len(times) for seed, times in waiting.begun().items()} == {0: 3, 1: 3, 2: 1}
 
@@ -199,29 +203,29 @@ def test_a_dask_worker_and_then_its_scheduler_are_killed(waiting: Place) -> None
     scheduler, address = start_scheduler(waiting)
     workers = [start_worker(waiting, address) for _ in range(2)]
     batch = waiting.batch("plan.yml", "--scheduler", address)
-    begun = wait_for(lambda: len(waiting.begun()) == 2 and waiting.begun(), told=waiting.rows)
+    begun = wait_for(lambda: len(waiting.begun()) == 2 and waiting.begun(), shown=waiting.states)
     seeds = sorted(begun)
 
     first = psutil.Process(begun[seeds[0]][0][1]).ppid()  # of the worker process of that run
     (worker,) = (one for one in workers if one.pid == first)
     worker.kill()
     lost, other = ("10_waits", seeds[0]), ("10_waits", seeds[1])
-    wait_for(lambda: waiting.rows()[lost] == (1, "killed"), told=waiting.rows)
+    wait_for(lambda: waiting.states()[lost] == (1, "killed"), shown=waiting.states)
     wait_for(lambda: not psutil.pid_exists(begun[seeds[0]][0][0]))
-    assert waiting.rows()[other] == (1, "running")
+    assert waiting.states()[other] == (1, "running")
 
     scheduler.kill()
     status, text = end(batch)
     assert (status, text.count("was lost: start it again")) == (2, 1), text
     assert "Traceback" not in text
-    wait_for(lambda: waiting.running() == [], told=waiting.running)
-    rows = waiting.rows()
+    wait_for(lambda: waiting.running() == [], shown=waiting.running)
+    rows = waiting.states()
     assert rows.pop(lost) == (1, "killed")
-    assert set(rows.values()) == {(1, "running"), (0, None)}
+    assert set(rows.values()) == {(1, "running"), (0, "to do")}
 
     waiting.gate.touch()
     status, text = end(waiting.batch("plan.yml", "--workers", "2"))
-    rows = waiting.rows()
+    rows = waiting.states()
     assert rows.pop(lost) == (1, "killed"), "only on request"
     assert sorted(rows.values()) == [(1, "ok"), (2, "ok")], text
     assert status == 1
@@ -236,17 +240,17 @@ def test_a_dask_worker_that_has_another_package_is_told(waiting: Place) -> None:
     status, text = end(waiting.batch("plan.yml", "--scheduler", address))
     assert (status, text.count("it needs the same course_utils")) == (2, 1), text
     assert "Traceback" not in text
-    assert {outcome for _, outcome in waiting.rows().values()} == {None}
+    assert {state for _, state in waiting.states().values()} == {"to do"}
 
 
 def test_a_batch_that_is_killed_leaves_nothing_running_on_a_cluster(waiting: Place) -> None:
     _, address = start_scheduler(waiting)
     start_worker(waiting, address)
     batch = waiting.batch("plan.yml", "--scheduler", address)
-    begun = wait_for(waiting.begun, told=waiting.rows)
+    begun = wait_for(waiting.begun, shown=waiting.states)
     batch.kill()
     batch.wait()
     ((kernel, worker),) = (pids for times in begun.values() for pids in times)
     wait_for(lambda: not psutil.pid_exists(kernel) and not psutil.pid_exists(worker))
     assert len(waiting.running()) == 2, "scheduler and worker wait for the next batch"
-    assert "ok" not in {outcome for _, outcome in waiting.rows().values()}
+    assert "ok" not in {outcome for _, outcome in waiting.states().values()}

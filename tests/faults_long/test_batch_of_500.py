@@ -126,7 +126,7 @@ def test_five_hundred_runs_and_many_faults(place: Place) -> None:
         if row.outcome == "ok":
             assert done[key], f"{key} is green and was never done"
             assert [metric["value"] for metric in row.metrics] == [0.25 * row.seed]
-            notebook = nbformat.read(place.folder / "out/notebooks" / row.notebook, as_version=4)
+            notebook = nbformat.read(place.folder / "out" / row.notebook, as_version=4)
             code = [cell for cell in notebook.cells if cell.cell_type == "code"]
             assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     by_others = sum(

@@ -5,14 +5,15 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from ruamel.yaml import YAML
 
 CHECKOUT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+ENVIRONMENT = YAML(typ="safe", pure=True).load(CHECKOUT / "environment.yml")
 INSTALLED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
 OTHER_EXTRAS = [
     requirement
@@ -66,17 +67,15 @@ def test_dependencies_have_a_lower_bound_and_no_pin():
 
 
 def test_conda_adds_only_python_and_tools_and_leaves_the_rest_to_pyproject():
-    environment = yaml.safe_load((CHECKOUT / "environment.yml").read_text(encoding="utf-8"))
-    assert environment["channels"] == ["conda-forge"]
-    *tools, pip = environment["dependencies"]
+    assert ENVIRONMENT["channels"] == ["conda-forge"]
+    *tools, pip = ENVIRONMENT["dependencies"]
     assert pip == {"pip": ["-e .[dev]"]}
     names = [re.match(r"[a-z-]+", tool).group() for tool in tools]
     assert names == ["python", "pip", "c-compiler", "make"]
 
 
 def test_conda_takes_a_python_that_pyproject_allows():
-    environment = yaml.safe_load((CHECKOUT / "environment.yml").read_text(encoding="utf-8"))
-    (python,) = [tool for tool in environment["dependencies"] if str(tool).startswith("python")]
+    (python,) = [tool for tool in ENVIRONMENT["dependencies"] if str(tool).startswith("python")]
     offered = SpecifierSet(python.removeprefix("python "))
     allowed = SpecifierSet(PROJECT["requires-python"])
     versions = [f"3.{minor}.0" for minor in range(30)]

@@ -242,15 +242,6 @@ def test_no_text_of_the_csv_starts_like_a_formula(tmp_path):
                 assert name == "metric.iou"
 
 
-@given(st.lists(st.text(), min_size=1, max_size=4))
-def test_any_text_survives_both_files(texts):
-    runs = [make_run(seed, message=said) for seed, said in enumerate(texts)]
-    table = runs_table(runs)
-    assert table["message"].to_pylist() == [
-        said.encode("utf-8", "replace").decode() for said in texts
-    ]
-
-
 def test_a_table_of_no_runs_has_its_columns(tmp_path):
     assert runs_table([]).num_rows == 0
     assert "outcome" in runs_table([]).column_names
