@@ -28,7 +28,7 @@ from course_utils.runs.records import Outcome, RunRecord, Task
 QUIET = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
 CONNECT_SECONDS = 30.0
 AHEAD = 32  # tasks that wait on the cluster beyond one per worker: all would fill its memory
-LOOK_EVERY = 2.0  # seconds between two looks at which workers are still there
+POLL_EVERY = 2.0  # seconds between two questions which workers are still there
 
 
 @dataclass
@@ -111,7 +111,7 @@ class DaskExecutor(AbstractContextManager["DaskExecutor"]):
         # Dask tells everything in threads of its own; all is passed on in the caller's.
         running: dict[str, _Running] = {}
         threads = self._nthreads()
-        next_look = time.monotonic() + LOOK_EVERY
+        next_look = time.monotonic() + POLL_EVERY
         while waiting or running:
             while waiting and len(running) < sum(threads.values()) + AHEAD:
                 self._submit(waiting.popleft(), running, threads)
@@ -119,7 +119,7 @@ class DaskExecutor(AbstractContextManager["DaskExecutor"]):
                 key, what = self._events.get(timeout=max(0.01, next_look - time.monotonic()))
             except queue.Empty:
                 threads = self._nthreads()
-                next_look = time.monotonic() + LOOK_EVERY
+                next_look = time.monotonic() + POLL_EVERY
                 for key, one in list(running.items()):
                     if one.worker and one.worker not in threads:
                         yield self._give_up(running.pop(key))

@@ -12,7 +12,7 @@ class ProcessTree:
     """The process `pid`, its children, theirs, and those of them that lost their parent.
 
     A process is known from the first `look` that finds it. One that was started and orphaned
-    between two looks still belongs to the session of a known process (a kernel leads one), and
+    between two calls still belongs to the session of a known process (a kernel leads one), and
     so `kill` finds it. On Windows, which has no sessions, only the known ones are ended.
     """
 

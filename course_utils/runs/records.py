@@ -116,7 +116,7 @@ class RunRecord:
     """As `peak_memory_gb`: None until the attempt has ended."""
     peak_memory_gb: float | None = None
     """Highest sum of the resident memory of all its processes that was seen; a peak between two
-    looks was not."""
+    measurements was not."""
     notebook: str = ""
     """File of the executed notebook, within the folder of the store; empty while there is none,
     and for an attempt that was followed by another, as a task keeps one notebook."""

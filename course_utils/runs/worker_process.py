@@ -16,8 +16,8 @@ from course_utils.config import data_root
 from course_utils.runs.process_tree import ProcessTree
 
 WORKER = ("-m", "course_utils.worker")
-LOOK_EVERY = 0.2  # seconds between two looks at the processes and their memory
-MEASURE_EVERY = 2.0  # seconds between two looks at the size of the working directory
+POLL_EVERY = 0.2  # seconds between two measurements of the processes and their memory
+MEASURE_EVERY = 2.0  # seconds between two measurements of the size of the working directory
 PATIENCE = 20  # looking takes at most one part in so many of the time
 
 
@@ -88,7 +88,7 @@ class WorkerProcess:
             if past := self._look():
                 return past
             try:
-                event = self._events.get(timeout=min(left, LOOK_EVERY))
+                event = self._events.get(timeout=min(left, POLL_EVERY))
             except queue.Empty:
                 continue
             if event is None:
@@ -132,7 +132,7 @@ class WorkerProcess:
             self.peak_memory = max(self.peak_memory, used)
             if used > self._memory:
                 return {"outcome": "too-much-memory", "used": used}
-            self._next_look = _next(started, LOOK_EVERY)
+            self._next_look = _next(started, POLL_EVERY)
         if started >= self._next_measure:
             if past := self._measure():
                 return past

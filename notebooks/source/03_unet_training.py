@@ -257,13 +257,13 @@ print(parts.train.split_note)
 print(f"{(test_masks > 0).float().mean():.1%} of the test pixels are defect")
 
 # %% [markdown]
-# A **recipe** holds the settings of a training. Recipe, images and network, built after the same seed,
+# A **config** holds the settings of a training. Config, images and network, built after the same seed,
 # decide all of it: repeated on one CPU with as many threads, they give the same weights, bit for bit.
-# `UNetTrainer` trains by a recipe, chooses the threshold on the validation images, and then
+# `UNetTrainer` trains by a config, chooses the threshold on the validation images, and then
 # scores the test images once. Images are turned over at random while training.
 
 # %%
-recipe = dict(
+settings = dict(
     data=dataset,
     size=size,
     steps=lesson.pick(smoke=6, laptop=200, full=4000),
@@ -271,13 +271,13 @@ recipe = dict(
     batch_size=8,
     split_seed=seed,
 )
-look_every = max(recipe["steps"] // 8, 1)
+eval_every = max(settings["steps"] // 8, 1)
 
 
 def train(loss, run_seed, watch=None, model=None, label=""):
-    config = UNetConfig(loss=loss, seed=run_seed, **recipe)
+    config = UNetConfig(loss=loss, seed=run_seed, **settings)
     return UNetTrainer(config, parts, model=model, progress=lesson.progress).train(
-        evaluate_every=look_every if watch else None,
+        evaluate_every=eval_every if watch else None,
         on_evaluation=watch,
         device=lesson.device,
         precision=lesson.precision,
@@ -295,7 +295,7 @@ def train(loss, run_seed, watch=None, model=None, label=""):
 # %%
 def plain_unet(skips, run_seed):
     torch.manual_seed(run_seed)
-    return UNet(parts.train.channels, 2, width=recipe["width"], skips=skips)
+    return UNet(parts.train.channels, 2, width=settings["width"], skips=skips)
 
 
 results = {"with skips": [], "without skips": []}
@@ -601,9 +601,9 @@ label_scores = {metric: {name: [] for name in versions} for metric in ("IoU", "A
 for name, samples in versions.items():
     for run in lesson.seeds(3):
         torch.manual_seed(run)
-        model = UNet(parts.train.channels, 1, width=recipe["width"])
+        model = UNet(parts.train.channels, 1, width=settings["width"])
         batches = DataLoader(samples, batch_size=8, shuffle=True, drop_last=True)
-        fit(model, batches, soft_loss, steps=recipe["steps"] // 2, learning_rate=3e-3,
+        fit(model, batches, soft_loss, steps=settings["steps"] // 2, learning_rate=3e-3,
             device=lesson.device, precision=lesson.precision, progress=lesson.progress,
             description=f"{name}, seed {run}")  # fmt: skip
         p_val, m_val = predict_probabilities(model, parts.val)
@@ -877,7 +877,7 @@ exercise("clean_target").check(clean_target)
 # - Pooling buys surroundings and pays with place; skip connections bring the place back.
 # - Without padding 512 pixels in are 324 out, of the *middle*: labels are cropped to it, never resized.
 # - Masks are classes. Store them as PNG, resize with nearest, and look at their values before training.
-# - A recipe with a seed is an experiment. A checkpoint is one only if the resumed run is equal to the
+# - A config with a seed is an experiment. A checkpoint is one only if the resumed run is equal to the
 #   undisturbed one.
 # - Compare with the same amount of training, several seeds, thresholds from validation images, and a
 #   control for every explanation that is simpler than yours.

@@ -193,7 +193,7 @@ settings = dict(
     memory_size=lesson.pick(smoke=4, laptop=30, full=30),
     split_seed=seed,
 )
-looks = lesson.pick(smoke=1, laptop=4, full=9)
+evaluations = lesson.pick(smoke=1, laptop=4, full=9)
 
 
 def train(run_seed, watch=None, **changes):
@@ -202,7 +202,7 @@ def train(run_seed, watch=None, **changes):
         config, parts, evaluate_test=watch is not None, progress=lesson.progress
     )
     return trainer.train(
-        evaluate_every=config.steps // looks if watch else None,
+        evaluate_every=config.steps // evaluations if watch else None,
         on_evaluation=watch,
         device=lesson.device,
         precision=lesson.precision,

@@ -98,7 +98,7 @@ tall, wide = lesson.pick(
     laptop=(352, 128) if tall_parts else (128, 128),
     full=(1408, 512) if tall_parts else (256, 256),
 )
-recipe = TwoStageConfig(
+base = TwoStageConfig(
     data=dataset,
     fold=lesson.parameters.fold,
     height=tall,
@@ -109,7 +109,7 @@ recipe = TwoStageConfig(
     split_seed=seed,
 )
 some = lesson.pick(smoke=8, laptop=None, full=None)  # of each kind, in each part
-parts = open_detection_splits(recipe, most=some, progress=lesson.progress)
+parts = open_detection_splits(base, most=some, progress=lesson.progress)
 for name in ("train", "val", "test"):
     labels = labels_of(getattr(parts, name))
     print(f"{name:5}  {int((labels == 0).sum()):3} good images, {int(labels.sum()):3} defective")
@@ -426,20 +426,20 @@ for side in (1, 5, 9, 17, 31):
 # %% [markdown]
 # ## Train
 #
-# Both stages at once, three seeds, with the recipe of the second paper for KolektorSDD: plain
+# Both stages at once, three seeds, with the settings of the second paper for KolektorSDD: plain
 # SGD, one image in a batch, rate 1, delta .01, but without its widening of the masks by 7 x 7
 # pixels. At the laptop profile for eight passes instead of fifty, with a quarter of the channels
 # or fewer, on small images. (Tried as well, and judged by validation images: AdamW, which gets
 # about as far, and larger weights for defects, which did worse; one seed each.)
 
 # %%
-looks = lesson.pick(smoke=1, laptop=4, full=10)
-passes = 2 * len(defective) // recipe.batch_size
-every = max(recipe.epochs * passes // looks, 1)
+evaluations = lesson.pick(smoke=1, laptop=4, full=10)
+passes = 2 * len(defective) // base.batch_size
+every = max(base.epochs * passes // evaluations, 1)
 
 
 def train(run_seed, watch=None, **changes):
-    config = TwoStageConfig(**(vars(recipe) | {"seed": run_seed} | changes))
+    config = TwoStageConfig(**(vars(base) | {"seed": run_seed} | changes))
     return TwoStageTrainer(config, parts, progress=lesson.progress).train(
         evaluate_every=every if watch else None,
         on_evaluation=watch,
@@ -639,7 +639,7 @@ for name, runs in zip(("ellipses", "few_masks", "labels"), list(taught.values())
 # .884; nine masks and labels for the rest .790. Labels alone get .293, next to chance, and the
 # table of gradients above says why: with both stops closed nothing that a label says can reach
 # the volume. It learned from good images alone, that maps are empty. For labels alone the papers
-# take another recipe (rate .01, delta 1, no schedule; our sources do not say whether the stops
+# take other settings (rate .01, delta 1, no schedule; our sources do not say whether the stops
 # are open), and get an average precision of .93 on KolektorSDD.
 #
 # ## What the mistakes cost

@@ -21,7 +21,7 @@ import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 
 NOT_COMPARED = {"image/png", "image/jpeg", "application/vnd.jupyter.widget-view+json"}
-LOOK_EVERY = 1.0  # seconds between two looks at whether the kernel is alive
+POLL_EVERY = 1.0  # seconds between two looks at whether the kernel is alive
 GUARD = pytest.StashKey["Guard"]()
 
 
@@ -121,7 +121,7 @@ def _impatient(kernel: Any) -> Callable[..., None]:
         start = monotonic()
         while True:
             try:
-                return wait(kernel, msg_id, timeout=LOOK_EVERY)
+                return wait(kernel, msg_id, timeout=POLL_EVERY)
             except Empty:
                 if not kernel.is_alive():
                     raise RuntimeError("Kernel died while it executed this cell") from None
