@@ -95,11 +95,11 @@ def make_fabric(
     if target.index is not None and devices != 1:
         raise ValueError(f"{target} is one device, and devices={devices!r} asks for several")
     present = torch.cuda.device_count() if target.type == "cuda" else 1
-    if devices == "auto":
+    if isinstance(devices, str):
         devices = present
-    elif target.type != "cpu" and int(devices) > present:
+    elif target.type != "cpu" and devices > present:
         raise ValueError(f"devices={devices} asks for more than the {present} {target.type} here")
-    chosen = [target.index] if target.index is not None else int(devices)
+    chosen = [target.index] if target.index is not None else devices
     return Fabric(
         accelerator=target.type,
         devices=chosen,

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 
 def predict_probabilities(
-    model: nn.Module, dataset: Dataset, *, batch_size: int = 16
+    model: nn.Module, dataset: Dataset[Any], *, batch_size: int = 16
 ) -> tuple[Tensor, Tensor]:
     """Return the probabilities and the masks of every image of a data set of `Sample`s.
 

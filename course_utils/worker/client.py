@@ -32,7 +32,7 @@ class StuckCellError(Exception):
     """A cell that took too long did not end when it was interrupted."""
 
 
-class Client(PapermillNotebookClient):
+class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has no types
     """papermill's client; of what a cell prints it keeps the first `PRINTED_LIMIT` characters.
 
     All else that a cell shows is kept, pictures and metrics among it. A cell that takes longer
