@@ -19,7 +19,7 @@ def values_can_be_read(*tensors: Tensor) -> bool:
         >>> values_can_be_read(torch.zeros(2)), values_can_be_read(torch.zeros(2, device="meta"))
         (True, False)
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return False
     return all(
         tensor.device.type != "meta"

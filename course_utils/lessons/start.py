@@ -18,11 +18,11 @@ from course_utils.config import (
     seed_everything,
 )
 from course_utils.lessons.cards import QUIET_STYLE, Tone, inline_html, quiet_html, show_card
+from course_utils.lessons.content import find_lesson
 from course_utils.lessons.frontend import is_interactive
 from course_utils.lessons.metrics import forget_metrics
 from course_utils.lessons.parameters import LessonParameters, read_parameters
 from course_utils.lessons.records import LESSON_MIME
-from course_utils.lessons.registry import find_lesson
 from course_utils.lessons.spec import LessonSpec
 
 T = TypeVar("T")

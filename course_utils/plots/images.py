@@ -272,7 +272,7 @@ def _shorten(text: str, width: float) -> str:
     )
 
 
-def _together(first: Sequence, second: Sequence, name: str) -> list[tuple]:
+def _together(first: Sequence[Any], second: Sequence[Any], name: str) -> list[tuple[Any, Any]]:
     if len(first) != len(second):
         raise ValueError(f"{name} must have one entry for each of {len(first)}, got {len(second)}")
     return list(zip(first, second, strict=True))

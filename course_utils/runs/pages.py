@@ -69,7 +69,7 @@ def write_pages(runs: Sequence[RunRecord], folder: Path) -> Path:
 
 
 def _lesson_page(page: _Page, previous: _Page | None, following: _Page | None) -> str:
-    exporter = _Exporter(
+    exporter = _Exporter(  # type: ignore[no-untyped-call]
         template_name="course",
         extra_template_basedirs=[str(TEMPLATES)],
         exclude_input_prompt=True,
@@ -109,7 +109,7 @@ class _Exporter(HTMLExporter):
     """nbconvert's page, with formulas as MathML."""
 
     def default_filters(self) -> Any:
-        yield from super().default_filters()
+        yield from super().default_filters()  # type: ignore[no-untyped-call]
         yield ("formulas", _formulas_in_text)
 
     @jinja2.pass_context

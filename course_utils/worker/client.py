@@ -71,7 +71,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has no
             if self._left_out:
                 _note(cell, f"{self._left_out:,} more characters were printed: left out")
             if self._interrupted:
-                _note(cell, f"interrupted after {self.timeout_func(cell):g} s, the limit of a cell")
+                _note(cell, f"interrupted after {self.timeout_func(cell):g} s, the limit of a cell")  # type: ignore[no-untyped-call]
                 code = [each for each in self.nb.cells[: index + 1] if each.cell_type == "code"]
                 self._slow.append(SlowCell(len(code), cell, self._stuck))
 

@@ -79,7 +79,7 @@ class WholeFiles:
 def _register_engine(
     send: Callable[..., None], slow: list[SlowCell], request: dict[str, Any]
 ) -> None:
-    class ReportingEngine(Engine):
+    class ReportingEngine(Engine):  # type: ignore[misc]  # papermill has no types
         """papermill's engine with the client above; it also reports which cell has started."""
 
         @classmethod

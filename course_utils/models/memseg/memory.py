@@ -170,7 +170,7 @@ class MemoryBank(nn.Module):
             )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "MemoryBank":
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._measure()  # in float32, of the memory as it is after a change of precision
         return self
 
