@@ -10,6 +10,7 @@ from torchvision.transforms import v2
 
 from course_utils.anomaly import AnomalySynthesizer, SimulatedAnomaly
 from course_utils.anomaly.inputs import Image
+from course_utils.config import check_seed
 from course_utils.data.samples import DefectDataset, Sample
 from course_utils.data.wrappers import BINARY_CLASSES, MappedDataset
 
@@ -93,11 +94,9 @@ class SimulatedAnomalies(MappedDataset):
         *,
         seed: int = 0,
     ) -> None:
-        if seed < 0:
-            raise ValueError(f"seed must be at least 0, got {seed}")
         super().__init__(dataset, BINARY_CLASSES)
         self.synthesizer = synthesizer or AnomalySynthesizer()
-        self.seed = seed
+        self.seed = check_seed(seed)
 
     def __len__(self) -> int:
         return 2 * len(self.dataset)

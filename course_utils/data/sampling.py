@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from course_utils.config import check_seed
 from course_utils.data.augmentation import SimulatedAnomalies
 
 Rule = Literal["least_used", "uniform"]
@@ -53,8 +54,6 @@ class FrequencyOfUseSampler(Sampler[int]):
     def __init__(
         self, labels: Sequence[int] | Tensor, *, seed: int = 0, rule: Rule = "least_used"
     ) -> None:
-        if seed < 0:
-            raise ValueError(f"seed must be at least 0, got {seed}")
         if rule not in get_args(Rule):
             raise ValueError(f"rule must be one of {get_args(Rule)}, got {rule!r}")
         good = torch.as_tensor(labels) == 0
@@ -63,7 +62,7 @@ class FrequencyOfUseSampler(Sampler[int]):
                 "labels must hold 0 (good) and others (defective), got "
                 f"{int(good.sum())} good of {good.numel()} images"
             )
-        self.seed, self.rule = seed, rule
+        self.seed, self.rule = check_seed(seed), rule
         self.good: list[int] = good.nonzero().flatten().tolist()
         self.defective: list[int] = (~good).nonzero().flatten().tolist()
         self._uses = np.zeros(len(self.good), np.int64)
@@ -136,7 +135,7 @@ class BalancedBatches(Sampler[list[tuple[int, int]]]):
 
     Orders depend on the data's seed and the epoch, which is 0 when the batches are first started,
     1 at the next start, and so on. `set_epoch(epoch)` says which one comes next:
-    `course_utils.training.fit` calls it, also when it goes on from a checkpoint.
+    `course_utils.training.EpochLoader` calls it, also when a training goes on.
 
     Raises:
         ValueError: for an odd batch size, or one that needs more images than there are.

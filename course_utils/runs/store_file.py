@@ -46,6 +46,8 @@ COMMIT;
 """
 COLUMNS = tuple(field.name for field in fields(RunRecord) if field.name != "text")
 """What the table keeps of a record; its text lies in a file."""
+EARLIER = ("runs.json", "journal.sqlite")
+"""Records of versions before this one, which are not read."""
 _JSON = ("parameters", "limits", "failure", "metrics", "exercises", "versions")
 
 
@@ -61,6 +63,11 @@ def require_place(folder: Path) -> None:
         return
     ours = (LOCK, f".{STORE}.")
     others = sorted(path.name for path in folder.iterdir() if not path.name.startswith(ours))
+    if earlier := [name for name in others if name in EARLIER]:
+        raise FileExistsError(
+            f"{folder} is of an earlier version of the course ({earlier[0]}): move it away or "
+            f"delete it (rm -r {folder}), or choose another folder with --out"
+        )
     if others:
         raise FileExistsError(
             f"{folder} holds {others[0]} and no {STORE}: choose an empty folder with --out, "

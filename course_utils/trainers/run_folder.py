@@ -8,6 +8,8 @@ from typing import Any
 from course_utils.trainers.configs import TrainingConfig
 
 CONFIG, SCORES, CHECKPOINT, LOCK = "config.json", "scores.json", "checkpoint.pt", ".training.lock"
+CHANGES_NOTHING = {"workers"}
+"""Settings that may differ when a training goes on."""
 
 
 def check_folder(folder: Path, config: TrainingConfig) -> None:
@@ -42,7 +44,9 @@ def check_folder(folder: Path, config: TrainingConfig) -> None:
             f"{file} is no config of this version of course_utils: choose another folder"
         )
     started = (folder / CHECKPOINT).exists() or (folder / SCORES).exists()
-    different = [name for name in wanted if found[name] != wanted[name]]
+    different = [
+        name for name in wanted if name not in CHANGES_NOTHING and found[name] != wanted[name]
+    ]
     if started and different:
         name = different[0]
         raise ValueError(

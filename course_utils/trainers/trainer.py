@@ -21,6 +21,7 @@ from course_utils.io import lock_folder, write_atomic
 from course_utils.plots import as_png, training_curves
 from course_utils.trainers.configs import TrainingConfig
 from course_utils.trainers.run_folder import (
+    CHANGES_NOTHING,
     CHECKPOINT,
     CONFIG,
     LOCK,
@@ -30,11 +31,10 @@ from course_utils.trainers.run_folder import (
     without_nan,
 )
 from course_utils.trainers.splits import Splits
-from course_utils.training import EpochLoader, History, fit
+from course_utils.training import Checkpoint, EpochLoader, History, fit
 from course_utils.training.devices import make_fabric
 
 COMPARED_BY_FIT = {"steps", "optimizer", "learning_rate", "weight_decay"}
-CHANGES_NOTHING = {"workers"}
 
 
 @dataclass(frozen=True)
@@ -218,17 +218,19 @@ class Trainer(ABC, Generic[Config, Result]):
         images = config.images_only()
         splits = _open_once(cls, images, progress and fabric.is_global_zero)
         trainer = cls(config, splits, progress=progress)
-        advice = "wait for its end, or choose another folder"
+        every = evaluate_every or math.ceil(trainer.steps / 10)
+        advice = "wait for its end, or choose another folder (--out)"
         with lock_folder(folder, LOCK, advice) if fabric.is_global_zero else nullcontext():
             if fabric.is_global_zero:
                 check_folder(folder, config)  # who held it until now may have used it
+                _check_evaluations(folder, every)
                 _write_json(folder / CONFIG, config.model_dump())
             fabric.barrier()
             started = perf_counter()
             result = trainer.train(
                 fabric=fabric,
                 folder=folder,
-                evaluate_every=evaluate_every or math.ceil(trainer.steps / 10),
+                evaluate_every=every,
             )
             if fabric.is_global_zero:
                 seconds = perf_counter() - started
@@ -244,6 +246,18 @@ class Trainer(ABC, Generic[Config, Result]):
 @lru_cache(maxsize=1)  # losses, variants and seeds of one command share their images
 def _open_once(trainer: type[Trainer[Any, Any]], config: TrainingConfig, progress: bool) -> Splits:
     return trainer.open_splits(config, progress=progress)
+
+
+def _check_evaluations(folder: Path, every: int) -> None:
+    # `fit` refuses this, too, but knows nothing of folders and options.
+    if not (folder / CHECKPOINT).exists():
+        return
+    there = Checkpoint.load(folder / CHECKPOINT).settings.get("evaluate_every")
+    if there and there != every:
+        raise ValueError(
+            f"{folder} holds a training that is evaluated every {there} steps, and this one asks "
+            f"for every {every}: go on with --eval-every {there}, or choose another folder (--out)"
+        )
 
 
 def _circumstances(fabric: Fabric, seconds: float) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Batches whose every random draw is a function of (seed, epoch, index)."""
 
+import signal
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -73,6 +74,7 @@ class EpochLoader:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
         self.dataset, self.seed = dataset, check_seed(seed)
         self.batch_sampler = batch_sampler
+        self.batch_size = getattr(batch_sampler, "batch_size", None)
         self.sampler: Any = getattr(batch_sampler, "sampler", batch_sampler)
         self._items = _SeededItems(dataset, self.seed)
         self._rank, self._processes = 0, 1
@@ -84,7 +86,7 @@ class EpochLoader:
             self._items,
             batch_sampler=self._rest,
             num_workers=workers,
-            persistent_workers=workers > 0,
+            worker_init_fn=_leave_interrupts,
             generator=torch.Generator(),
         )
 
@@ -196,6 +198,11 @@ class _SeededItems(Dataset[Any]):
         number = index[-1] if isinstance(index, tuple) else index
         _seed_globals(ITEM, self.seed, epoch, int(number))
         return self.dataset[index]
+
+
+def _leave_interrupts(worker: int) -> None:
+    # Ctrl-C reaches every process of a terminal: the training ends its step and then its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _state_of(sampler: Any) -> Any:

@@ -56,7 +56,8 @@ def fit(
     goes on when the same program is started again. With the batches of an `EpochLoader`, on the
     CPU and with the same number of threads, its weights and its history are then the same, bit for
     bit, as if it had never stopped. Other batches, such as a plain `DataLoader`, start a new pass
-    and draw other random numbers, and a warning says so. A finished run returns at once. On a
+    and draw other random numbers, and a warning says so. A finished run returns at once, and
+    leaves the global generators alone: seed them before the next training. On a
     single device, Ctrl-C saves after the step at work. A checkpoint never holds weights that are
     not finite.
 
@@ -138,6 +139,8 @@ def fit(
         loader=type(batches).__name__,
         batches=length_of(batches),
         samples=length_of(getattr(batches, "dataset", None)),
+        samples_per_batch=getattr(batches, "batch_size", None),
+        loader_seed=getattr(batches, "seed", None),
     )
     model.to(memory_format=torch.channels_last)
     wrapped, torch_optimizer = fabric.setup(model, torch_optimizer)

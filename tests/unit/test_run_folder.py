@@ -190,7 +190,7 @@ def test_other_evaluations_are_refused(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(UNetTrainer, "pictures", stopped)
     with pytest.raises(Stopped):
         train(tiny, tmp_path)
-    with pytest.raises(ValueError, match="evaluate_every is 3 in the file and 1 in this call"):
+    with pytest.raises(ValueError, match=r"every 3 steps.* go on with --eval-every 3"):
         train(tiny, tmp_path, eval_every=1)
 
 

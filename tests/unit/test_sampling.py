@@ -136,7 +136,7 @@ def test_a_pass_that_was_started_counts_whole_and_one_that_was_not_counts_nothin
         ({"labels": [1, 2]}, "got 0 good of 2 images"),
         ({"labels": []}, "got 0 good of 0 images"),
         ({"labels": [[0, 1]]}, "labels must hold 0"),
-        ({"labels": LABELS, "seed": -1}, "seed must be at least 0, got -1"),
+        ({"labels": LABELS, "seed": -1}, "seed must be a whole number in 0..4294967295, got -1"),
         ({"labels": LABELS, "rule": "random"}, "rule must be one of .*got 'random'"),
     ],
 )

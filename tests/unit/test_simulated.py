@@ -1,4 +1,4 @@
-"""Promises of `course_utils.data.simulated`: balance, repeatability, and training that goes on."""
+"""Simulated anomalies: balance, repeatability, and training that goes on."""
 
 from functools import partial
 
