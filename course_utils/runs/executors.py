@@ -94,8 +94,6 @@ class Processes(AbstractContextManager["Processes"]):
         """Slots, each with what happens there."""
 
     def __enter__(self) -> "Processes":
-        self._cancel.clear()
-        self._events = queue.SimpleQueue()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -56,15 +56,6 @@ def test_what_failed_is_run_again_on_request(tmp_path: Path) -> None:
     assert states(tmp_path) == [("a", 1, OK), ("b", 2, OK), ("c", 1, KILLED)]
 
 
-def test_new_tasks_and_changed_notebooks_are_run(tmp_path: Path) -> None:
-    go(tmp_path, FakeExecutor())
-    (tmp_path / "notebooks/a.ipynb").write_text("changed by hand")
-    (tmp_path / "notebooks/b.ipynb").unlink()
-    again = FakeExecutor()
-    go(tmp_path, again, tasks=[*TASKS, Task("d", "90_tiny", "{}", {})])
-    assert again.asked == [("a", 2), ("b", 2), ("d", 1)]
-
-
 def test_what_was_cancelled_comes_back_the_next_time(tmp_path: Path) -> None:
     go(tmp_path, FakeExecutor([OK], [Outcome.CANCELLED]))
     again = FakeExecutor()
@@ -268,14 +259,6 @@ def test_a_fault_of_ours_is_heard_and_ends_the_batch(
     again = FakeExecutor()
     go(tmp_path, again)
     assert sorted(name for name, _ in again.asked) == ["a", "b", "c"]
-
-
-def test_processes_can_be_entered_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("course_utils.runs.executors.execute", lambda task, **_: make_record(task))
-    executor = Processes(2)
-    for part in ("one", "two"):
-        run_batch(TASKS, tmp_path / part, executor, callbacks=SilentCallbacks())
-        assert [outcome for *_, outcome in states(tmp_path / part)] == [OK] * 3
 
 
 @pytest.mark.parametrize("workers", [0, -1])
