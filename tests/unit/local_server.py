@@ -31,31 +31,20 @@ class LocalServer:
 
     files: Mapping[str, bytes] | Path
     """The files by name, or the folder that they lie in."""
-    ranges: bool = True
-    """Whether `Range` and `If-Range` are followed."""
-    if_range: bool = True
-    """Whether `If-Range` is looked at."""
+    ranges: bool = True  # whether `Range` and `If-Range` are followed
+    if_range: bool = True  # whether `If-Range` is looked at
     etag: bool = True
     weak_etag: bool = False
     last_modified: bool = True
-    modified: float = 1.7e9
-    """Of all files, in seconds since 1970."""
-    drop_after: int | None = None
-    """Bytes of the body after which the connection is closed."""
-    drops: int = 0
-    """How many requests from now on are dropped so."""
-    stalls: bool = False
-    """Whether a dropped connection stays open, silent, until the client closes it."""
-    statuses: dict[str, int] = field(default_factory=dict)
-    """Errors to answer with, by file name; `"*"` for all."""
-    bad_answers: int | None = None
-    """How many requests from now on get those errors; None: all."""
-    redirects: dict[str, str] = field(default_factory=dict)
-    """Where to send those who ask for a file name."""
-    declared_length: int | None = None
-    """What `Content-Length` says, instead of the truth."""
-    chunked: bool = False
-    """Send the body in chunks and tell no length."""
+    modified: float = 1.7e9  # of all files, in seconds since 1970
+    drop_after: int | None = None  # bytes of the body after which the connection is closed
+    drops: int = 0  # how many requests from now on are dropped so
+    stalls: bool = False  # a dropped connection stays open, silent, until the client closes
+    statuses: dict[str, int] = field(default_factory=dict)  # errors, by file name; "*" for all
+    bad_answers: int | None = None  # how many requests from now on get those; None: all
+    redirects: dict[str, str] = field(default_factory=dict)  # where to, by file name
+    declared_length: int | None = None  # what `Content-Length` says, not the truth
+    chunked: bool = False  # send the body in chunks and tell no length
     tells_length: bool = True
     extra_headers: dict[str, str] = field(default_factory=dict)
     before: Callable[[Request], None] | None = None

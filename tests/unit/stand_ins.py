@@ -17,6 +17,8 @@ import numpy as np
 from course_utils.fetching import PUBLISHED, PublishedSet
 
 Members = dict[str, bytes]
+Made = tuple[dict[str, Members], dict[str, dict[str, int]]]
+"""Members of each archive, and counts of each part."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,9 @@ def stand_in(name: str, address: str = "", folder: Path | None = None) -> StandI
                 part,
                 entries=tuple(e for e in part.entries if part.name != "fine" or e in _ITEMS),
                 files={
-                    pattern: _found(pattern, _places(real, part, archives))
+                    pattern: found
                     for pattern in part.files
-                    if _found(pattern, _places(real, part, archives))
+                    if (found := _found(pattern, _places(real, part, archives)))
                 },
                 counts=counts.get(part.name, {}),
                 empty_masks=0,
@@ -100,7 +102,7 @@ def mask(ending: str = ".png", size: tuple[int, int] = (16, 12), value: int = 25
     return cv2.imencode(ending, pixels)[1].tobytes()
 
 
-def _tiles() -> tuple[dict[str, Members], dict[str, dict[str, int]]]:
+def _tiles() -> Made:
     members: Members = {"Magnetic-tile-defect-datasets.-master/README.md": b"read me"}
     for number, name in enumerate(("Free", "Blowhole", "Break", "Crack", "Fray", "Uneven")):
         for shot in range(2):
@@ -111,7 +113,7 @@ def _tiles() -> tuple[dict[str, Members], dict[str, dict[str, int]]]:
     return {"Magnetic-tile-defect-datasets.zip": members}, {"": counts}
 
 
-def _strips() -> tuple[dict[str, Members], dict[str, dict[str, int]]]:
+def _strips() -> Made:
     place = "MCITF-125ae637/SD-saliency-900"
     members: Members = {"MCITF-125ae637/Results/2LSG/In_1.png": picture()}
     for prefix in ("In", "Pa", "Sc"):
@@ -121,27 +123,23 @@ def _strips() -> tuple[dict[str, Members], dict[str, dict[str, int]]]:
     return {"MCITF.zip": members}, {"": {"inclusion": 2, "patches": 2, "scratches": 2}}
 
 
-def _kolektor() -> tuple[dict[str, Members], dict[str, dict[str, int]]]:
+def _kolektor() -> Made:
     fine: Members = {}
     for item in _ITEMS:
         for part in range(2):
             fine[f"KolektorSDD/{item}/Part{part}.jpg"] = picture(".jpg")
-            fine[f"KolektorSDD/{item}/Part{part}_label.bmp"] = mask(
-                ".bmp", value=0 if part else 255
-            )
+            label = mask(".bmp", value=0 if part else 255)
+            fine[f"KolektorSDD/{item}/Part{part}_label.bmp"] = label
     folds = [[item] for item in _ITEMS]
     train = [[item for item in _ITEMS if item not in fold] for fold in folds]
     splits = {"KolektorSDD-training-splits/split.pyb": pickle.dumps((train, folds, list(_ITEMS)))}
     counts = {"good": 3, "defective": 3}
-    archives = {
-        "KolektorSDD.zip": fine,
-        "KolektorSDD-boxes.zip": dict(fine),
-        "KolektorSDD-training-splits.zip": splits,
-    }
-    return archives, {"fine": counts, "boxes": counts}
+    archives = {"": fine, "-boxes": fine, "-training-splits": splits}
+    named = {f"KolektorSDD{name}.zip": members for name, members in archives.items()}
+    return named, {"fine": counts, "boxes": counts}
 
 
-def _kolektor_2() -> tuple[dict[str, Members], dict[str, dict[str, int]]]:
+def _kolektor_2() -> Made:
     members: Members = {"split_weakly_0.pyb": b"0"}
     for part in ("train", "test"):
         for number in range(6):
@@ -156,7 +154,7 @@ def _kolektor_2() -> tuple[dict[str, Members], dict[str, dict[str, int]]]:
 _TWO_OF_SIX = (("good", 4), ("defective", 2))
 
 
-def _mvtec() -> tuple[dict[str, Members], dict[str, dict[str, int]]]:
+def _mvtec() -> Made:
     members: Members = {"license.txt": b"by-nc-sa", "readme.txt": b"read me"}
     counts = {}
     for part in PUBLISHED["mvtec_ad"].parts:
@@ -171,7 +169,7 @@ def _mvtec() -> tuple[dict[str, Members], dict[str, dict[str, int]]]:
     return {"mvtec_anomaly_detection.tar.xz": members}, counts
 
 
-def _dagm() -> tuple[dict[str, Members], dict[str, dict[str, int]]]:
+def _dagm() -> Made:
     archives: dict[str, Members] = {}
     for number in range(1, 7):
         archives[f"Class{number}.zip"] = {
@@ -197,7 +195,7 @@ def dagm_competition() -> bytes:
     return _zip("dagm.zip", members)
 
 
-def _severstal() -> tuple[dict[str, Members], dict[str, dict[str, int]]]:
+def _severstal() -> Made:
     names = [f"{number:04x}.jpg" for number in range(6)]
     members = {f"train_images/{name}": picture(".jpg", (256, 1600)) for name in names}
     members["test_images/0000.jpg"] = picture(".jpg", (256, 1600))
@@ -208,7 +206,7 @@ def _severstal() -> tuple[dict[str, Members], dict[str, dict[str, int]]]:
     return {archive: members}, {"": {"good": 4, "defective": 2}}
 
 
-def _textures() -> tuple[dict[str, Members], dict[str, dict[str, int]]]:
+def _textures() -> Made:
     names = ("banded", "polka-dotted", "woven")
     members = {
         f"dtd/images/{name}/{name}_{number:04d}.jpg": picture(".jpg", channels=3)
@@ -219,7 +217,7 @@ def _textures() -> tuple[dict[str, Members], dict[str, dict[str, int]]]:
     return {"dtd-r1.0.1.tar.gz": members}, {"": {f"in {name}": 2 for name in names}}
 
 
-def _tiny_imagenet() -> tuple[dict[str, Members], dict[str, dict[str, int]]]:
+def _tiny_imagenet() -> Made:
     place = "tiny-imagenet-200"
     members: Members = {f"{place}/words.txt": b"n01\tthing", f"{place}/wnids.txt": b"n01"}
     for name in ("n01443537", "n01629819"):
@@ -232,7 +230,7 @@ def _tiny_imagenet() -> tuple[dict[str, Members], dict[str, dict[str, int]]]:
     return {"tiny-imagenet-200.zip": members}, {"": {"train": 6, "test": 1}}
 
 
-_MAKERS: dict[str, Callable[[], tuple[dict[str, Members], dict[str, dict[str, int]]]]] = {
+_MAKERS: dict[str, Callable[[], Made]] = {
     "magnetic_tile": _tiles,
     "sd_saliency_900": _strips,
     "kolektor_sdd": _kolektor,

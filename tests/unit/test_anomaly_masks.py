@@ -33,21 +33,15 @@ def test_any_size_gives_zeros_and_ones_of_the_wanted_area(shape, low, seed):
         assert low <= mask.mean() <= 0.2
 
 
-def test_the_chance_of_an_empty_mask_is_that_of_the_facts():
+def test_the_chance_of_an_empty_mask_is_that_of_the_facts(rng):
     # 4.9 % at 256 x 256 before rotation; 600 draws: +- 0.9 % of standard deviation
     chance = empty_mask_chance((256, 256), np.random.default_rng(0), rotate=False, draws=600)
     assert 0.025 < chance < 0.08
-
-
-def test_a_foreground_makes_more_masks_empty(rng):
     corner = np.zeros(SIZE, bool)
     corner[:20, :20] = True
     everywhere = empty_mask_chance(SIZE, rng, draws=150)
     assert empty_mask_chance(SIZE, rng, foreground=corner, draws=150) > everywhere + 0.1
-
-
-def test_masks_are_never_empty_by_default(rng):
-    assert min(perlin_mask(SIZE, rng).mean() for _ in range(150)) >= 0.001
+    assert min(perlin_mask(SIZE, rng).mean() for _ in range(150)) >= 0.001, "never by default"
 
 
 def test_masks_stay_within_the_foreground(rng):

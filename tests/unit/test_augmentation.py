@@ -15,19 +15,20 @@ class Marked:
     channels = 3
     split_note = "Made for this test."
 
-    def __init__(self, side=12):
-        self.side = side
+    def __init__(self, side=12, *, marked=True, label=1):
+        self.side, self.marked, self.label = side, marked, label
 
     def __len__(self):
         return 6
 
     def __getitem__(self, index):
         mask = torch.zeros(self.side, self.side + 2, dtype=torch.long)
-        mask[1 : 2 + index, 1:4] = 1
-        mask[-2, -3:] = 2
+        if self.marked:
+            mask[1 : 2 + index, 1:4] = 1
+            mask[-2, -3:] = 2
         image = torch.rand(3, *mask.shape, generator=torch.Generator().manual_seed(index))
         image[0] = mask / 2
-        return Sample(image, mask, 1, f"g{index}", f"n{index}")
+        return Sample(image, mask, self.label, f"g{index}", f"n{index}")
 
 
 @pytest.fixture(autouse=True)
@@ -100,30 +101,18 @@ def test_the_same_random_state_gives_the_same_images():
 
 
 def test_a_border_filled_with_defects_is_refused_with_the_remedy():
-    class Good(Marked):
-        def __getitem__(self, index):
-            sample = super().__getitem__(index)
-            return sample._replace(mask=torch.zeros_like(sample.mask), label=0)
-
+    good = Marked(marked=False, label=0)
     with pytest.raises(ValueError, match=r"class 1 into the mask of 'n2': .*fill=\{tv_tensors.Im"):
-        TransformedDataset(Good(), v2.RandomRotation((45, 45), fill=1.0))[2]
+        TransformedDataset(good, v2.RandomRotation((45, 45), fill=1.0))[2]
     each = {tv_tensors.Image: 1.0, tv_tensors.Mask: 0}
-    found = TransformedDataset(Good(), v2.RandomRotation((45, 45), fill=each))[2]
+    found = TransformedDataset(good, v2.RandomRotation((45, 45), fill=each))[2]
     assert not found.mask.any()
     assert bool((found.image[:, 0, 0] == 1).all())
 
 
-def test_a_crop_without_defects_is_a_good_image():
+def test_a_crop_without_defects_is_a_good_image_and_a_label_without_a_mask_stays():
     plain = TransformedDataset(Marked(16), v2.CenterCrop(16))[2]
     assert (plain.label, bool(plain.mask.any())) == (1, True)
     cropped = TransformedDataset(Marked(16), v2.CenterCrop(6))[0]
     assert (cropped.label, bool(cropped.mask.any())) == (0, False)
-
-
-def test_a_label_without_a_mask_stays():
-    class Unmarked(Marked):
-        def __getitem__(self, index):
-            sample = super().__getitem__(index)
-            return sample._replace(mask=torch.zeros_like(sample.mask))
-
-    assert TransformedDataset(Unmarked())[0].label == 1
+    assert TransformedDataset(Marked(marked=False))[0].label == 1

@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -41,6 +42,9 @@ def test_a_set_is_asked_for_fetched_listed_and_verified(served, tmp_path: Path):
     for fact in ("CC BY-NC-SA 4.0", "KolektorSDD-boxes.zip", str(tmp_path / "root"), "Go on?"):
         assert fact in told
     assert "6 images" in course("list")[1]
+    code, told = course("fetch", "kolektor_sdd", "--force", answer="n\n")
+    assert code == 1
+    assert "REPLACED, with all that lies in it: kos01, kos02, kos03, boxes, split.pyb" in told
     code, told = course("verify")
     assert code == 0
     assert "good kolektor_sdd/fine: 6 images" in told
@@ -55,26 +59,14 @@ def test_no_is_no(served, tmp_path: Path):
     assert not (tmp_path / "root" / "kolektor_sdd").exists()
 
 
-def test_what_is_here_is_not_asked_about(served):
-    assert course("fetch", "sd_saliency_900", "--yes")[0] == 0
+def test_what_is_here_is_not_asked_about_and_without_a_hash_its_own_is_told(served):
+    code, told = course("fetch", "sd_saliency_900", "--yes")
+    assert code == 0
+    assert "no hash of MCITF.zip is published; what came has sha256" in told
     asked = len(served.requests)
     code, told = course("fetch", "sd_saliency_900")
     assert (code, len(served.requests)) == (0, asked)
     assert "already in" in told
-
-
-def test_an_archive_without_a_published_hash_is_told_by_its_own(served):
-    _, told = course("fetch", "sd_saliency_900", "--yes")
-    assert "no hash of MCITF.zip is published; what came has sha256" in told
-
-
-def test_one_category_out_of_many(served, tmp_path: Path):
-    assert course("fetch", "mvtec_ad/grid", "mvtec_ad/tile", "--yes")[0] == 0
-    here = sorted(os.listdir(tmp_path / "root" / "mvtec_ad"))
-    assert here == ["grid", "tile"]
-    code, told = course("verify", "mvtec_ad")
-    assert code == 0
-    assert told.count("good mvtec_ad/") == 2
 
 
 def test_damage_is_found_named_and_counted(served, tmp_path: Path):
@@ -82,22 +74,17 @@ def test_damage_is_found_named_and_counted(served, tmp_path: Path):
     place = tmp_path / "root" / "mvtec_ad" / "grid"
     cut = place / "train" / "good" / "001.png"
     cut.write_bytes(cut.read_bytes()[:40])
-    gray = np.full((16, 12), 7, np.uint8)
-    cv2.imencode(".png", gray)[1].tofile(place / "ground_truth" / "bent" / "000_mask.png")
+    mask = place / "ground_truth" / "bent" / "000_mask.png"
+    cv2.imencode(".png", np.full((16, 12), 7, np.uint8))[1].tofile(mask)
     (place / "test" / "good" / "000.png").unlink()
     code, told = course("verify")
     assert code == 1
     for fact in ("wrong mvtec_ad/grid", "001.png cannot be read", "holds the value 7"):
         assert fact in told
     assert "0 images test good, published are 1" in told
-
-
-def test_a_mask_of_another_size_and_one_that_is_missing(served, tmp_path: Path):
-    course("fetch", "mvtec_ad/grid", "--yes")
-    masks = tmp_path / "root" / "mvtec_ad" / "grid" / "ground_truth" / "bent"
-    cv2.imencode(".png", np.full((9, 9), 255, np.uint8))[1].tofile(masks / "000_mask.png")
+    cv2.imencode(".png", np.full((9, 9), 255, np.uint8))[1].tofile(mask)
     assert "but its image 000.png is 12 x 16" in course("verify")[1]
-    shutil.rmtree(masks)
+    shutil.rmtree(mask.parent)
     code, told = course("verify", "mvtec_ad/grid")
     assert code == 1
     assert "is missing" in told
@@ -113,6 +100,8 @@ def test_questions_that_cannot_be_answered(served, tmp_path: Path):
         (("fetch", "dagm/10"), "want an account"),
         (("fetch", "dtd", "mvtec_ad", "--archive", "x.zip"), "one NAME"),
         (("fetch", "dtd", "--archive", "nowhere.zip"), "there is no file nowhere.zip"),
+        (("fetch", "dtd", "--archive", str(tmp_path)), "the archive itself is wanted"),
+        (("fetch", "sd_saliency_900", "severstal", "--yes"), "accepted the rules"),
         (("verify",), "no data set is in"),
         (("verify", "dtd"), "course data fetch dtd"),
     ):
@@ -120,6 +109,7 @@ def test_questions_that_cannot_be_answered(served, tmp_path: Path):
         assert code == 2, words
         assert told in " ".join(said.split()), words
         assert "Traceback" not in said
+    assert not served.requests
 
 
 def test_all_addresses_failing_is_one_clear_error(served):
@@ -130,18 +120,16 @@ def test_all_addresses_failing_is_one_clear_error(served):
     assert "--archive FILE" in told
 
 
-def test_parts_of_one_archive_are_fetched_in_one_go(served):
+def test_parts_of_one_archive_are_fetched_in_one_go(served, tmp_path: Path):
     code, told = course("fetch", "mvtec_ad/grid", "mvtec_ad/tile", "mvtec_ad/grid", "--yes")
     assert code == 0
     assert len(served.requests) == 1
+    assert sorted(os.listdir(tmp_path / "root" / "mvtec_ad")) == ["grid", "tile"]
     assert "holds 13 more parts: --keep" in told
     assert "verify mvtec_ad/grid mvtec_ad/tile" in told
+    code, told = course("verify", "mvtec_ad")
+    assert (code, told.count("good mvtec_ad/")) == (0, 2)
     assert "more parts" not in course("fetch", "mvtec_ad", "--yes")[1]  # these are all of them
-
-
-def test_a_name_that_cannot_be_had_stops_the_command_before_anything_is_fetched(served):
-    assert course("fetch", "sd_saliency_900", "severstal", "--yes")[0] == 2
-    assert not served.requests
 
 
 def test_a_part_that_lost_a_folder_is_not_passed_over(served, tmp_path: Path):
@@ -156,14 +144,11 @@ def test_a_part_that_lost_a_folder_is_not_passed_over(served, tmp_path: Path):
     assert "not whole: grid" in told
 
 
-def test_a_narrow_list_cuts_no_name(served):
-    told = run.invoke(app, ["data", "list"], env={"COLUMNS": "80"}).output
-    assert all(name in told for name in PUBLISHED)
-
-
-def test_the_list_tells_which_kinds_of_masks_are_here(served):
+def test_a_narrow_list_cuts_no_name_and_tells_which_kinds_of_masks_are_here(served):
     course("fetch", "kolektor_sdd/fine", "--yes")
     assert "6 images (fine)" in course("list")[1]
+    told = run.invoke(app, ["data", "list"], env={"COLUMNS": "80"}).output
+    assert all(name in told for name in PUBLISHED)
 
 
 def test_a_replacement_that_was_killed_is_completed_before_the_set_counts_as_here(
@@ -191,19 +176,6 @@ def test_a_folder_without_a_picture_of_the_set_is_not_the_set(tmp_path: Path):
     assert mine.exists()
 
 
-def test_force_says_what_goes(served):
-    course("fetch", "kolektor_sdd", "--yes")
-    code, told = course("fetch", "kolektor_sdd", "--force", answer="n\n")
-    assert code == 1
-    assert "REPLACED, with all that lies in it: kos01, kos02, kos03, boxes, split.pyb" in told
-
-
-def test_a_folder_is_no_archive(served, tmp_path: Path):
-    code, told = course("fetch", "kolektor_sdd", "--archive", str(tmp_path))
-    assert code == 2
-    assert "the archive itself is wanted" in told
-
-
 def test_what_a_log_in_hides_is_told_with_what_is_open(monkeypatch, tmp_path: Path):
     code, told = course("fetch", "dagm", "--root", str(tmp_path), answer="n\n")
     assert code == 1
@@ -229,11 +201,7 @@ def test_a_class_in_the_layout_of_the_competition_is_here_too(tmp_path: Path):
 
 def test_ctrl_c_while_verifying_speaks_of_no_fetch(served, monkeypatch):
     course("fetch", "kolektor_sdd", "--yes")
-
-    def stopped(*_args, **_options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("course_utils.fetching.verify", stopped)
+    monkeypatch.setattr("course_utils.fetching.verify", Mock(side_effect=KeyboardInterrupt))
     code, told = course("verify")
     assert code == 130
     assert "stopped." in told

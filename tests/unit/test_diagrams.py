@@ -24,29 +24,15 @@ def parts_of(figure):
     return boxes, arrows, [text.get_text() for text in axes.texts if text.get_text()]
 
 
-def test_every_box_and_arrow_is_there():
-    boxes, arrows, texts = parts_of(flow_chart(BOXES, ARROWS))
-    assert len(boxes) == 3
-    assert len(arrows) == 2
+def test_every_box_and_arrow_is_in_its_place_and_strong_boxes_are_filled():
+    figure = flow_chart(BOXES, ARROWS, strong=["memory"])
+    boxes, (to_right, downwards), texts = parts_of(figure)
     assert texts == ["image", "encoder", "memory", "f1, f2, f3"]
-
-
-def test_boxes_stand_in_their_columns_and_rows():
-    figure = flow_chart(BOXES, ARROWS)
     place = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
     assert place["image"][0] < place["encoder"][0] == place["memory"][0]
     assert place["encoder"][1] > place["image"][1] > place["memory"][1]
-
-
-def test_arrows_go_from_box_to_box_the_right_way():
-    _, arrows, _ = parts_of(flow_chart(BOXES, ARROWS))
-    (to_right, downwards) = arrows
     assert to_right.xyann[0] < to_right.xy[0]
     assert downwards.xyann[1] > downwards.xy[1]
-
-
-def test_strong_boxes_are_filled():
-    boxes, _, _ = parts_of(flow_chart(BOXES, ARROWS, strong=["memory"]))
     blue = flow_chart({"a": (0, 0)}, [], strong=["a"]).axes[0].patches[0].get_facecolor()
     assert [box.get_facecolor() == blue for box in boxes] == [False, False, True]
 
@@ -97,12 +83,10 @@ def test_each_stage_has_its_box_and_its_size_in_words(drawn):
     for one in maps:
         side = f"{one.height}" if square else f"{one.height}\N{MULTIPLICATION SIGN}{one.width}"
         assert f"{side} px · {one.channels}" in words(figure)
-    by_size = sorted(zip((m.height for m in maps), (b.get_height() for b in boxes), strict=True))
-    assert (np.diff([tall for _, tall in by_size]) >= 0).all()
-    by_channels = sorted(
-        zip((m.channels for m in maps), (b.get_width() for b in boxes), strict=True)
-    )
-    assert (np.diff([wide for _, wide in by_channels]) >= 0).all()
+    tall = [(m.height, box.get_height()) for m, box in zip(maps, boxes, strict=True)]
+    wide = [(m.channels, box.get_width()) for m, box in zip(maps, boxes, strict=True)]
+    for pairs in (tall, wide):
+        assert (np.diff([drawn for _, drawn in sorted(pairs)]) >= 0).all()
 
 
 def skip_arrows(figure):
@@ -133,16 +117,11 @@ def test_all_words_lie_inside_the_page_and_apart_from_each_other(drawn):
     _, figure = drawn
     figure.draw_without_rendering()
     assert figure.get_figwidth() == WIDTH
-    boxes = [
-        text.get_window_extent()
-        for text in [*figure.axes[0].texts, *figure.texts]
-        if text.get_text()
-    ]
-    page = figure.bbox
+    texts = [text for text in [*figure.axes[0].texts, *figure.texts] if text.get_text()]
+    boxes = [text.get_window_extent() for text in texts]
     for box in boxes:
-        assert box.x0 >= 0 <= box.y0
-        assert box.x1 <= page.x1
-        assert box.y1 <= page.y1
+        assert 0 <= box.x0 <= box.x1 <= figure.bbox.x1
+        assert 0 <= box.y0 <= box.y1 <= figure.bbox.y1
     assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
 
 

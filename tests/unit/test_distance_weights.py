@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
@@ -37,6 +37,7 @@ def by_loop(mask: np.ndarray, power: float, positive_weight: float) -> np.ndarra
 
 @settings(deadline=None)
 @given(mask=MASKS, power=st.sampled_from([0.0, 1.0, 2.0]), positive_weight=st.floats(0, 20))
+@example(mask=np.ones((5, 7), bool), power=2, positive_weight=2)
 def test_weights_are_what_the_formula_gives_for_every_pair_of_pixels(mask, power, positive_weight):
     found = distance_weights(torch.from_numpy(mask), power=power, positive_weight=positive_weight)
     assert found.dtype == torch.float32
@@ -44,28 +45,20 @@ def test_weights_are_what_the_formula_gives_for_every_pair_of_pixels(mask, power
 
 
 @settings(deadline=None)
-@given(mask=MASKS)
-def test_each_component_alone_weighs_as_it_does_beside_others(mask):
-    found = distance_weights(torch.from_numpy(mask), per="component")
+@given(mask=MASKS, positive_weight=st.floats(0, 20))
+@example(mask=np.eye(4, dtype=bool), positive_weight=1)
+@example(mask=np.ones((5, 7), bool), positive_weight=2)
+def test_each_component_alone_weighs_as_it_does_beside_others(mask, positive_weight):
+    weights = {"positive_weight": positive_weight, "per": "component"}
+    found = distance_weights(torch.from_numpy(mask), **weights)
     # Pixels that touch at corners are connected.
     components, count = ndimage.label(mask, structure=np.ones((3, 3)))
     wanted = np.ones(mask.shape)
     for number in range(1, count + 1):
         alone = components == number
-        distance = (
-            ndimage.distance_transform_edt(alone) if not alone.all() else np.ones(alone.shape)
-        )
-        wanted[alone] = (distance[alone] / distance.max()) ** 2
-    np.testing.assert_allclose(found, wanted, rtol=1e-5)
-
-
-def test_squares_that_touch_at_a_corner_are_one_defect():
-    mask = torch.zeros(12, 12, dtype=torch.bool)
-    mask[1:6, 1:6] = True
-    mask[6:9, 6:9] = True
-    weights = distance_weights(mask, power=1.0, per="component")
-    assert float(weights[3, 3]) == 1
-    assert float(weights[7, 7]) == pytest.approx(2 / 3)
+        distance = np.ones(mask.shape) if alone.all() else ndimage.distance_transform_edt(alone)
+        wanted[alone] = positive_weight * (distance[alone] / distance.max()) ** 2
+    np.testing.assert_allclose(found, wanted, 1e-5, 1e-30)
 
 
 def test_beside_a_large_defect_a_small_one_weighs_next_to_nothing():
@@ -73,16 +66,13 @@ def test_beside_a_large_defect_a_small_one_weighs_next_to_nothing():
     published = distance_weights(two_defects())
     assert float(published[small].max()) == pytest.approx(0.09)
     assert float(published[small].mean()) == pytest.approx(0.029, abs=0.0005)
+    assert float(published[10, 40]) == pytest.approx(0.01), "the edge of a strip of 20 pixels"
     assert float(published[10:30, 10:70].max()) == pytest.approx(1)
     each = distance_weights(two_defects(), per="component")
     assert float(each[small].max()) == pytest.approx(1)
     assert float(each[small].mean()) == pytest.approx(0.32, abs=0.005)
     large = np.s_[10:30, 10:70]
     assert torch.equal(each[large], published[large])
-
-
-def test_the_edge_of_a_strip_of_20_pixels_weighs_a_hundredth():
-    assert float(distance_weights(two_defects())[10, 40]) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("per", ["image", "component"])
@@ -92,12 +82,6 @@ def test_the_background_weighs_1_and_the_middle_of_the_largest_defect_the_positi
     assert bool((weights[mask == 0] == 1).all())
     assert float(weights[mask > 0].max()) == pytest.approx(3)
     assert torch.equal(distance_weights(mask * 0, positive_weight=3.0, per=per), torch.ones(64, 96))
-
-
-@pytest.mark.parametrize("per", ["image", "component"])
-def test_a_mask_without_background_weighs_the_positive_weight_throughout(per):
-    found = distance_weights(torch.ones(5, 7, dtype=torch.bool), positive_weight=2.0, per=per)
-    assert torch.equal(found, torch.full((5, 7), 2.0))
 
 
 def test_a_mask_is_not_changed_and_its_classes_and_memory_make_no_difference():

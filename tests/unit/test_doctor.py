@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from rich.console import Console
@@ -75,9 +76,7 @@ def test_a_package_that_is_old_or_missing_is_a_problem(
 def test_torchvision_of_another_torch_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     import torchvision
 
-    def nms(*_: object) -> None:
-        raise RuntimeError("operator torchvision::nms does not exist")
-
+    nms = Mock(side_effect=RuntimeError("operator torchvision::nms does not exist"))
     monkeypatch.setattr(torchvision.ops, "nms", nms)
     found = doctor._torchvision()
     assert found.status is Status.PROBLEM
@@ -113,22 +112,16 @@ def test_a_wrong_setting_is_mended_by_unsetting_it(
     assert found.status is Status.PROBLEM
     assert f"{variable}=warp" in found.found
     assert found.remedy == f"unset {variable}"
-
-
-def test_a_device_that_nobody_chose_is_mended_by_choosing_the_cpu(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delenv("COURSE_DEVICE", raising=False)
-    monkeypatch.setattr(config, "_best_device", lambda: "cuda:99")
+    for setting in ("COURSE_DEVICE", "COURSE_PROFILE"):
+        monkeypatch.delenv(setting, raising=False)
+    monkeypatch.setattr(config, "_best_device", lambda: "cuda:99")  # that nobody chose
     assert doctor._device().remedy == "export COURSE_DEVICE=cpu"
 
 
 def test_a_check_that_breaks_is_a_problem_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def broken() -> None:
-        raise OSError("no such device")
-
+    broken = Mock(side_effect=OSError("no such device"))
     monkeypatch.setattr(doctor.psutil, "virtual_memory", broken)
     checks = doctor.doctor(quick=True)
     assert named(checks, "memory").found == "OSError: no such device"
@@ -159,13 +152,10 @@ def test_a_notebook_names_no_folder_of_a_person(text: str, shown: str) -> None:
     assert without_paths(text) == shown
 
 
-def test_the_list_for_a_notebook_hides_paths_in_both_forms() -> None:
-    listed = Checklist([Check("a", Status.OK, "in /home/ada/data")], show_paths=False)
-    assert "ada" not in listed._repr_html_() + repr(listed)
-
-
-def test_a_notebook_gives_a_command_that_works_without_paths() -> None:
+def test_a_notebook_hides_paths_and_gives_a_command_that_works_without_them() -> None:
     mend = f"{doctor.HERE} -m pip install --upgrade -e /srv/course"
-    checks = [Check("packages", Status.PROBLEM, "einops is missing", mend)]
+    checks = [Check("packages", Status.PROBLEM, "in /home/ada/data", mend)]
+    shown = Checklist(checks, show_paths=False)
     assert mend in repr(Checklist(checks))
-    assert "→ rm -rf .venv && make course\n" in repr(Checklist(checks, show_paths=False))
+    assert "→ rm -rf .venv && make course\n" in repr(shown)
+    assert "ada" not in shown._repr_html_() + repr(shown)

@@ -10,6 +10,7 @@ import stat
 import struct
 import tarfile
 import zipfile
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -113,22 +114,17 @@ def test_members_go_where_place_says_and_others_are_left_out(form, tmp_path):
     assert found == (2, {"good/1.png": b"first", "readme": CONTENT["notes.txt"]})
 
 
-@both
-def test_dots_in_names_are_no_trouble(form, tmp_path):
-    file = archive_in(form, tmp_path / "set", [("./set//a.png", b"1"), ("./b", b"2")])
-    assert archive_members(file) == ["set/a.png", "b"]
-
-
 @pytest.mark.parametrize("form", FORMS)
 def test_an_empty_archive_gives_nothing(form, tmp_path):
     assert unpacked(archive_in(form, tmp_path / "set", []), tmp_path / "out") == (0, {})
 
 
-def test_folder_members_are_passed_over(tmp_path):
+def test_folder_members_are_passed_over_and_dots_in_names_are_no_trouble(tmp_path):
     folders = [(tar_entry(name, type=tarfile.DIRTYPE), b"") for name in ("./", "./set", LONG)]
-    file = tar_of(tmp_path / "tar", [*folders, ("a", b"1")], format=tarfile.PAX_FORMAT)
-    assert archive_members(file) == ["a"]
-    file = zip_of(tmp_path / "zip", [("./", b""), ("set/", b""), ("set/a", b"1")])
+    members = [*folders, ("./set//a", b"1")]
+    file = tar_of(tmp_path / "tar", members, format=tarfile.PAX_FORMAT)
+    assert archive_members(file) == ["set/a"]
+    file = zip_of(tmp_path / "zip", [("./", b""), ("set/", b""), ("./set//a", b"1")])
     assert archive_members(file) == ["set/a"]
 
 
@@ -208,13 +204,7 @@ def test_no_more_than_the_limit_is_written(form, tmp_path):
     assert not (target / "bomb").exists()
 
 
-ENTRY_FIELDS = {
-    "flags": (8, "<H"),
-    "method": (10, "<H"),
-    "crc": (16, "<I"),
-    "size": (24, "<I"),
-    "start": (42, "<I"),
-}
+ENTRY_FIELDS = {"flags": 8, "method": 10, "crc": 16, "size": 24, "start": 42}
 
 
 def lie(file, **fields):
@@ -222,8 +212,8 @@ def lie(file, **fields):
     data = bytearray(file.read_bytes())
     start = data.rindex(b"PK\x01\x02")
     for key, value in fields.items():
-        at, form = ENTRY_FIELDS[key]
-        struct.pack_into(form, data, start + at, value)
+        form = "<H" if key in ("flags", "method") else "<I"
+        struct.pack_into(form, data, start + ENTRY_FIELDS[key], value)
     file.write_bytes(data)
     return file
 
@@ -238,7 +228,6 @@ def lie(file, **fields):
         ({"flags": 0x41}, r"is encrypted \('a'\)"),
         ({"flags": 0x20}, r"damaged .*patched data"),
         ({"method": 12}, "'a' is packed by method 12: pack the zip anew"),
-        ({"method": 14}, "'a' is packed by method 14: pack the zip anew"),
         ({"start": 0xFFFFFFFF}, r"damaged or cut short"),  # further than files can be
     ],
 )
@@ -256,11 +245,14 @@ def test_too_many_members_are_refused(form, tmp_path, monkeypatch):
     assert archive_members(archive_in(form, file, [(f"{number}", b"") for number in range(3)]))
 
 
-@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.REGTYPE])
-@pytest.mark.parametrize("size", [1 << 33, -512])
+HEADERS = (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [*((kind, size) for kind in HEADERS for size in (1 << 33, -512)), (tarfile.REGTYPE, -512)],
+)
 def test_sizes_in_a_tar_that_cannot_be_are_damage(kind, size, tmp_path):
-    if kind == tarfile.REGTYPE and size > 0:
-        return
     odd = tar_entry("x", type=kind, size=size).tobuf(tarfile.GNU_FORMAT)
     file = tmp_path / "set"
     file.write_bytes(gzip.compress(tar_bytes([("a", b"1")])[:1024] + odd + bytes(1024)))
@@ -276,18 +268,12 @@ def test_a_broken_extended_header_is_damage(fields, tmp_path):
     refused(file, tmp_path, "is damaged")
 
 
-NO_ARCHIVES = {
-    "empty": b"",
-    "page": b"<!DOCTYPE html><title>Please log in</title>",
-    "long page": b"<!DOCTYPE html>" * 100,
-    "packed text": gzip.compress(b"no tar" * 200),
-}
-
-
-@pytest.mark.parametrize("kind", NO_ARCHIVES)
-def test_anything_else_is_refused(kind, tmp_path):
+@pytest.mark.parametrize(
+    "content", [b"", b"<!DOCTYPE html>", b"<!DOCTYPE html>" * 100, gzip.compress(b"no tar" * 200)]
+)
+def test_anything_else_is_refused(content, tmp_path):
     file = tmp_path / "set.zip"
-    file.write_bytes(NO_ARCHIVES[kind])
+    file.write_bytes(content)
     refused(file, tmp_path, "no archive that can be read here")
     with pytest.raises(ArchiveError, match=r"set\.zip is no archive"):
         archive_members(file)
@@ -348,21 +334,15 @@ def test_a_full_disk_is_told_before_it_is_full_and_when_it_is(form, tmp_path, mo
         patch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, 511))
         with pytest.raises(DiskFullError, match=r"set.* needs 512 bytes more .*511 bytes are free"):
             unpacked(file, tmp_path / "small")
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(shutil, "copyfileobj", full)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(shutil, "copyfileobj", Mock(side_effect=full))
     with pytest.raises(DiskFullError, match=r"the disk is full: what .*set holds does not fit"):
         unpacked(file, tmp_path / "full")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.EIO, "Input/output error")])
 def test_ctrl_c_and_other_faults_pass_through(error, tmp_path, monkeypatch):
-    def broken(*_):
-        raise error
-
-    monkeypatch.setattr(shutil, "copyfileobj", broken)
+    monkeypatch.setattr(shutil, "copyfileobj", Mock(side_effect=error))
     with pytest.raises(type(error)) as caught:
         unpacked(zip_of(tmp_path / "set", CONTENT.items()), tmp_path / "out")
     assert caught.value is error

@@ -1,6 +1,7 @@
 """Whatever stops a fetch, the set's folder holds each part as it was or whole."""
 
 import errno
+import itertools
 import multiprocessing
 import os
 import shutil
@@ -36,6 +37,12 @@ def kolektor(tmp_path: Path) -> StandIn:
 
 
 @pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the set belongs."""
+    return tmp_path / "root" / "kolektor_sdd"
+
+
+@pytest.fixture
 def served() -> Iterator[tuple[StandIn, LocalServer]]:
     files: dict[str, bytes] = {}
     with LocalServer(files) as server:
@@ -44,24 +51,15 @@ def served() -> Iterator[tuple[StandIn, LocalServer]]:
         yield kind, server
 
 
-def given_files(kind: StandIn, tmp_path: Path) -> dict[str, Path]:
-    return {name: tmp_path / "files" / name for name in kind.files}
-
-
 def bring(kind: StandIn, tmp_path: Path, **options) -> list[str]:
-    published = kind.published
-    given = given_files(kind, tmp_path)
-    parts = options.pop("parts", published.parts)
-    came = install(published, parts, tmp_path / "root", given=given, **options)
+    given = {name: tmp_path / "files" / name for name in kind.files}
+    parts = options.pop("parts", kind.published.parts)
+    came = install(kind.published, parts, tmp_path / "root", given=given, **options)
     return [part.name for part in came]
 
 
-def state(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+def state(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 class Stopper(Watch):
@@ -79,8 +77,7 @@ class Stopper(Watch):
 
 
 def test_ctrl_c_at_every_moment_leaves_nothing_or_the_whole(served, tmp_path: Path):
-    published, parts = served[0].published, served[0].published.parts
-    root = tmp_path / "root"
+    published, parts, root = served[0].published, served[0].published.parts, tmp_path / "root"
     for moment in range(1, 100):
         shutil.rmtree(root, ignore_errors=True)
         try:
@@ -95,70 +92,56 @@ def test_ctrl_c_at_every_moment_leaves_nothing_or_the_whole(served, tmp_path: Pa
 
 @pytest.mark.parametrize("there", ["nothing", "one part", "all of it, replaced by force"])
 def test_a_death_between_any_two_moves_is_made_good_by_the_next_call(
-    kolektor: StandIn, tmp_path: Path, monkeypatch, there: str
+    kolektor, folder, tmp_path, monkeypatch, there
 ):
-    folder = tmp_path / "root" / "kolektor_sdd"
     wanted = {"nothing": 1, "one part": 2}.get(there, 8)
     real_rename, force = os.rename, there.startswith("all")
     deaths = made_good = 0
     for moment in range(1, 200):
-        shutil.rmtree(tmp_path / "root", ignore_errors=True)
+        shutil.rmtree(folder.parent, ignore_errors=True)
         if there == "one part":
             bring(kolektor, tmp_path, parts=kolektor.published.parts[:1])
         if force:
             bring(kolektor, tmp_path)
             (folder / "kos01" / "Part0.jpg").write_bytes(b"old")
-        left = [moment]
+        renamings = itertools.count(1)
 
-        def dying(source, target, left=left):
-            left[0] -= 1
-            if left[0] == 0:
+        def dying(source, target, moment=moment, renamings=renamings):
+            if next(renamings) == moment:
                 raise SystemExit("killed")  # no handler of ours may clean up after this
             real_rename(source, target)
 
-        monkeypatch.setattr(installation.os, "rename", dying)
-        try:
-            bring(kolektor, tmp_path, force=force)
-            break
-        except SystemExit:
-            deaths += 1
-        finally:
-            monkeypatch.setattr(installation.os, "rename", real_rename)
+        with monkeypatch.context() as patch:
+            patch.setattr(installation.os, "rename", dying)
+            try:
+                bring(kolektor, tmp_path, force=force)
+                break
+            except SystemExit:
+                deaths += 1
         bring(kolektor, tmp_path)
         if not force or (folder / "kos01" / "Part0.jpg").read_bytes() != b"old":
-            found = verify(kolektor.published, kolektor.published.parts[0], tmp_path / "root")
-            assert not found.faults
+            assert not verify(kolektor.published, kolektor.published.parts[0], folder.parent).faults
             made_good += 1
         assert all(part.is_here(folder) for part in kolektor.published.parts)
-        assert os.listdir(tmp_path / "root" / ".fetching" / "kolektor_sdd") == ["lock"]
+        assert os.listdir(folder.parent / ".fetching" / "kolektor_sdd") == ["lock"]
     assert deaths >= wanted
     assert made_good >= wanted  # of the others the old content is there, untouched
 
 
-def test_what_is_there_is_not_fetched_again_and_not_touched(kolektor: StandIn, tmp_path: Path):
+def test_what_is_there_stays_and_force_replaces_what_is_of_the_set(kolektor, folder, tmp_path):
     assert bring(kolektor, tmp_path) == ["fine", "boxes", "splits"]
-    folder = tmp_path / "root" / "kolektor_sdd"
-    (folder / "kos01" / "mine.txt").write_text("notes")
+    (folder / "notes.txt").write_text("mine")
+    (folder / "kos02" / "Part0.jpg").write_bytes(b"broken")
     before = state(folder)
     assert bring(kolektor, tmp_path) == []
     assert state(folder) == before
-
-
-def test_force_replaces_entries_and_leaves_what_is_not_of_the_set(
-    kolektor: StandIn, tmp_path: Path
-):
-    bring(kolektor, tmp_path)
-    folder = tmp_path / "root" / "kolektor_sdd"
-    (folder / "notes.txt").write_text("mine")
-    (folder / "kos02" / "Part0.jpg").write_bytes(b"broken")
     assert bring(kolektor, tmp_path, force=True) == ["fine", "boxes", "splits"]
     assert (folder / "kos02" / "Part0.jpg").read_bytes() != b"broken"
     assert (folder / "notes.txt").read_text() == "mine"
 
 
-def test_a_folder_that_is_not_whole_is_left_alone(kolektor: StandIn, tmp_path: Path):
+def test_a_folder_that_is_not_whole_is_left_alone(kolektor, folder, tmp_path):
     bring(kolektor, tmp_path)
-    folder = tmp_path / "root" / "kolektor_sdd"
     shutil.rmtree(folder / "kos02")
     before = state(folder)
     with pytest.raises(FileExistsError, match=r"has kos01 but not kos02.*--force"):
@@ -167,24 +150,25 @@ def test_a_folder_that_is_not_whole_is_left_alone(kolektor: StandIn, tmp_path: P
 
 
 @pytest.mark.parametrize("what", ["a file", "a link that leads nowhere"])
-def test_something_in_the_place_of_the_folder_is_an_error(kolektor, tmp_path: Path, what: str):
-    (tmp_path / "root").mkdir()
-    place = tmp_path / "root" / "kolektor_sdd"
-    place.write_text("mine") if what == "a file" else place.symlink_to(tmp_path / "unplugged")
+def test_something_in_the_place_of_the_folder_is_an_error(kolektor, folder, tmp_path, what):
+    folder.parent.mkdir()
+    folder.write_text("mine") if what == "a file" else folder.symlink_to(tmp_path / "unplugged")
     with pytest.raises(NotADirectoryError, match=f"is {what}.*move it away"):
         bring(kolektor, tmp_path)
-    assert place.is_file() or place.is_symlink()
+    assert folder.is_file() or folder.is_symlink()
 
 
-def test_a_file_that_is_not_the_published_one_is_refused_unless_trusted(
-    kolektor: StandIn, tmp_path: Path
-):
-    file = tmp_path / "files" / "KolektorSDD.zip"
+def add_to(file: Path, member: str) -> None:
     with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr("KolektorSDD/note.txt", "packed again in our classroom")
+        archive.writestr(member, "packed again in our classroom")
+
+
+def test_a_file_that_is_not_the_published_one_is_refused_unless_trusted(kolektor, folder, tmp_path):
+    file = tmp_path / "files" / "KolektorSDD.zip"
+    add_to(file, "KolektorSDD/note.txt")
     with pytest.raises(ValueError, match=r"not KolektorSDD\.zip as it was published.*--unverified"):
         bring(kolektor, tmp_path)
-    assert not (tmp_path / "root" / "kolektor_sdd").exists()
+    assert not folder.exists()
     said: list[str] = []
     watch = SimpleNamespace(say=said.append, start=lambda *_: None, reach=lambda *_: None)
     assert bring(kolektor, tmp_path, unverified=True, watch=watch) == ["fine", "boxes", "splits"]
@@ -192,49 +176,45 @@ def test_a_file_that_is_not_the_published_one_is_refused_unless_trusted(
     assert file.exists()
 
 
-def test_an_archive_that_is_not_whole_changes_nothing(kolektor: StandIn, tmp_path: Path):
-    fine = kolektor.published.parts[0]
-    greedy = replace(fine, files={"kos*": 50})
+def test_an_archive_that_is_not_whole_changes_nothing(kolektor, folder, tmp_path):
+    greedy = replace(kolektor.published.parts[0], files={"kos*": 50})
     with pytest.raises(ValueError, match="finds 3 files after unpacking, published are 50"):
         bring(kolektor, tmp_path, parts=[greedy])
-    assert not (tmp_path / "root" / "kolektor_sdd").exists()
+    assert not folder.exists()
 
 
-def test_an_unsafe_archive_leaves_nothing(kolektor: StandIn, tmp_path: Path):
-    with zipfile.ZipFile(tmp_path / "files" / "KolektorSDD.zip", "a") as archive:
-        archive.writestr("../outside.txt", "gotcha")
+def test_an_unsafe_archive_leaves_nothing(kolektor, folder, tmp_path):
+    add_to(tmp_path / "files" / "KolektorSDD.zip", "../outside.txt")
     with pytest.raises(ValueError, match="outside"):
         bring(kolektor, tmp_path, unverified=True)
-    assert not (tmp_path / "root" / "kolektor_sdd").exists()
-    assert os.listdir(tmp_path / "root" / ".fetching" / "kolektor_sdd") == ["lock"]
+    assert not folder.exists()
+    assert os.listdir(folder.parent / ".fetching" / "kolektor_sdd") == ["lock"]
     assert not list(tmp_path.rglob("outside.txt"))
 
 
 def test_a_file_of_any_name_is_known_by_what_it_holds_or_by_the_part_it_is_said_to_bring(
     kolektor: StandIn, tmp_path: Path
 ):
-    mine = tmp_path / "mine.zip"
+    published, mine = kolektor.published, tmp_path / "mine.zip"
     shutil.copy(tmp_path / "files" / "KolektorSDD-training-splits.zip", mine)
-    assert match_archives(kolektor.published, [str(mine)]) == {
-        "KolektorSDD-training-splits.zip": mine
-    }
+    found = match_archives(published, [str(mine)])
+    assert found == {"KolektorSDD-training-splits.zip": mine}
     shutil.copy(tmp_path / "files" / "KolektorSDD-boxes.zip", mine)
-    with pytest.raises(ValueError, match=r"could be any of .*--archive fine=mine\.zip"):
-        match_archives(kolektor.published, [str(mine)])
-    boxes = match_archives(kolektor.published, [f"boxes={mine}"])
+    boxes = match_archives(published, [f"boxes={mine}"])
     assert boxes == {"KolektorSDD-boxes.zip": mine}
-    chosen = choose_parts(kolektor.published, kolektor.published.parts, boxes)
-    assert [part.name for part in chosen] == ["boxes"]
-    with pytest.raises(ValueError, match="would both be"):
-        match_archives(kolektor.published, [f"boxes={mine}", f"boxes={mine}"])
-    with pytest.raises(ValueError, match="has no part 'lids'"):
-        match_archives(kolektor.published, [f"lids={mine}"])
+    assert [part.name for part in choose_parts(published, published.parts, boxes)] == ["boxes"]
+    holiday = tmp_path / "holiday.zip"
+    add_to(holiday, "holiday/beach.jpg")
+    for texts, message in (
+        ([f"{mine}"], r"could be any of .*--archive fine=mine\.zip"),
+        ([f"boxes={mine}", f"boxes={mine}"], "would both be"),
+        ([f"lids={mine}"], "has no part 'lids'"),
+        ([f"{holiday}"], "holds nothing of kolektor_sdd"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            match_archives(published, texts)
     with pytest.raises(FileNotFoundError, match="there is no file"):
-        match_archives(kolektor.published, [str(tmp_path / "nowhere.zip")])
-    with zipfile.ZipFile(mine, "w") as archive:
-        archive.writestr("holiday/beach.jpg", b"sea")
-    with pytest.raises(ValueError, match="holds nothing of kolektor_sdd"):
-        match_archives(kolektor.published, [str(mine)])
+        match_archives(published, [str(tmp_path / "nowhere.zip")])
 
 
 def test_a_full_disk_leaves_nothing_and_keeps_what_was_downloaded(served, tmp_path, monkeypatch):

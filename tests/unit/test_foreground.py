@@ -28,7 +28,10 @@ def overlap(one, other):
 
 @pytest.mark.parametrize(("inside", "outside"), [(40, 220), (220, 40), (120, 90)])
 def test_bright_and_dark_objects_are_found_by_the_border(disc, inside, outside):
-    mask = foreground_mask(picture(disc, inside, outside))
+    image = picture(disc, inside, outside)
+    before = image.copy()
+    mask = foreground_mask(image)
+    np.testing.assert_array_equal(image, before)
     assert mask.dtype == np.uint8
     assert set(np.unique(mask)) == {0, 1}
     assert overlap(mask, disc) > 0.97
@@ -49,10 +52,9 @@ def test_the_declared_kind_wins_over_the_border(disc):
 
 def test_a_declared_threshold_is_the_highest_dark_gray():
     ramp = np.tile(np.arange(256, dtype=np.uint8), (9, 1))
-    mask = foreground_mask(ramp, threshold=100, bright=True, opening=1, closing=1)
-    np.testing.assert_array_equal(mask[0], np.arange(256) > 100)
-    mask = foreground_mask(ramp, threshold=100, bright=False, opening=1, closing=1)
-    np.testing.assert_array_equal(mask[0], np.arange(256) <= 100)
+    for bright in (True, False):
+        mask = foreground_mask(ramp, threshold=100, bright=bright, opening=1, closing=1)
+        np.testing.assert_array_equal(mask[0], (np.arange(256) > 100) == bright)
 
 
 def test_colors_count_by_luma():
@@ -90,13 +92,6 @@ def test_opening_and_closing_are_those_of_another_library(disc):
     expected = ndimage.binary_opening(raw, np.ones((3, 3)))
     expected = ndimage.binary_closing(expected, np.ones((5, 5)))
     np.testing.assert_array_equal(mask[4:-4, 4:-4], expected[4:-4, 4:-4])
-
-
-def test_the_image_stays_as_it_is(disc):
-    image = picture(disc, 40, 220)
-    before = image.copy()
-    foreground_mask(image)
-    np.testing.assert_array_equal(image, before)
 
 
 def test_textures_and_cable_have_no_rule():
@@ -151,8 +146,7 @@ def test_an_image_without_an_object_is_named():
 @pytest.mark.parametrize(
     ("given_what", "message"),
     [
-        ({"threshold": 256}, r"threshold must be a whole number in 0..255, got 256"),
-        ({"threshold": 0.4}, r"threshold must be a whole number in 0..255, got 0.4: give a gray"),
+        ({"threshold": 0.4}, r"threshold must be .*got 0.4: give a gray"),
         ({"opening": 0}, r"opening must be an odd number of pixels, or 1, got 0"),
         ({"opening": 4}, r"opening must be an odd number .*got 4"),
         ({"closing": 2.5}, r"closing must be an odd number .*got 2.5"),

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -44,8 +45,6 @@ NAMES = list(LAYOUTS)
 @pytest.fixture(scope="module")
 def script():
     spec = importlib.util.spec_from_file_location("make_synthetic", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -202,9 +201,7 @@ def test_an_item_of_kolektor_is_one_surface_with_all_its_shots(written):
     }
     assert len(pairs) == len({item for item, _ in pairs}) == len({shown for _, shown in pairs})
     assert len(pairs) < 14
-
-
-def test_no_surface_is_taken_for_the_second_take_of_another():
+    # No surface is taken for the second take of another.
     items = {picture.image.partition("/")[0] for picture in planned("kolektor_sdd", 90)}
     assert len(items) > 39
     assert not items & set(_FIRST_TAKEN_AS)
@@ -278,37 +275,26 @@ def test_a_seed_decides_every_byte(written, tmp_path, name):
     assert not {first[path] for path in pictures} & set(tree_hash(other).values())
 
 
-def test_what_is_there_already_stays(written, tmp_path):
-    root = tmp_path / "root"
-    shutil.copytree(written("folder"), root)
-    before = tree_hash(root)
-    with pytest.raises(FileExistsError, match="nothing is overwritten: move it away"):
-        write_set(LAYOUTS["folder"], planned("folder"), root)
-    assert tree_hash(root) == before
-
-
-def test_an_empty_folder_and_other_sets_are_no_hindrance(written, tmp_path):
-    (tmp_path / "synthetic_folder").mkdir()
-    (tmp_path / "dtd").mkdir()
-    (tmp_path / "dtd" / "mine.txt").write_text("mine")
+def test_what_is_there_already_stays_and_an_empty_folder_and_other_sets_do_not_hinder(
+    written, tmp_path
+):
+    place, other = tmp_path / "synthetic_folder", tmp_path / "dtd" / "mine.txt"
+    for folder in (place, other.parent):
+        folder.mkdir()
+    other.write_text("mine")
     write_set(LAYOUTS["folder"], planned("folder"), tmp_path)
-    assert tree_hash(tmp_path / "synthetic_folder") == tree_hash(
-        written("folder") / "synthetic_folder"
-    )
-    assert (tmp_path / "dtd" / "mine.txt").read_text() == "mine"
+    before = tree_hash(tmp_path)
+    assert tree_hash(place) == tree_hash(written("folder") / "synthetic_folder")
+    with pytest.raises(FileExistsError, match="nothing is overwritten: move it away"):
+        write_set(LAYOUTS["folder"], planned("folder"), tmp_path)
+    assert tree_hash(tmp_path) == before
+    assert other.read_text() == "mine"
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(28, "No space left on device")])
 @pytest.mark.parametrize("after", [1, 14])
 def test_a_stop_leaves_nothing(tmp_path, stop, after):
-    done = 0
-
-    def tick():
-        nonlocal done
-        done += 1
-        if done == after:
-            raise stop
-
+    tick = Mock(side_effect=[*[None] * (after - 1), stop])
     with pytest.raises((KeyboardInterrupt, OSError)):
         write_set(LAYOUTS["folder"], planned("folder"), tmp_path, tick=tick)
     assert list(tmp_path.iterdir()) == []
@@ -411,10 +397,7 @@ def test_a_full_disk_is_reported_before_anything_is_written(script, tmp_path, mo
 
 
 def test_an_interrupt_is_reported(script, tmp_path, monkeypatch):
-    def stopped(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(script, "write_set", stopped)
+    monkeypatch.setattr(script, "write_set", Mock(side_effect=KeyboardInterrupt))
     ended = run(script, "--layout", "folder", *TINY, out=tmp_path)
     assert ended.exit_code == 130
     assert "stopped. Nothing was written." in ended.output

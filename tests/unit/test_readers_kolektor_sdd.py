@@ -83,10 +83,10 @@ def test_a_defect_of_one_pixel_counts_whatever_the_size_images_are_opened_at(roo
 
 
 def test_a_mask_that_was_drawn_anew_gives_a_new_label(root):
-    assert sum(entry.label for entry in opened(root, "all").entries) == len(ITEMS)
     path = root / "kolektor_sdd" / "kos02" / "Part0_label.bmp"
-    write_image(path, np.zeros((30, 12), np.uint8))
-    assert sum(entry.label for entry in opened(root, "all").entries) == len(ITEMS) - 1
+    for defective in (len(ITEMS), len(ITEMS) - 1):
+        assert sum(entry.label for entry in opened(root, "all").entries) == defective
+        write_image(path, np.zeros((30, 12), np.uint8))
 
 
 def test_repeated_items_are_one_group_and_all_others_their_own(root):
@@ -110,14 +110,6 @@ def test_the_stray_part_is_left_out_where_it_repeats_the_one_before(root):
     assert names_of(opened(root, "all")) == found
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_without_a_fold_no_pair_is_parted(root, seed):
-    parts = [items_of(opened(root, split, seed=seed)) for split in ("train", "val", "test")]
-    assert sum(map(len, parts)) == len(ITEMS)
-    assert set.union(*parts) == set(ITEMS)
-    assert all(any({a, b} <= part for part in parts) for a, b in PAIRS)
-
-
 def folds(root, seed=0):
     return [
         [opened(root, split, fold=fold, seed=seed) for split in ("train", "val", "test")]
@@ -125,15 +117,17 @@ def folds(root, seed=0):
     ]
 
 
-def test_each_item_is_tested_once_and_training_and_validation_share_the_rest(root):
+@pytest.mark.parametrize("seed", range(3))
+def test_no_pair_is_parted_and_with_folds_each_item_is_tested_once(root, seed):
+    without_fold = [opened(root, split, seed=seed) for split in ("train", "val", "test")]
     tested = []
-    for parts in folds(root):
+    for parts in [without_fold, *folds(root, seed)]:
         items = [items_of(part) for part in parts]
         assert sum(map(len, items)) == len(ITEMS) == len(set.union(*items))
         assert all(any({a, b} <= part for part in items) for a, b in PAIRS)
-        assert all(len(part) for part in items)
-        tested += sorted(items[2])
-    assert sorted(tested) == ITEMS
+        assert all(len(part) for part in parts)
+        tested.append(items[2])
+    assert sorted(item for items in tested[1:] for item in items) == ITEMS
 
 
 def test_without_the_authors_file_groups_are_dealt_out_in_turn_and_the_note_says_so(root):
@@ -274,24 +268,26 @@ def test_other_sets_have_no_folds(name):
         open_dataset(name, fold=1)
 
 
+def rename(path, name):
+    path.rename(path.with_name(name))
+
+
 @pytest.mark.parametrize(
-    ("change", "kind", "message"),
+    ("pattern", "change", "kind", "message"),
     [
+        ("kos02/Part1_label.bmp", lambda p: rename(p, "Part1.bmp"), ValueError, "is no mask: want"),
+        ("kos02/*", Path.unlink, Missing, r"kos02 holds no images:"),
         (
-            lambda p: (p / "Part1_label.bmp").rename(p / "Part1.bmp"),
-            ValueError,
-            r"Part1\.bmp is no mask: want Part<i>_label\.bmp",
-        ),
-        (lambda p: [path.unlink() for path in p.iterdir()], Missing, r"kos02 holds no images:"),
-        (
-            lambda p: [item.rename(item.with_name(f"x{item.name}")) for item in p.parent.iterdir()],
+            "kos*",
+            lambda p: rename(p, f"x{p.name}"),
             Missing,
-            "kolektor_sdd holds no images: want kos01 to kos50",
+            "holds no images: want kos01 to kos50",
         ),
     ],
 )
-def test_a_faulty_item_is_named_when_the_set_is_opened(root, change, kind, message):
-    change(root / "kolektor_sdd" / "kos02")
+def test_a_faulty_item_is_named_when_the_set_is_opened(root, pattern, change, kind, message):
+    for path in [*(root / "kolektor_sdd").glob(pattern)]:
+        change(path)
     with pytest.raises(kind, match=message):
         opened(root)
 
@@ -319,6 +315,9 @@ def test_box_masks_give_masks_and_labels_and_leave_the_fine_ones_alone(root):
     assert [entry.name for entry in fine.entries] == names_of(boxed(root))
     assert fine[names_of(fine).index("kos02/Part0")].mask.sum() == 8
     assert "boxes" not in items_of(fine)
+    for path in [*(root / "kolektor_sdd").rglob("*.*")]:
+        path.rename(path.with_suffix(path.suffix.upper()))
+    assert [e.label for e in boxed(root).entries].count(1) == len(ITEMS)
 
 
 def test_items_and_folds_are_the_same_with_box_masks(root):
@@ -351,13 +350,6 @@ def test_the_stray_part_is_left_out_of_the_box_masks_too(root, with_box):
     assert "kos21/Part7" not in names_of(boxed(root))
 
 
-def test_box_masks_with_endings_in_capitals_are_read(root):
-    place_boxes(root, {})
-    for path in [*(root / "kolektor_sdd").rglob("*.*")]:
-        path.rename(path.with_suffix(path.suffix.upper()))
-    assert sum(entry.label for entry in boxed(root).entries) == len(ITEMS)
-
-
 def test_listing_box_masks_opens_no_image(root):
     place_boxes(root, {})
     for path in (root / "kolektor_sdd").rglob("*.*"):
@@ -367,35 +359,27 @@ def test_listing_box_masks_opens_no_image(root):
     assert all(entry.mask.parent.parent.name == "boxes" for entry in listed)
 
 
+def damage(path):
+    path.write_bytes(b"x")
+
+
 FETCH_BOXES = r"Get them with `course data fetch kolektor_sdd/boxes`"
 
 
 @pytest.mark.parametrize(
-    ("change", "kind", "message"),
+    ("path", "change", "kind", "message"),
     [
-        (lambda p: shutil.rmtree(p), Missing, f"kos01 is missing: .*{FETCH_BOXES}"),
-        (lambda p: shutil.rmtree(p / "kos02"), Missing, "boxes.kos02 is missing: it holds the"),
-        (lambda p: (p / "kos50").mkdir(), ValueError, "boxes.kos50 holds masks without images:"),
-        (
-            lambda p: (p.parent / "kos02" / "Part1.jpg").unlink(),
-            ValueError,
-            r"boxes.kos02.Part1_label\.bmp is a mask without",
-        ),
-        (
-            lambda p: (p / "kos02" / "Part1_label.bmp").write_bytes(b"x"),
-            ValueError,
-            r"boxes.kos02.Part1_label\.bmp cannot be read",
-        ),
-        (
-            lambda p: (p / "kos02" / "Part1.png").write_bytes(b"x"),
-            ValueError,
-            r"boxes.kos02.Part1\.png is not an image of a kind",
-        ),
+        ("boxes", shutil.rmtree, Missing, f"kos01 is missing: .*{FETCH_BOXES}"),
+        ("boxes/kos02", shutil.rmtree, Missing, "boxes.kos02 is missing: it holds the"),
+        ("boxes/kos50", Path.mkdir, ValueError, "boxes.kos50 holds masks without images:"),
+        ("kos02/Part1.jpg", Path.unlink, ValueError, r"Part1_label\.bmp is a mask without"),
+        ("boxes/kos02/Part1_label.bmp", damage, ValueError, r"Part1_label\.bmp cannot be read"),
+        ("boxes/kos02/Part1.png", damage, ValueError, r"Part1\.png is not an image of a kind"),
     ],
 )
-def test_a_fault_in_the_box_masks_is_named(root, change, kind, message):
+def test_a_fault_in_the_box_masks_is_named(root, path, change, kind, message):
     place_boxes(root, {})
-    change(root / "kolektor_sdd" / "boxes")
+    change(root / "kolektor_sdd" / path)
     with pytest.raises(kind, match=message):
         boxed(root)
     if kind is FileNotFoundError:

@@ -98,10 +98,8 @@ def test_tiny_imagenet_is_the_images_that_an_encoder_is_pretrained_on(tiny):
 
 
 def test_a_gray_picture_comes_as_rgb(tiny):
-    write(
-        tiny / "train" / "n01443537" / "images" / "n01443537_0.JPEG",
-        RNG.integers(0, 256, (10, 14), np.uint8),
-    )
+    gray = RNG.integers(0, 256, (10, 14), np.uint8)
+    write(tiny / "train" / "n01443537" / "images" / "n01443537_0.JPEG", gray)
     image = opened(tiny_imagenet.read(tiny))[0].image
     assert image.shape == (3, 10, 14)
     assert bool((image[0] == image[2]).all())
@@ -128,7 +126,6 @@ def test_what_is_missing_of_dtd_is_named(dtd, gone, message):
         ("train/*", "train holds no images"),
         ("train/n01443537/images", "images is missing"),
         ("train/n01443537/images/*", "images holds no images"),
-        ("val", r"val_annotations\.txt is missing"),
         ("val/images", "images is missing"),
         ("val/val_annotations.txt", r"val_annotations\.txt is missing"),
     ],

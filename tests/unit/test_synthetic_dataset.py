@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from course_utils.data.samples import DefectDataset, Sample
 from course_utils.data.synthetic import DEFECTS, SURFACES, SyntheticSurfaces
-from course_utils.data.synthetic.defects import CLASS_NAMES, KINDS
+from course_utils.data.synthetic.defects import KINDS
 
 
 def small(split: str = "train", **options: object) -> SyntheticSurfaces:
@@ -25,11 +25,15 @@ def same(first: Sample, second: Sample) -> bool:
 
 def test_it_is_a_defect_dataset_with_default_lengths():
     assert [len(SyntheticSurfaces(split)) for split in ("train", "val", "test")] == [600, 200, 200]
-    data = small()
+    data = small(length=3)
     assert isinstance(data, DefectDataset)
     assert data.class_names == ("background", "line", "spot", "area")
+    assert {kind.label for kind in KINDS.values()} == {1, 2, 3}
     assert data.channels == 3
     assert "no surface is shared" in data.split_note
+    assert len(list(data)) == 3
+    with pytest.raises(IndexError, match=r"0\.\.2, got 3"):
+        data[3]
 
 
 @settings(max_examples=25, deadline=None)
@@ -43,24 +47,15 @@ def test_it_is_a_defect_dataset_with_default_lengths():
     labels=st.sampled_from(["exact", "ellipse"]),
 )
 def test_every_item_keeps_the_contract(index, seed, height, width, defect_size, contrast, labels):
-    data = SyntheticSurfaces(
-        size=(height, width),
-        seed=seed,
-        length=40,
-        frequency=0.8,
-        defect_size=defect_size,
-        contrast=contrast,
-        labels=labels,
-    )
+    options = {"defect_size": defect_size, "contrast": contrast, "labels": labels}
+    data = SyntheticSurfaces(size=(height, width), seed=seed, length=40, frequency=0.8, **options)
     image, mask, label, group, name = data[index]
     assert image.dtype == torch.float32
     assert image.shape == (3, height, width)
-    assert image.min() >= 0
-    assert image.max() <= 1
+    assert 0 <= image.min() <= image.max() <= 1
     assert mask.dtype == torch.int64
     assert mask.shape == (height, width)
-    assert mask.min() >= 0
-    assert mask.max() <= 3
+    assert 0 <= mask.min() <= mask.max() <= 3
     assert (label > 0) == bool((mask > 0).any()) == bool(data.describe(index).kinds)
     assert group == data.describe(index).group
     assert name == f"synthetic/train/{index:05d}"
@@ -81,8 +76,7 @@ def test_every_family_and_kind_is_made_at_odd_sizes(family, size):
 
 
 def test_the_largest_size_works():
-    sample = SyntheticSurfaces(size=1024, length=1, frequency=1.0)[0]
-    assert sample.image.shape == (3, 1024, 1024)
+    assert SyntheticSurfaces(size=1024, length=1, frequency=1.0)[0].image.shape == (3, 1024, 1024)
 
 
 def test_all_families_and_likely_kinds_are_reached():
@@ -152,18 +146,14 @@ def test_each_decision_has_a_random_stream_of_its_own(monkeypatch):
 
 
 def test_splits_share_no_surface():
-    groups = []
-    pictures = []
+    groups, pictures = [], []
     for split in ("train", "val", "test"):
         data = small(split, size=32)
         groups.append({sample.group for sample in data})
         pictures += [data.clean(index).flatten() for index in range(len(data))]
-    assert not groups[0] & groups[1]
-    assert not groups[0] & groups[2]
-    assert not groups[1] & groups[2]
+    assert len(set.union(*groups)) == sum(map(len, groups))
     # Across splits no two pictures agree as twins do.
-    detail = torch.stack(pictures)
-    likeness = torch.corrcoef(detail)
+    likeness = torch.corrcoef(torch.stack(pictures))
     owner = np.repeat([0, 1, 2], 40)
     assert likeness[owner[:, None] != owner[None, :]].max() < 0.98
 
@@ -196,6 +186,9 @@ def test_frequency_is_the_share_of_defective_surfaces():
         data = small(length=2000, frequency=wanted)
         found = np.mean([bool(data.describe(index).kinds) for index in range(2000)])
         assert found == pytest.approx(wanted, abs=0.05)
+    good = small(frequency=0.0)
+    assert torch.equal(good[2].image, good.clean(2))
+    assert good[2].label == 0
     # A surface that is defective stays so, with the same defects, when more of them are.
     rare, often = small(frequency=0.3), small(frequency=0.9)
     kept = [index for index in range(40) if rare.describe(index).kinds]
@@ -211,21 +204,15 @@ def test_contrast_zero_is_the_clean_image_with_the_mask_kept():
         assert not torch.equal(plain[index].image, plain.clean(index))
 
 
-def test_a_good_image_is_its_own_clean_image():
-    data = small(frequency=0.0)
-    assert torch.equal(data[2].image, data.clean(2))
-    assert data[2].label == 0
+def change_in(data: SyntheticSurfaces, index: int) -> float:
+    """How much the defects change the image, on average in their pixels."""
+    sample = data[index]
+    return float((sample.image - data.clean(index)).abs()[:, sample.mask > 0].mean())
 
 
 def test_more_contrast_shows_more():
-    seen = []
-    for contrast in (0.3, 1.0, 2.0):
-        data = small(frequency=1.0, contrast=contrast)
-        change = [
-            (data[index].image - data.clean(index)).abs()[:, data[index].mask > 0].mean()
-            for index in range(12)
-        ]
-        seen.append(float(np.mean(change)))
+    datasets = [small(frequency=1.0, contrast=contrast) for contrast in (0.3, 1.0, 2.0)]
+    seen = [np.mean([change_in(data, index) for index in range(12)]) for data in datasets]
     assert seen[0] < 0.6 * seen[1] < 0.6 * seen[2]
 
 
@@ -243,10 +230,7 @@ def test_strength_tells_easy_from_hard():
     shown = [data.describe(index) for index in range(300)]
     single = [index for index in range(300) if len(shown[index].kinds) == 1][:60]
     strength = [shown[index].strengths[0] for index in single]
-    change = [
-        (data[index].image - data.clean(index)).abs()[:, data[index].mask > 0].mean().item()
-        for index in single
-    ]
+    change = [change_in(data, index) for index in single]
     assert 0.45 <= min(strength) < 0.6
     assert 1.2 < max(strength) <= 1.4
     assert np.corrcoef(strength, change)[0, 1] > 0.4
@@ -282,14 +266,3 @@ def test_defect_pixels_are_rare():
 def test_wrong_settings_are_refused_with_what_is_wanted(options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         SyntheticSurfaces(**options)
-
-
-def test_an_index_past_the_end_is_an_index_error():
-    data = small(length=3)
-    with pytest.raises(IndexError, match=r"0\.\.2, got 3"):
-        data[3]
-    assert len(list(data)) == 3
-
-
-def test_class_names_match_the_kinds():
-    assert {kind.label for kind in KINDS.values()} == set(range(1, len(CLASS_NAMES)))

@@ -75,13 +75,10 @@ def shrunk_by_loop(image: np.ndarray) -> np.ndarray:
         return min(place, 2 * (side - 1) - place)
 
     found = np.zeros((height // 8, width // 8))
-    for i in range(height // 8):
-        for j in range(width // 8):
-            found[i, j] = sum(
-                image[mirrored(8 * i + di, height), mirrored(8 * j + dj, width)]
-                for di in range(-8, 9)
-                for dj in range(-8, 9)
-            )
+    for i, j in np.ndindex(found.shape):
+        rows = [mirrored(8 * i + step, height) for step in range(-8, 9)]
+        columns = [mirrored(8 * j + step, width) for step in range(-8, 9)]
+        found[i, j] = sum(image[row, column] for row in rows for column in columns)
     return found / 17**2
 
 
@@ -92,13 +89,8 @@ def test_a_cell_is_the_mean_of_17_x_17_pixels_around_every_eighth(seed, rows, co
     found = downsample_mask(torch.from_numpy(image))
     assert (found.shape, found.dtype) == ((1, rows, columns), torch.float32)
     np.testing.assert_allclose(found[0], shrunk_by_loop(image), rtol=1e-5)
-
-
-def test_what_is_alike_everywhere_stays_exactly():
-    for value in (0.0, 1.0):
-        assert torch.equal(
-            downsample_mask(torch.full((32, 48), value)), torch.full((1, 4, 6), value)
-        )
+    for value in (0, 1):  # exactly
+        assert bool((downsample_mask(torch.full(image.shape, float(value))) == value).all())
 
 
 @pytest.mark.parametrize("shape", [(36, 48), (48, 36), (8, 48), (1, 32, 48)])
@@ -126,26 +118,25 @@ def test_any_defect_pixel_makes_the_label_1(side, top, left, dilate):
     assert float(two_stage_target(mask * 0, dilate=dilate).label) == 0
 
 
+def pitfall_labels(side):
+    """Labels of a square of that side, at each of eight places within a cell."""
+    squares = [square(side, offset) for offset in range(8)]
+    return [float(two_stage_target(one, pitfall_label=True).label) for one in squares]
+
+
 @pytest.mark.parametrize(
     ("side", "least", "most"),
     [(1, 0.0035, 0.0035), (5, 0.087, 0.087), (9, 0.28, 0.28), (11, 0.35, 0.42), (17, 0.58, 1.0)],
 )
 def test_the_pitfall_label_falls_with_the_size_of_the_defect(side, least, most):
-    labels = [
-        float(two_stage_target(square(side, offset), pitfall_label=True).label)
-        for offset in range(8)
-    ]
+    labels = pitfall_labels(side)
     assert min(labels) == pytest.approx(least, rel=0.02)
     assert max(labels) == pytest.approx(most, rel=0.02)
 
 
 def test_the_pitfall_label_is_1_wherever_it_lies_from_24_pixels_on():
-    for side, sure in ((23, False), (24, True)):
-        found = [
-            float(two_stage_target(square(side, offset), pitfall_label=True).label) == 1
-            for offset in range(8)
-        ]
-        assert all(found) is sure
+    assert min(pitfall_labels(23)) < 1
+    assert pitfall_labels(24) == [1] * 8
 
 
 def test_masks_are_soft_and_weights_are_made_smaller_alike():
@@ -242,27 +233,26 @@ def test_nothing_of_a_mask_reaches_the_target_of_an_image_that_has_none():
             assert same(target, full[index].target)
 
 
-def test_a_defect_that_no_pixel_shows_teaches_only_the_decision():
+def test_a_defect_that_no_pixel_shows_teaches_only_the_decision_or_with_the_pitfall_good():
     data = TwoStageTargets(Surfaces(lost=(3,)))
     assert data.labels == [0, 1] * 4
     target = data[3].target
     assert (float(target.label), bool(target.has_mask)) == (1, False)
     assert not target.weight.any()
     assert bool(data[1].target.has_mask)
-
-
-def test_the_pitfall_label_teaches_a_defect_that_no_pixel_shows_as_good():
-    data = TwoStageTargets(Surfaces(lost=(3,)), pitfall_label=True)
-    assert same(data[3].target, data[0].target)
-    assert data.labels[3] == 1
+    pitfall = TwoStageTargets(Surfaces(lost=(3,)), pitfall_label=True)
+    assert same(pitfall[3].target, pitfall[0].target)
+    assert pitfall.labels == data.labels
 
 
 def test_the_published_labels_are_soft_and_the_sampler_still_knows_the_true_ones():
-    data = TwoStageTargets(Surfaces(), pitfall_label=True, segmented=["n3"])
-    true = TwoStageTargets(Surfaces())
-    for index in (1, 3):
-        assert float(data[index].target.label) == float(true[index].target.mask.max()) < 1
-    assert float(data[0].target.label) == 0
+    true, data = (
+        TwoStageTargets(Surfaces(), **options)
+        for options in ({}, {"pitfall_label": True, "segmented": ["n3"]})
+    )
+    for index in (0, 1, 3):
+        expected = float(true[index].target.mask.max())
+        assert float(data[index].target.label) == expected < 1
     assert data.labels == true.labels
 
 

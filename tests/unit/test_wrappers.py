@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch.utils.data import DataLoader
@@ -114,15 +114,12 @@ def coarse(mask):
 
 @settings(max_examples=60, deadline=None)
 @given(mask=arrays(np.int64, (12, 16), elements=st.sampled_from([0] * 8 + [1, 2])))
+@example(mask=np.zeros((8, 8), np.int64))
 def test_every_pixel_of_a_defect_stays_one_and_no_class_is_new(mask):
     grown = coarse(mask)
     assert (grown.dtype, tuple(grown.shape)) == (torch.int64, mask.shape)
     assert (grown.numpy()[mask > 0] > 0).all()
     assert set(np.unique(grown)) <= set(np.unique(mask)) | {0}
-
-
-def test_a_good_image_stays_empty():
-    assert not coarse(np.zeros((8, 8))).any()
 
 
 def test_a_full_rectangle_gets_the_ellipse_through_its_corners():
@@ -194,6 +191,8 @@ def test_a_subset_shows_the_chosen_items_of_all_parts_in_order():
     assert [few[0].name, few[1].name, len(few)] == ["n3", "n1", 2]
     assert few.split_note == "Two."
     assert len(Subset([FourClasses(), FourClasses()])) == 8
+    with pytest.raises(ValueError, match="cannot be joined"):
+        Subset([FourClasses(), BinaryMasks(FourClasses())])
 
 
 @pytest.mark.parametrize(
@@ -203,8 +202,3 @@ def test_indices_outside_the_data_set_are_refused(choose):
     for outside in (4, -1):
         with pytest.raises(IndexError, match=rf"0\.\.3, got \[{outside}\]"):
             choose(FourClasses(), [0, outside])
-
-
-def test_sets_of_other_classes_cannot_be_joined():
-    with pytest.raises(ValueError, match="cannot be joined"):
-        Subset([FourClasses(), BinaryMasks(FourClasses())])
