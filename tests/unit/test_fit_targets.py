@@ -202,16 +202,10 @@ def test_a_change_of_any_part_of_a_target_is_noticed_when_a_run_goes_on(change, 
     if change is None:
         run(TwoStageTargets(Squares(4)), cells)
         return
-    with pytest.raises(ValueError, match="batches are other ones than before"):
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"batches are other ones than before.*delete the check"):
         run(Changed(change), cells)
-
-
-@pytest.mark.filterwarnings("ignore:the place in a list")
-def test_a_run_of_another_optimizer_is_refused(tmp_path):
-    path = tmp_path / "run.pt"
-    fit(two_heads(), items(), both_losses, steps=1, checkpoint=path, **CPU)
-    with pytest.raises(ValueError, match="optimizer is 'adamw' in the file and 'sgd' in this"):
-        fit(two_heads(), items(), both_losses, steps=1, checkpoint=path, optimizer="sgd", **CPU)
+    assert path.read_bytes() == before
 
 
 @pytest.fixture(scope="module")

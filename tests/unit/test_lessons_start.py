@@ -59,14 +59,11 @@ def test_all_wrong_parameters_are_named_at_once_one_line_each():
     assert len(complaint(seed="x", epochs="y", color="z")) == 3
 
 
-@pytest.mark.parametrize("dataset", ["folder:", "mvtec_ad/", "mvtec_ad", "Synthetic", ""])
-def test_data_sets_that_are_not_listed_are_refused(dataset):
-    assert complaint(dataset=dataset)[0].strip().startswith("dataset: got")
-
-
-@pytest.mark.parametrize("dataset", ["synthetic", "folder:images/mine", "mvtec_ad/bottle"])
-def test_listed_data_sets_and_their_families_are_taken(dataset):
-    assert read(dataset=dataset).dataset == dataset
+def test_listed_data_sets_and_their_families_alone_are_taken():
+    for dataset in ("synthetic", "folder:images/mine", "mvtec_ad/bottle"):
+        assert read(dataset=dataset).dataset == dataset
+    for dataset in ("folder:", "mvtec_ad/", "mvtec_ad", "Synthetic", ""):
+        assert complaint(dataset=dataset)[0].strip().startswith("dataset: got")
 
 
 def test_numpy_numbers_are_taken():
@@ -121,7 +118,9 @@ def test_the_header_says_the_profile_and_where_it_came_from(
 ):
     monkeypatch.setenv("COURSE_PROFILE", variable)
     start_lesson("00_start_here", profile=profile)
-    assert said in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert said in shown
+    assert ("only shows that everything works" in shown) is ("profile smoke" in said)
 
 
 def test_the_header_says_data_seed_and_device(monkeypatch, capsys):
@@ -164,9 +163,3 @@ def test_a_new_start_frees_the_names_of_metrics():
 def test_lesson_07_takes_a_fold_of_kolektor_sdd_only(given, wanted):
     with pytest.raises(ValueError, match=wanted):
         start_lesson("07", **given)
-
-
-@pytest.mark.parametrize(("profile", "warned"), [("smoke", True), ("laptop", False)])
-def test_a_smoke_run_says_that_its_figures_need_not_agree_with_the_text(profile, warned, capsys):
-    start_lesson("00_start_here", profile=profile)
-    assert ("only shows that everything works" in capsys.readouterr().out) is warned
