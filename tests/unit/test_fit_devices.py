@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from few_images import write_images
-from stoppable_training import LeastSeen, Noisy, Stopped, cross_entropy, network, weights
+from stoppable_training import LeastSeen, Noisy, Stopped, cross_entropy, network, stopping, weights
 from torch import nn
 from two_stage_training import equal
 from two_stage_training import train as train_on_targets
@@ -48,18 +48,9 @@ def train_resumed(fabric, path, stop_after, seed=0):
     """With everything that draws random numbers; stopped in both processes."""
     seed_everything(seed)
     model = network()
-    steps_here = 0
-
-    def loss(logits, mask):
-        nonlocal steps_here
-        if steps_here == stop_after:
-            raise Stopped
-        steps_here += 1
-        return cross_entropy(logits, mask)
-
     where = {"checkpoint": path, "log_folder": path.parent / "log", "fabric": fabric}
     batches = EpochLoader(Noisy(16), 4, shuffle=True)
-    history = fit(model, batches, loss, steps=9, checkpoint_every=2, **where)
+    history = fit(model, batches, stopping(stop_after), steps=9, checkpoint_every=2, **where)
     return weights(model), history
 
 

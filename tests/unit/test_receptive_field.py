@@ -41,8 +41,7 @@ def test_skips_and_valid_padding_do_not_change_the_field():
 
 def test_the_field_of_the_small_segmenter_is_as_documented():
     # Two half-size pixels of the bilinear enlargement, 2 x (1 + 2 + 4 + 8 + 1) around them, and
-    # a 3x3 convolution with stride 2 before.
-    assert (2 + 2 * 16 - 1) * 2 + 3 == 69
+    # a 3x3 convolution with stride 2 before: (2 + 2 x 16 - 1) x 2 + 3.
     assert receptive_field_side(SmallSegmenter(width=2), height=160) == 69
 
 

@@ -174,17 +174,6 @@ def test_another_config_is_refused_and_the_difference_named(kept, tiny, tmp_path
     assert contents(tmp_path) == before
 
 
-def test_other_evaluations_are_refused(tiny, tmp_path, monkeypatch):
-    def stopped(*_):
-        raise Stopped
-
-    monkeypatch.setattr(UNetTrainer, "pictures", stopped)
-    with pytest.raises(Stopped):
-        train(tiny, tmp_path)
-    with pytest.raises(ValueError, match="evaluate_every is 3 in the file and 1 in this call"):
-        train(tiny, tmp_path, eval_every=1)
-
-
 def test_a_config_that_was_never_trained_by_may_change(tiny, tmp_path, monkeypatch):
     no_pictures(monkeypatch)
     (tmp_path / "config.json").write_text(changed(tiny, width=3).model_dump_json())

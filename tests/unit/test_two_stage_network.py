@@ -296,18 +296,11 @@ def test_stops_are_set_by_default_and_change_no_output():
     assert torch.equal(net(image).segmentation, wanted.segmentation)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"stop_shortcut": False},
-        {"stop_extractor": False},
-        {"normalization": "published"},
-        {"segmentation_bias": False},
-    ],
-)
-def test_what_changes_the_training_changes_the_printed_network(change):
-    assert repr(on_paper()) == repr(on_paper())
-    assert repr(on_paper()) != repr(on_paper(**change))
+def test_what_changes_the_training_changes_the_printed_network():
+    options = ("stop_shortcut", "stop_extractor", "segmentation_bias")
+    changes = [{name: False} for name in options] + [{"normalization": "published"}]
+    shown = [repr(on_paper(**change)) for change in ({}, {}, *changes)]
+    assert len(set(shown)) == len(changes) + 1
 
 
 # The shift of the map

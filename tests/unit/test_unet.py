@@ -85,8 +85,6 @@ def written_out(net: UNet, x: Tensor) -> Tensor:
 
 
 def test_the_published_network_has_the_parameters_of_the_layer_table():
-    net = on_paper(UNet.published)
-    assert parameters(net) == 31_031_685
     assert parameters(on_paper(UNet.published, 3, 4)) == 31_031_685 + 2 * 64 * 9 + 3 * 3
     assert f"{parameters(on_paper()) / 1e6:.1f} million parameters" in UNet.__doc__
 
@@ -192,13 +190,6 @@ def test_it_equals_plain_functional_code(settings, height):
 # The original network
 
 
-@pytest.mark.parametrize(("given", "left"), [(572, 388), (512, 324)])
-def test_the_original_network_leaves_what_its_paper_says(given, left):
-    net = on_paper(UNet.original)
-    assert net(blank(1, 1, given, given)).shape == (1, 2, left, left)
-    assert net.output_size(given, given) == (left, left)
-
-
 @given(
     height=st.integers(1, 260),
     width=st.integers(1, 260),
@@ -265,10 +256,10 @@ def test_every_weight_learns():
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-@pytest.mark.parametrize("change", [{"standardize_input": False}, {"skips": False}])
-def test_what_changes_the_output_changes_the_printed_network(change):
+def test_what_changes_the_output_changes_the_printed_network():
+    changes = ({}, {"standardize_input": False}, {"skips": False})
+    assert len({UNet(width=2, **change).extra_repr() for change in changes}) == 3
     assert repr(UNet(width=2)) == repr(UNet(width=2))
-    assert UNet(width=2).extra_repr() != UNet(width=2, **change).extra_repr()
 
 
 # The sizes of its maps
