@@ -95,6 +95,20 @@ def cross_entropy(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return nn.functional.binary_cross_entropy_with_logits(logits, mask.unsqueeze(1).float())
 
 
+def stopping(after: int | None) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Return a loss that raises an error in the step after that one."""
+    steps_here = 0
+
+    def loss(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        nonlocal steps_here
+        if steps_here == after:
+            raise Stopped
+        steps_here += 1
+        return cross_entropy(logits, mask)
+
+    return loss
+
+
 def weights(model: nn.Module) -> torch.Tensor:
     """All parameters and buffers, as one vector."""
     tensors = [*model.parameters(), *model.buffers()]
@@ -111,34 +125,19 @@ def train(
 ) -> tuple[torch.Tensor, History]:
     """Train a new network; returns its weights and the history.
 
-    With `stop_after`, an error leaves the loss function in the step after that one. Evaluation
-    draws random numbers, too, so that a lost state cannot stay unseen.
+    With `stop_after`, an error stops it in the step after that one. Evaluation draws random
+    numbers, too, so that a lost state cannot stay unseen.
     """
     seed_everything(seed)
     model = make_model()
-    batches = make_batches()
-    steps_here = 0
-
-    def loss(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        nonlocal steps_here
-        if steps_here == stop_after:
-            raise Stopped
-        steps_here += 1
-        return cross_entropy(logits, mask)
-
-    history = fit(
-        model,
-        batches,
-        loss,
-        **{
-            "steps": STEPS,
-            "evaluate": lambda _: {"luck": torch.rand(())},
-            "evaluate_every": 3,
-            "device": "cpu",
-            "precision": "32-true",
-            **settings,
-        },
-    )
+    given: dict[str, Any] = {
+        "steps": STEPS,
+        "evaluate": lambda _: {"luck": torch.rand(())},
+        "evaluate_every": 3,
+        "device": "cpu",
+        "precision": "32-true",
+    }
+    history = fit(model, make_batches(), stopping(stop_after), **given | settings)
     return weights(model), history
 
 

@@ -22,6 +22,13 @@ def example(step: int = 1) -> Checkpoint:
     return Checkpoint(step, {"steps": 9}, model.state_dict(), {}, {}, {}, {}, history, {})
 
 
+@pytest.fixture
+def path(tmp_path) -> Path:
+    """The file of the first example."""
+    example().save(tmp_path / "run.pt")
+    return tmp_path / "run.pt"
+
+
 def test_what_was_saved_is_loaded(tmp_path):
     saved = example(3)
     saved.save(tmp_path / "run.pt")
@@ -32,9 +39,7 @@ def test_what_was_saved_is_loaded(tmp_path):
     assert os.listdir(tmp_path) == ["run.pt"]
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    path = tmp_path / "run.pt"
-    example(1).save(path)
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(path, tmp_path, monkeypatch):
 
     def disk_full(descriptor):
         raise OSError(28, "No space left on device")
@@ -62,16 +67,9 @@ except OSError as error:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="this system cannot limit the size of files")
-def test_a_file_that_cannot_grow_raises_an_error_of_the_system(tmp_path):
-    path = tmp_path / "run.pt"
-    example(1).save(path)
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, path],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_a_file_that_cannot_grow_raises_an_error_of_the_system(path, tmp_path):
+    call = [sys.executable, "-c", FULL_DISK, path]
+    done = subprocess.run(call, cwd=Path(__file__).parent, capture_output=True, text=True)
     assert done.stdout == f"no room: {os.strerror(errno.EFBIG)}\n", done.stderr
     assert Checkpoint.load(path).step == 1
     assert os.listdir(tmp_path) == ["run.pt"]
@@ -83,30 +81,23 @@ class Unsafe:
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.999])
-def test_a_file_that_was_cut_short_is_refused(tmp_path, share):
-    path = tmp_path / "run.pt"
-    example().save(path)
+def test_a_file_that_was_cut_short_is_refused(path, share):
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(ValueError, match=r"cannot be read as a checkpoint.*delete it or choose"):
         Checkpoint.load(path)
 
 
-def test_a_file_with_a_changed_weight_is_refused(tmp_path):
-    path = tmp_path / "run.pt"
-    saved = example()
-    saved.save(path)
+def test_a_file_with_a_changed_weight_is_refused(path):
     whole = path.read_bytes()
-    weight = saved.model["0.weight"].numpy().tobytes()
+    weight = example().model["0.weight"].numpy().tobytes()
     assert whole.count(weight) == 1
     path.write_bytes(whole.replace(weight, weight[::-1]))
     with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
         Checkpoint.load(path)
 
 
-def test_a_file_that_is_said_to_be_compressed_is_refused(tmp_path):
-    path = tmp_path / "run.pt"
-    example().save(path)
+def test_a_file_that_is_said_to_be_compressed_is_refused(path):
     whole = bytearray(path.read_bytes())
     for header, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
         whole[whole.index(header) + method] = zipfile.ZIP_DEFLATED
@@ -115,9 +106,7 @@ def test_a_file_that_is_said_to_be_compressed_is_refused(tmp_path):
         Checkpoint.load(path)
 
 
-def test_a_file_that_cannot_be_opened_now_is_not_called_damaged(tmp_path, monkeypatch):
-    path = tmp_path / "run.pt"
-    example().save(path)
+def test_a_file_that_cannot_be_opened_now_is_not_called_damaged(path, monkeypatch):
 
     def too_many_files(*_, **__):
         raise OSError(errno.EMFILE, "Too many open files")

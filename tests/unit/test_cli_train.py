@@ -83,10 +83,8 @@ def test_each_loss_and_seed_has_a_folder_a_row_and_the_medians_are_printed(
     several = ["--loss", "focal", "--loss", "dice", "--seed", "1", "--seed", "0"]
     result = train_unet(*several)
     assert result.exit_code == 0, result.output
-    assert "median of 2 seeds" in result.output
-    assert "focal loss" in result.output
-    assert "cross entropy + Dice" in result.output
-    assert str(tmp_path / "out") in result.output
+    for said in ("median of 2 seeds", "focal loss", "cross entropy + Dice", str(tmp_path / "out")):
+        assert said in result.output
     assert names(tmp_path / "out") == [("dice", 0), ("dice", 1), ("focal", 0), ("focal", 1)]
     for row in rows(tmp_path / "out"):
         folder = tmp_path / "out" / row["loss"] / f"seed_{row['seed']}"
@@ -114,31 +112,18 @@ def test_a_later_loss_keeps_the_rows_of_earlier_ones(train_unet, tmp_path):
     assert "focal loss" not in result.output, "only what was asked for is printed"
 
 
-def test_what_is_named_twice_is_trained_once(train_unet, tmp_path):
-    result = train_unet("--loss", "focal", "--loss", "focal", "--seed", "1", "--seed", "1")
-    assert names(tmp_path / "out") == [("focal", 1)]
-    assert result.output.count("focal loss") == 1
-    assert "median" not in result.output
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--loss", "tversky"], "loss must be 'cross_entropy', 'weighted', 'focal' or 'dice', got"),
-        (["--loss", "focal", "--loss", ""], "loss must be "),
         (["--classes", "some"], "--classes"),
         (["--size", "100"], "size must be a multiple of 16, got 100"),
-        (["--size", "big"], "--size"),
-        (["--steps", "0"], "steps must be greater than or equal to 1"),
         (["--batch-size", "13"], "has 12: choose a smaller batch_size"),
-        (["--learning-rate", "nan"], "learning_rate must be a finite number"),
         (["--seed", "0", "--seed", "4294967296"], "seed must be less than or equal to"),
         (["--eval-every=-1"], "--eval-every"),
         (["--device", "gpu"], "device 'gpu' cannot be used here"),
         (["--device", "cuda:99"], "device 'cuda:99' cannot be used here"),
         (["--devices", "0"], "devices must be at least 1"),
-        (["--devices=-2"], "devices must be at least 1"),
-        (["--devices", "two"], "devices must be at least 1"),
         (["--devices", "²"], "devices must be at least 1"),
         (["--precision", "fp8"], "Precision 'fp8' is invalid"),
         (["--data", "synthetics"], "data set 'synthetics' is unknown"),
@@ -158,15 +143,6 @@ def test_wrong_arguments_give_2_and_train_nothing(
     assert not list(tmp_path.rglob("scores.json"))
 
 
-def test_a_data_set_that_is_not_there_is_said_to_be_missing(train_unet, tmp_path, monkeypatch):
-    monkeypatch.setenv("COURSE_DATA_ROOT", str(tmp_path / "empty"))
-    result = train_unet("--data", "magnetic_tile")
-    assert result.exit_code == 2
-    assert result.output.startswith("error: ")
-    assert "magnetic_tile" in result.output
-    assert not (tmp_path / "out").exists()
-
-
 def test_another_config_in_the_same_folder_gives_2_before_anything_is_trained(
     train_unet, tmp_path, monkeypatch
 ):
@@ -181,22 +157,15 @@ def test_another_config_in_the_same_folder_gives_2_before_anything_is_trained(
 
 def test_foreign_files_give_2_and_stay(train_unet, tmp_path, monkeypatch):
     no_training(monkeypatch)
-    folder = tmp_path / "out" / "cross_entropy" / "seed_0"
+    folder, text = tmp_path / "out" / "cross_entropy" / "seed_0", '{"flour": "500 g"}'
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text('{"flour": "500 g"}')
+    (folder / "config.json").write_text(text)
     result = train_unet()
-    assert result.exit_code == 2
-    assert "is no config of this version" in result.output
-    assert [path.name for path in folder.iterdir()] == ["config.json"]
-    assert (folder / "config.json").read_text() == '{"flour": "500 g"}'
-
-
-def test_a_file_as_the_folder_gives_2_and_stays(train_unet, tmp_path):
-    (tmp_path / "out").write_text("mine")
-    result = train_unet()
-    assert result.exit_code == 2
-    assert "out is a file: choose another folder" in result.output
-    assert (tmp_path / "out").read_text() == "mine"
+    assert (result.exit_code, "is no config of this version" in result.output) == (2, True)
+    assert [path.read_text() for path in folder.iterdir()] == [text]
+    result = train_unet(out=folder / "config.json")
+    assert (result.exit_code, "is a file: choose another folder" in result.output) == (2, True)
+    assert (folder / "config.json").read_text() == text
 
 
 def test_brackets_in_names_are_printed_as_they_are(train_unet, tmp_path):
@@ -260,8 +229,7 @@ def test_ctrl_c_keeps_the_rows_of_what_was_finished(train_unet, tmp_path, monkey
 
     monkeypatch.setattr(training, "launch", interrupted)
     result = train_unet("--loss", "focal", "--loss", "dice")
-    assert result.exit_code == 130
-    assert names(tmp_path / "out") == [("focal", 0)]
+    assert (result.exit_code, names(tmp_path / "out")) == (130, [("focal", 0)])
 
 
 @pytest.mark.parametrize(
@@ -277,26 +245,7 @@ def test_a_training_that_fails_gives_1(train_unet, monkeypatch, error, message):
 
     monkeypatch.setattr(training, "launch", fail)
     result = train_unet()
-    assert result.exit_code == 1
-    assert message in result.output
-
-
-def test_devices_reach_the_launch_with_what_another_process_can_read(
-    train_unet, tmp_path, monkeypatch
-):
-    """`test_fit_devices` trains in two processes."""
-    launch, asked = training.launch, []
-
-    def on_one(*given, devices, **where):
-        asked.append(devices)
-        function, *rest = pickle.loads(pickle.dumps(given))
-        return launch(function, *rest, **where)
-
-    monkeypatch.setattr(training, "launch", on_one)
-    result = train_unet("--devices", "2")
-    assert result.exit_code == 0, result.output
-    assert asked == [2]
-    assert [row["steps"] for row in rows(tmp_path / "out")] == [4]
+    assert (result.exit_code, message in result.output) == (1, True)
 
 
 # All methods
@@ -313,12 +262,11 @@ def trained(monkeypatch):
     noted = []
 
     def launch(function, config, folder, eval_every, progress, **where):
+        assert pickle.loads(pickle.dumps((function, config))) == (function, config), "to a process"
         noted.append((config, folder, eval_every, progress, where))
         folder.mkdir(parents=True)
-        scores = {
-            **{"iou": 0.5, "dice": 0.5, "ap": 0.25, "image_auroc": 0.5, "pixel_auroc": 0.25},
-            **{"aupro": 0.125, "fp": 3.0, "fn": 1.0},
-        }
+        scores = dict.fromkeys(("iou", "dice", "image_auroc", "pixel_auroc", "aupro"), 0.5)
+        scores |= {"ap": 0.25, "fp": 3.0, "fn": 1.0}
         return {name: value * (1 + config.seed) for name, value in scores.items()}
 
     monkeypatch.setattr(training, "launch", launch)
@@ -385,8 +333,8 @@ def test_without_options_the_default_is_trained(trained, tmp_path, monkeypatch):
 
 def test_variants_and_seeds_are_all_trained_and_their_medians_printed(trained, tmp_path):
     result = call(
-        "two-stage", "--variant", "two_stage", "--variant", "plain", "--seed", 0, "--seed", 1,
-        "--seed", 0, "--out", tmp_path,
+        "two-stage", "--variant", "two_stage", "--variant", "plain", "--variant", "plain",
+        "--seed", 0, "--seed", 1, "--seed", 0, "--out", tmp_path,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert [(one[0].variant, one[0].seed) for one in trained] == [
@@ -397,7 +345,9 @@ def test_variants_and_seeds_are_all_trained_and_their_medians_printed(trained, t
     assert "0.375 (0.250-0.500)" in result.output
     assert "4.5 (3-6)" in result.output, "half an image is not rounded away"
     assert json.loads((tmp_path / "scores.json").read_text()) == []  # the fakes left no scores
-    assert " 3 " in call("two-stage", "--out", tmp_path / "one").output, "images are whole"
+    one = call("two-stage", "--out", tmp_path / "one").output
+    assert " 3 " in one, "images are whole"
+    assert "median" not in one
 
 
 def test_every_variant_is_named_in_the_help():
@@ -409,10 +359,8 @@ def test_every_variant_is_named_in_the_help():
     ("arguments", "message"),
     [
         (["memseg", "--variant", "memsec"], "variant must be 'memseg', 'per_level'"),
-        (["memseg", "--size", "100"], "size must be a multiple of 32"),
         (["nearest", "--weights", "vgg"], "weights must be offline, imagenet, none or PATH"),
         (["nearest", "--data", "mvtec_ad/bottel"], "MVTec AD is not here"),
-        (["two-stage", "--height", "100"], "height must be a multiple of 8"),
         (["two-stage", "--height", "64", "--width", "64"], "height and width must hold two cells"),
     ],
 )
@@ -420,8 +368,7 @@ def test_a_mistake_is_reported_in_one_line(arguments, message, trained, tmp_path
     monkeypatch.setenv("COURSE_DATA_ROOT", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     result = call(*arguments)
-    assert result.exit_code == 2
-    assert message in result.output
+    assert (result.exit_code, message in result.output) == (2, True)
     assert not trained
     assert not list(tmp_path.iterdir())
 
@@ -436,18 +383,6 @@ def test_a_file_of_the_users_is_not_overwritten_by_the_scores(content, trained, 
     assert not trained
 
 
-def test_a_second_fold_in_the_same_folder_is_refused(tmp_path):
-    folder = tmp_path / "two_stage" / "seed_0"
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text(
-        TwoStageConfig(data="kolektor_sdd", fold=1).model_dump_json()
-    )
-    (folder / "scores.json").write_text('{"scores": {"ap": 1}}')
-    result = call("two-stage", "--data", "kolektor_sdd", "--fold", 2, "--out", tmp_path)
-    assert result.exit_code == 2
-    assert "holds a training with fold 1, and this one has 2: choose another" in result.output
-
-
 def test_the_baseline_prints_a_row_for_each_kind_of_weights(monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     asked = []
@@ -458,13 +393,8 @@ def test_the_baseline_prints_a_row_for_each_kind_of_weights(monkeypatch):
 
         def train(self, *, device):
             asked.append((self.config.weights, self.config.seed))
-            return SimpleNamespace(
-                scores={
-                    **dict.fromkeys(["image_auroc", "ap"], 0.5),
-                    "aupro": 0.125,
-                    "pixel_auroc": 0.25,
-                }
-            )
+            scores = {"image_auroc": 0.5, "ap": 0.5, "aupro": 0.125, "pixel_auroc": 0.25}
+            return SimpleNamespace(scores=scores)
 
     monkeypatch.setattr("course_utils.trainers.NearestPatchesTrainer", Scored)
     result = call("nearest", "--weights", "offline", "--weights", "none", "--seed", 3)

@@ -1,13 +1,10 @@
 import pytest
 import torch
+from network_facts import layers, parameters
 from torch import nn
 from torch.nn import functional as F
 
 from course_utils.models.compact_cnn import CompactDefectCNN
-
-
-def parameters(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
 
 
 def test_the_parameters_are_those_of_table_2():
@@ -24,27 +21,16 @@ def test_every_layer_has_the_size_of_table_2():
         if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.Linear):
             module.register_forward_hook(lambda *a: shapes.append(tuple(a[2].shape[1:])))
     network(torch.zeros(1, 1, 227, 227))
-    assert shapes == [
-        (96, 55, 55),
-        (96, 27, 27),
-        (128, 23, 23),
-        (128, 11, 11),
-        (256, 11, 11),
-        (256, 11, 11),
-        (128, 11, 11),
-        (128, 5, 5),
-        (1000,),
-        (256,),
-        (3,),
-    ]
+    maps = ((96, 55), (96, 27), (128, 23), (128, 11), (256, 11), (256, 11), (128, 11), (128, 5))
+    assert shapes == [(c, s, s) for c, s in maps] + [(1000,), (256,), (3,)]
 
 
 def test_forward_is_the_same_network_written_by_hand():
     torch.manual_seed(0)
     network = CompactDefectCNN(3, 5).eval()
-    convolutions = [m for m in network.features if isinstance(m, nn.Conv2d)]
-    norms = [m for m in network.features if isinstance(m, nn.BatchNorm2d)]
-    full = [m for m in network.classifier if isinstance(m, nn.Linear)]
+    convolutions = layers(network.features)
+    norms = layers(network.features, nn.BatchNorm2d)
+    full = layers(network.classifier, nn.Linear)
     for norm in norms:
         norm.running_mean.uniform_()
         norm.running_var.uniform_(1, 2)
@@ -66,7 +52,7 @@ def test_forward_is_the_same_network_written_by_hand():
 
 
 def test_nothing_is_dropped_out():
-    assert not any(isinstance(m, nn.Dropout) for m in CompactDefectCNN().modules())
+    assert not layers(CompactDefectCNN(), nn.Dropout)
 
 
 def test_the_published_start_has_std_one_thousandth_in_every_layer():

@@ -16,10 +16,8 @@ ALL = [UNetConfig, MemSegConfig, NearestPatchesConfig, TwoStageConfig]
     ("field", "value", "message"),
     [
         ("data", 3, "data must be a valid string, got 3"),
-        ("data", None, "data must be a valid string, got None"),
         ("seed", -1, "seed must be greater than or equal to 0, got -1"),
         ("seed", MAX_SEED + 1, "seed must be less than or equal to 4294967295"),
-        ("seed", 1.0, r"seed must be a valid integer, got 1\.0"),
         ("seed", True, "seed must be a valid integer, got True"),
         ("split_seed", -1, "split_seed must be greater"),
         ("flavour", 1, "flavour is no setting of this training"),
@@ -35,11 +33,8 @@ def test_what_no_training_takes_is_refused(config, field, value, message):
     ("field", "value", "message"),
     [
         ("batch_size", 0, "batch_size must be "),
-        ("batch_size", "9", "batch_size must be a valid integer, got '9'"),
         ("learning_rate", 0.0, r"learning_rate must be greater than 0, got 0\.0"),
         ("learning_rate", float("nan"), "learning_rate must be a finite number, got nan"),
-        ("learning_rate", float("inf"), "learning_rate must be a finite number, got inf"),
-        ("learning_rate", "fast", "learning_rate must be a valid number, got 'fast'"),
         ("weight_decay", -0.1, "weight_decay must be greater than or equal to 0"),
     ],
 )
@@ -56,9 +51,7 @@ def test_what_no_network_trains_by_is_refused(config, field, value, message):
         (UNetConfig, {"split_by": "name"}, "split_by must be 'group' or 'image', got 'name'"),
         (UNetConfig, {"size": 100}, "size must be a multiple of 16, got 100"),
         (UNetConfig, {"size": 0}, "size must be greater than or equal to 16, got 0"),
-        (UNetConfig, {"size": 128.0}, r"size must be a valid integer, got 128\.0"),
         (UNetConfig, {"width": 0, "steps": 0}, "width must be .* got 0; steps must be .* got 0"),
-        (UNetConfig, {"flips": 1}, "flips must be a valid boolean, got 1"),
         (MemSegConfig, {"variant": "memsegg"}, "variant must be 'memseg', 'per_level', .*memsegg"),
         (MemSegConfig, {"weights": "vgg"}, "weights must be offline, imagenet, none or PATH"),
         (MemSegConfig, {"size": 80}, "size must be a multiple of 32, got 80"),

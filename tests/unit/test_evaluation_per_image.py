@@ -22,12 +22,6 @@ def test_a_hundred_pixels_are_the_default():
     assert image_score(image).tolist() == [0.05]
 
 
-def test_one_pixel_is_the_maximum_and_all_are_the_mean():
-    images = np.random.default_rng(0).random((4, 10, 10))
-    np.testing.assert_array_equal(image_score(images, top=1), images.max(axis=(1, 2)))
-    np.testing.assert_allclose(image_score(images, top=100), images.mean(axis=(1, 2)))
-
-
 def test_images_may_differ_in_size_and_precision():
     images = [torch.full((10, 10), 0.5, dtype=torch.bfloat16), torch.full((20, 10), 0.25)]
     assert image_score(images).tolist() == [0.5, 0.25]

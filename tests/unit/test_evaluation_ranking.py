@@ -39,27 +39,15 @@ def auroc_by_pairs(scores: np.ndarray, target: np.ndarray) -> float:
 
 @FEW
 @given(scored())
-def test_auroc_is_the_chance_that_a_defect_scores_higher(data):
-    assert image_auroc(*data) == pytest.approx(auroc_by_pairs(*data))
-    assert image_auroc(*data) == pytest.approx(metrics.roc_auc_score(data[1], data[0]))
-
-
-@FEW
-@given(scored())
-def test_average_precision_is_the_step_rule_of_scikit_learn(data):
+def test_areas_are_those_of_the_definition_and_of_scikit_learn(data):
     scores, target = data
-    assert average_precision(scores, target) == pytest.approx(
-        metrics.average_precision_score(target, scores)
-    )
-
-
-@FEW
-@given(scored())
-def test_the_trapezoid_is_the_area_that_published_code_reports(data):
-    scores, target = data
+    assert image_auroc(scores, target) == pytest.approx(auroc_by_pairs(scores, target))
+    assert image_auroc(scores, target) == pytest.approx(metrics.roc_auc_score(target, scores))
+    steps = metrics.average_precision_score(target, scores)
+    assert average_precision(scores, target) == pytest.approx(steps)
     precision, recall, _ = metrics.precision_recall_curve(target, scores)
-    expected = metrics.auc(recall, precision)
-    assert trapezoid_average_precision(scores, target) == pytest.approx(expected)
+    area = metrics.auc(recall, precision)
+    assert trapezoid_average_precision(scores, target) == pytest.approx(area)
 
 
 @FEW
@@ -111,18 +99,12 @@ def test_tensors_of_any_precision_are_taken(dtype):
     assert image_auroc([*scores], [0, 0, 1, 1]) == 0.75
 
 
-def test_nothing_but_defects_has_average_precision_one():
-    assert average_precision([0.3, 0.1], [1, 1]) == 1.0
-
-
 @pytest.mark.parametrize("metric", [image_auroc, pixel_auroc, roc_curve])
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class_only_is_an_error_that_says_so(metric, label):
     with pytest.raises(ValueError, match="hold both"):
         metric([0.1, 0.9], [label, label])
-
-
-def test_no_defect_is_an_error_for_average_precision():
+    assert average_precision([0.3, 0.1], [1, 1]) == 1.0
     with pytest.raises(ValueError, match="need a defect"):
         average_precision([0.1, 0.9], [0, 0])
 
@@ -185,13 +167,12 @@ def test_the_threshold_survives_the_way_back_to_short_floats(scores):
 
 @pytest.mark.parametrize(
     ("target", "criterion", "message"),
-    [([0, 0], "f1", "0 defects and 2 good"), ([1, 1], "youden", "2 defects and 0 good")],
+    [
+        ([0, 0], "f1", "0 defects and 2 good"),
+        ([1, 1], "youden", "2 defects and 0 good"),
+        ([0, 1], "mcc", "f1, iou, youden, got 'mcc'"),
+    ],
 )
-def test_a_threshold_needs_examples(target, criterion, message):
+def test_a_threshold_needs_examples_and_a_known_criterion(target, criterion, message):
     with pytest.raises(ValueError, match=message):
         best_threshold([0.1, 0.2], target, criterion=criterion)
-
-
-def test_an_unknown_criterion_is_an_error():
-    with pytest.raises(ValueError, match="f1, iou, youden, got 'mcc'"):
-        best_threshold([0.1, 0.2], [0, 1], criterion="mcc")

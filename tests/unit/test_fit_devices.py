@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from few_images import write_images
-from stoppable_training import LeastSeen, Noisy, Stopped, cross_entropy, network, weights
+from stoppable_training import LeastSeen, Noisy, Stopped, cross_entropy, network, stopping, weights
 from torch import nn
 from two_stage_training import equal
 from two_stage_training import train as train_on_targets
@@ -36,14 +36,11 @@ def train_plainly(fabric):
     seed_everything(0)
     model = plain_network()
     batches = EpochLoader(Fixed(), 4, sampler=LeastSeen(16))
-    history = fit(
-        model,
-        batches,
-        cross_entropy,
-        steps=7,
-        evaluate=lambda model: {"rank": fabric.global_rank, "mean": float(weights(model).mean())},
-        fabric=fabric,
-    )
+
+    def evaluate(model):
+        return {"rank": fabric.global_rank, "mean": float(weights(model).mean())}
+
+    history = fit(model, batches, cross_entropy, steps=7, evaluate=evaluate, fabric=fabric)
     return weights(model), history
 
 
@@ -51,25 +48,9 @@ def train_resumed(fabric, path, stop_after, seed=0):
     """With everything that draws random numbers; stopped in both processes."""
     seed_everything(seed)
     model = network()
-    steps_here = 0
-
-    def loss(logits, mask):
-        nonlocal steps_here
-        if steps_here == stop_after:
-            raise Stopped
-        steps_here += 1
-        return cross_entropy(logits, mask)
-
-    history = fit(
-        model,
-        EpochLoader(Noisy(16), 4, shuffle=True),
-        loss,
-        steps=9,
-        checkpoint=path,
-        checkpoint_every=2,
-        log_folder=path.parent / "log",
-        fabric=fabric,
-    )
+    where = {"checkpoint": path, "log_folder": path.parent / "log", "fabric": fabric}
+    batches = EpochLoader(Noisy(16), 4, shuffle=True)
+    history = fit(model, batches, stopping(stop_after), steps=9, checkpoint_every=2, **where)
     return weights(model), history
 
 
@@ -181,12 +162,9 @@ def test_two_processes_train_in_one_folder(on_two):
         ({"device": "gpu"}, "device 'gpu' cannot be used here"),
     ],
 )
-def test_devices_that_cannot_be_are_refused(settings, said):
+def test_devices_that_cannot_be_are_refused(settings, said, monkeypatch):
     with pytest.raises(ValueError, match=said):
         launch(train_plainly, **{"device": "cpu", **settings})
-
-
-def test_one_named_device_is_not_several(monkeypatch):
     monkeypatch.setattr("course_utils.training.devices.pick_device", torch.device)
     with pytest.raises(ValueError, match="cuda:1 is one device"):
         launch(train_plainly, device="cuda:1", devices=2)

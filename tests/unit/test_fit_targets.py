@@ -13,7 +13,7 @@ from two_stage_training import STEPS, equal, train
 from course_utils.data import TwoStageTargets
 from course_utils.losses import TwoStageTarget
 from course_utils.models import TwoStageNet
-from course_utils.training import Checkpoint, EpochLoader, fit
+from course_utils.training import EpochLoader, fit
 from course_utils.training.batch import in_float32, tensors_in
 from course_utils.training.fit import make_optimizer
 
@@ -202,16 +202,10 @@ def test_a_change_of_any_part_of_a_target_is_noticed_when_a_run_goes_on(change, 
     if change is None:
         run(TwoStageTargets(Squares(4)), cells)
         return
-    with pytest.raises(ValueError, match="batches are other ones than before"):
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"batches are other ones than before.*delete the check"):
         run(Changed(change), cells)
-
-
-@pytest.mark.filterwarnings("ignore:the place in a list")
-def test_a_run_of_another_optimizer_is_refused(tmp_path):
-    path = tmp_path / "run.pt"
-    fit(two_heads(), items(), both_losses, steps=1, checkpoint=path, **CPU)
-    with pytest.raises(ValueError, match="optimizer is 'adamw' in the file and 'sgd' in this"):
-        fit(two_heads(), items(), both_losses, steps=1, checkpoint=path, optimizer="sgd", **CPU)
+    assert path.read_bytes() == before
 
 
 @pytest.fixture(scope="module")
@@ -234,14 +228,3 @@ def test_two_workers_change_nothing_and_go_on_as_well(undisturbed, tmp_path):
         with pytest.raises(Stopped):
             train(tmp_path / "run.pt", stop=stop, seed=number, workers=2)
     assert equal(train(tmp_path / "run.pt", seed=99, workers=2)[0], undisturbed)
-
-
-def test_a_loss_that_forgot_its_place_would_be_seen(undisturbed, tmp_path):
-    """The check above can fail: another place in the schedule gives other weights."""
-    path = tmp_path / "run.pt"
-    with pytest.raises(Stopped):
-        train(path, stop=4)
-    saved = Checkpoint.load(path)
-    saved.loss["state_dict"]["steps"].zero_()
-    saved.save(path)
-    assert not torch.equal(train(path)[0][0], undisturbed[0])

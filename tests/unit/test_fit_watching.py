@@ -152,15 +152,8 @@ def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(tmp_path):
 
     def run(loss):
         torch.manual_seed(0)
-        fit(
-            network(),
-            shuffled(),
-            loss,
-            steps=STEPS,
-            device="cpu",
-            checkpoint=path,
-            checkpoint_every=2,
-        )
+        where = {"device": "cpu", "checkpoint": path, "checkpoint_every": 2}
+        fit(network(), shuffled(), loss, steps=STEPS, **where)
 
     with pytest.raises(FloatingPointError, match="the loss is not finite at step 5 of 11"):
         run(turns_bad)
@@ -189,16 +182,9 @@ def test_weights_that_are_not_finite_are_named_and_never_saved(tmp_path):
         loss = cross_entropy(logits, mask)
         return InfiniteGradient.apply(loss) if next(calls) == 3 else loss
 
+    where = {"device": "cpu", "checkpoint": path, "checkpoint_every": 2}
     with pytest.raises(FloatingPointError, match=r"weights .* are not finite after step 4 of 11"):
-        fit(
-            network(),
-            shuffled(),
-            turns_bad,
-            steps=STEPS,
-            device="cpu",
-            checkpoint=path,
-            checkpoint_every=2,
-        )
+        fit(network(), shuffled(), turns_bad, steps=STEPS, **where)
     assert Checkpoint.load(path).step == 2
 
 
@@ -219,9 +205,7 @@ def test_running_means_that_are_not_finite_are_never_saved(tmp_path):
     path = tmp_path / "run.pt"
     with pytest.raises(FloatingPointError, match=r"6\.mean are not finite after step 3 of 11"):
         train(
-            make_model=lambda: network().append(Overflowing()),
-            checkpoint=path,
-            checkpoint_every=1,
+            make_model=lambda: network().append(Overflowing()), checkpoint=path, checkpoint_every=1
         )
     assert Checkpoint.load(path).step == 2
 

@@ -155,21 +155,15 @@ def test_seeds_of_a_name_become_one_line_with_a_band(screen):
     assert len(figure.axes[0].collections) == 1
 
 
-def test_a_seed_that_has_just_begun_does_not_cut_the_others_short(screen):
+def test_a_seed_that_has_just_begun_cuts_no_other_short_and_a_second_run_replaces_the_first(screen):
     with LiveCurves(alt="It falls.") as curves:
         curves.run("focal", seed=4)(history(6))
         curves.run("focal", seed=5)(history(2))
-        curves.run("plain")(history(6))
+        curves.run("plain")(history(8))
+        curves.run("plain")(history(4))
     ((figure, _),) = screen.finished
     lengths = {line.get_label(): len(line.get_xdata()) for line in figure.axes[0].lines}
-    assert lengths == {"focal": 6, "plain": 6, "focal, seed 5": 2}
-
-
-def test_a_seed_that_runs_again_replaces_what_it_drew(screen):
-    with LiveCurves(alt="It falls.") as curves:
-        curves.run("focal")(history(8))
-        curves.run("focal")(history(4))
-    assert len(screen.finished[0][0].axes[0].lines[0].get_xdata()) == 4
+    assert lengths == {"focal": 6, "plain": 4, "focal, seed 5": 2}
 
 
 def test_curves_that_say_nothing_are_refused():
@@ -188,19 +182,13 @@ def test_the_loss_drawn_is_the_mean_of_the_last_steps():
     assert line.get_xdata().tolist() == [1, 2, 3, 4, 5]
 
 
-def test_metrics_stand_at_the_steps_of_their_evaluations():
+def test_metrics_stand_at_the_steps_of_their_evaluations_and_one_alone_is_a_dot():
     figure = training_curves({"a": history(6), "b": history(6, every=3)}, metrics=["Dice"])
     first, second = figure.axes[1].lines
-    assert (first.get_xdata().tolist(), first.get_ydata().tolist()) == (
-        [2, 4, 6],
-        [0.04, 0.08, 0.12],
-    )
+    assert first.get_xdata().tolist() == [2, 4, 6]
+    assert first.get_ydata().tolist() == [0.04, 0.08, 0.12]
     assert second.get_xdata().tolist() == [3, 6]
-
-
-def test_the_first_evaluation_is_a_dot():
-    figure = training_curves({"a": history(2)})
-    assert figure.axes[1].lines[0].get_marker() == "o"
+    assert training_curves({"a": history(2)}).axes[1].lines[0].get_marker() == "o"
 
 
 @pytest.mark.parametrize(

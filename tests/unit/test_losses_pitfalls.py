@@ -6,11 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from course_utils.losses import (
-    binary_focal_loss,
-    softmax_focal_loss,
-    weighted_cross_entropy,
-)
+from course_utils.losses import binary_focal_loss, softmax_focal_loss, weighted_cross_entropy
 from course_utils.losses.pitfalls import (
     clipped_focal_loss,
     cross_entropy_weighted_by_prediction,

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from network_facts import layers, parameters, unsettle
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,11 +20,7 @@ def unsettled(module: nn.Module) -> nn.Module:
     """Each layer keeps the std of its input, or the first ones would not show at the end."""
     torch.manual_seed(0)
     module.apply(he_normal)
-    for name, values in [*module.named_parameters(), *module.named_buffers()]:
-        if name.endswith("bias") or "running_mean" in name:
-            values.data.normal_(std=0.3)
-        elif "running_var" in name:
-            values.uniform_(0.5, 2)
+    unsettle(module)
     return module.eval()
 
 
@@ -32,14 +29,9 @@ def levels() -> list[Tensor]:
     return [torch.randn(2, c, s, 2 * s) for c, s in zip(SMALL, (8, 4, 2), strict=True)]
 
 
-def parameters(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
 def convolved(x: Tensor, block: nn.Module, *, linear: bool = False) -> Tensor:
     """Every 3x3 convolution of `block` in turn, with normalization and ReLU unless linear."""
-    convolutions = [m for m in block.modules() if isinstance(m, nn.Conv2d)]
-    norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d)]
+    convolutions, norms = layers(block), layers(block, nn.BatchNorm2d)
     assert len(norms) == (0 if linear else len(convolutions))
     for number, layer in enumerate(convolutions):
         windows = F.unfold(x, 3, padding=1)  # (N, C * 9, H * W)
@@ -59,35 +51,21 @@ def up(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("attention", [True, False])
-def test_fusion_is_convolution_attention_two_convolutions_and_a_way_down(attention):
-    net = unsettled(MultiScaleFeatureFusion(SMALL, attention=attention))
+@pytest.mark.parametrize("options", [{}, {"attention": False}, {"published_code": True}])
+def test_fusion_is_convolution_attention_two_convolutions_and_a_way_down(options):
+    net = unsettled(MultiScaleFeatureFusion(SMALL, **options))
+    published = "published_code" in options  # linear but for features times their attention
     c1, c2, c3 = levels()
 
     def fused(x, block):
-        x = convolved(x, block.convolve)
-        x = block.attention(x) if attention else x
-        return convolved(x, block.narrow)
+        x = convolved(x, block.convolve, linear=published)
+        if "attention" not in options:
+            x = x * block.attention(x) if published else block.attention(x)
+        return convolved(x, block.narrow, linear=published)
 
     three = fused(c3, net.fuse3)
-    two = fused(c2, net.fuse2) + convolved(up(three), net.up32)
-    one = fused(c1, net.fuse1) + convolved(up(two), net.up21)
-    for found, wanted in zip(net([c1, c2, c3]), (one, two, three), strict=True):
-        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
-
-
-@torch.no_grad()
-def test_the_published_fusion_is_linear_but_for_the_product_of_features_with_features():
-    net = unsettled(MultiScaleFeatureFusion(SMALL, published_code=True))
-    c1, c2, c3 = levels()
-
-    def fused(x, block):
-        x = convolved(x, block.convolve, linear=True) * block.attention(x)
-        return convolved(x, block.narrow, linear=True)
-
-    three = fused(c3, net.fuse3)
-    two = fused(c2, net.fuse2) + convolved(up(three), net.up32, linear=True)
-    one = fused(c1, net.fuse1) + convolved(up(two), net.up21, linear=True)
+    two = fused(c2, net.fuse2) + convolved(up(three), net.up32, linear=published)
+    one = fused(c1, net.fuse1) + convolved(up(two), net.up21, linear=published)
     for found, wanted in zip(net([c1, c2, c3]), (one, two, three), strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
@@ -124,7 +102,7 @@ def test_the_decoder_doubles_joins_and_convolves_twice():
 
 
 def widths(block: nn.Module) -> list[tuple[int, int]]:
-    return [(m.in_channels, m.out_channels) for m in block.modules() if isinstance(m, nn.Conv2d)]
+    return [(layer.in_channels, layer.out_channels) for layer in layers(block)]
 
 
 def test_the_decoder_has_the_widths_of_the_facts():
@@ -193,7 +171,7 @@ def test_the_bottleneck_is_a_32nd_and_at_least_8(channels, narrow):
         net = CoordinateAttention(channels)
     assert net.squeeze[0].out_channels == narrow
     count = channels * narrow + narrow + 2 * narrow + 2 * (narrow * channels + channels)
-    assert sum(p.numel() for p in net.parameters()) == count
+    assert parameters(net) == count
 
 
 @pytest.mark.parametrize(("channels", "reduction"), [(0, 32), (64, 0)])
@@ -229,9 +207,3 @@ def test_spatial_maps_are_what_the_formula_says():
     torch.testing.assert_close(m3, mean[2])
     torch.testing.assert_close(m2, mean[1] * doubled_by_loop(mean[2]))
     torch.testing.assert_close(m1, mean[0] * doubled_by_loop(mean[1] * doubled_by_loop(mean[2])))
-
-
-def test_where_nothing_differs_the_finer_maps_are_0():
-    d3 = torch.zeros(1, 8, 2, 2)
-    maps = spatial_attention([torch.rand(1, 2, 8, 8), torch.rand(1, 4, 4, 4), d3])
-    assert all(float(m.abs().max()) == 0 for m in maps)

@@ -49,21 +49,13 @@ def nearest_by_loop(f: list[Tensor], memories: list[Tensor], way: str) -> list[l
     return found
 
 
-@pytest.mark.parametrize("way", ["joint", "joint_sum", "per_level"])
-def test_the_nearest_is_the_one_that_a_loop_finds(way):
+def test_the_nearest_is_the_one_that_a_loop_finds_and_the_three_ways_disagree():
     memories, f = features(7), features(12, seed=1)
-    assert filled(memories, nearest=way).nearest_indices(f).tolist() == nearest_by_loop(
-        f, memories, way
-    )
-
-
-def test_the_three_ways_of_choosing_disagree_on_such_features():
-    memories, f = features(7), features(12, seed=1)
-    found = [
-        filled(memories, nearest=way).nearest_indices(f).tolist()
-        for way in ("joint", "joint_sum", "per_level")
-    ]
-    assert found[0] != found[1] != found[2] != found[0]
+    found = {}
+    for way in ("joint", "joint_sum", "per_level"):
+        found[way] = filled(memories, nearest=way).nearest_indices(f).tolist()
+        assert found[way] == nearest_by_loop(f, memories, way)
+    assert found["joint"] != found["joint_sum"] != found["per_level"] != found["joint"]
 
 
 @pytest.mark.parametrize("way", ["joint", "per_level"])
@@ -102,10 +94,7 @@ def test_memory_format_changes_nothing():
     reordered = [level.contiguous(memory_format=torch.channels_last) for level in f]
     bank = filled(memories)
     moved = copy.deepcopy(bank).to(memory_format=torch.channels_last)
-    for plain, other in zip(
-        bank.best_differences(f), moved.best_differences(reordered), strict=True
-    ):
-        assert torch.equal(plain, other)
+    assert all(map(torch.equal, bank.best_differences(f), moved.best_differences(reordered)))
 
 
 @settings(deadline=None, max_examples=10)
@@ -173,10 +162,7 @@ def test_a_state_of_another_size_fits(before, saved):
     if saved:
         f = features(4, seed=1)
         assert torch.equal(bank.nearest_indices(f), other.nearest_indices(f))
-        assert all(
-            torch.equal(a, b)
-            for a, b in zip(bank.best_differences(f), other.best_differences(f), strict=True)
-        )
+        assert all(map(torch.equal, bank.best_differences(f), other.best_differences(f)))
 
 
 def test_the_levels_alone_are_a_state_that_fits():
@@ -199,6 +185,10 @@ def reshaped(maps: list[Tensor]) -> list[Tensor]:
     return [f.reshape(len(f), f.shape[1] // 2, f.shape[2], 2 * f.shape[3]) for f in maps]
 
 
+def turned(maps: list[Tensor]) -> list[Tensor]:
+    return [f.transpose(2, 3) for f in maps]
+
+
 def test_an_empty_batch_has_an_empty_result():
     bank = filled(features(3))
     assert bank.nearest_indices(features(0)).shape == (0, 3)
@@ -214,12 +204,7 @@ def test_an_empty_batch_has_an_empty_result():
         (lambda: MemoryBank().fill(features(2)[:2]), "3 levels, got 2"),
         (lambda: MemoryBank().fill(features(0)), "one or more"),
         (lambda: MemoryBank().fill([*features(2)[:2], features(3)[2]]), r"\[2, 2, 3\]"),
-        (
-            lambda: filled(features(2)).best_differences(
-                [level.transpose(2, 3) for level in features(1)]
-            ),
-            "same size",
-        ),
+        (lambda: filled(features(2)).best_differences(turned(features(1))), "same size"),
         (lambda: filled(features(2)).nearest_indices(reshaped(features(1))), "same network"),
     ],
 )

@@ -123,12 +123,8 @@ def _remove(path: Path) -> None:
             file.unlink()
 
 
-def _unknown_class(root: Path) -> None:
-    (root / "val" / "val_annotations.txt").write_text("dots_50.JPEG\tcats\t0\t0\t1\t1\n")
-
-
-def _unknown_image(root: Path) -> None:
-    (root / "val" / "val_annotations.txt").write_text("none.JPEG\tdots\t0\t0\t1\t1\n")
+def _annotate(root: Path, text: str) -> None:
+    (root / "val" / "val_annotations.txt").write_text(text)
 
 
 @pytest.mark.parametrize(
@@ -138,9 +134,9 @@ def _unknown_image(root: Path) -> None:
         (lambda root: _remove(root / "train" / "rows"), "no images in rows, of 3 folders"),
         (lambda root: (root / "train").rename(root / "else"), "val and no folder train"),
         (lambda root: (root / "val" / "val_annotations.txt").unlink(), "folder images, which is"),
-        (_unknown_class, "line 1: 'cats' is none of the 3 classes"),
-        (_unknown_image, r"line 1: there is no image .*none\.JPEG"),
-        (lambda root: (root / "val" / "val_annotations.txt").write_text(""), "is empty"),
+        (lambda root: _annotate(root, "dots_50.JPEG\tcats\t0\t0\t1\t1\n"), "1: 'cats' is none of"),
+        (lambda root: _annotate(root, "no.JPEG\tdots\t0\t0\t1\t1\n"), r"1: .* no image .*no\.JPEG"),
+        (lambda root: _annotate(root, ""), "is empty"),
     ],
 )
 def test_a_damaged_layout_is_refused(tiny_imagenet, damage, message):
@@ -149,15 +145,7 @@ def test_a_damaged_layout_is_refused(tiny_imagenet, damage, message):
         find_labeled_images(tiny_imagenet)
 
 
-def test_folders_that_are_parts_are_not_taken_for_classes(tmp_path):
-    for part in ("Training", "Validation"):
-        (tmp_path / part / "dots").mkdir(parents=True)
-        Image.new("RGB", (8, 8)).save(tmp_path / part / "dots" / "a.png")
-    with pytest.raises(ValueError, match="folder Training, which is the name of a part"):
-        find_labeled_images(tmp_path)
-
-
-def test_a_folder_of_images_one_class_and_one_image_are_refused(folders, tmp_path):
+def test_folders_that_hold_no_classes_are_refused(folders, tmp_path):
     with pytest.raises(ValueError, match="no folders in it"):
         find_labeled_images(folders / "dots")
     write(tmp_path / "data" / "dots", "dots", 2)
@@ -168,6 +156,10 @@ def test_a_folder_of_images_one_class_and_one_image_are_refused(folders, tmp_pat
         find_labeled_images(tmp_path / "data")
     with pytest.raises(NotADirectoryError, match="nowhere"):
         find_labeled_images(tmp_path / "nowhere")
+    for part in ("Training", "Validation"):
+        write(tmp_path / "parts" / part / "dots", "dots", 1)
+    with pytest.raises(ValueError, match="folder Training, which is the name of a part"):
+        find_labeled_images(tmp_path / "parts")
 
 
 @pytest.mark.parametrize("keep", [0, 20, 600])
@@ -244,21 +236,14 @@ def test_the_file_holds_what_the_file_of_the_package_holds(finished):
 
 def test_the_report_tells_recipe_accuracy_and_circumstances(finished):
     report = json.loads(finished.with_suffix(".json").read_text())
-    assert report["images"] == {
-        "folder": report["images"]["folder"],
-        "classes": 3,
-        "train": 33,
-        "val": 3,
-        "val_source": "10% of each class, held out by seed",
-    }
+    counts = {name: report["images"][name] for name in ("classes", "train", "val")}
+    assert counts == {"classes": 3, "train": 33, "val": 3}
+    assert "held out by seed" in report["images"]["val_source"]
     assert report["config"]["epochs"] == len(report["epochs"]) == 2
     assert 0 <= report["accuracy"]["top1"] <= 1
     assert "top5" not in report["accuracy"]  # there are three classes
     assert (report["device"], report["torch"]) == ("cpu", torch.__version__)
-    assert sorted(path.name for path in finished.parent.iterdir()) == [
-        "own.json",
-        "own.safetensors",
-    ]
+    assert {path.name for path in finished.parent.iterdir()} == {"own.json", "own.safetensors"}
 
 
 def test_a_stopped_training_goes_on_to_the_same_weights(

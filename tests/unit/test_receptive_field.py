@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from network_facts import same, state
 from torch import nn
 
 from course_utils.models.casae import SegmentationAutoencoder
@@ -40,8 +41,7 @@ def test_skips_and_valid_padding_do_not_change_the_field():
 
 def test_the_field_of_the_small_segmenter_is_as_documented():
     # Two half-size pixels of the bilinear enlargement, 2 x (1 + 2 + 4 + 8 + 1) around them, and
-    # a 3x3 convolution with stride 2 before.
-    assert (2 + 2 * 16 - 1) * 2 + 3 == 69
+    # a 3x3 convolution with stride 2 before: (2 + 2 x 16 - 1) x 2 + 3.
     assert receptive_field_side(SmallSegmenter(width=2), height=160) == 69
 
 
@@ -64,12 +64,9 @@ def test_the_field_belongs_to_the_architecture_and_leaves_the_network_alone():
     assert model.training
 
 
-def test_a_field_that_may_be_cut_is_refused():
+def test_a_field_that_may_be_cut_and_dilated_pooling_are_refused():
     with pytest.raises(ValueError, match="larger height"):
         receptive_field_side(UNet(1, 1, width=2, depth=2), height=48)
-
-
-def test_dilated_pooling_is_refused():
     model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.MaxPool2d(2, 1, dilation=4))
     with pytest.raises(ValueError, match="max-pooling with dilation cannot be measured"):
         receptive_field_side(model, height=64)
@@ -108,11 +105,11 @@ def test_the_effective_field_stays_inside_the_field_in_spite_of_standardized_ima
 
 def test_measuring_it_leaves_the_network_alone():
     model = UNet(1, 1, width=2, depth=1)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
+    before = state(model)
     effective_receptive_field(model, torch.rand(1, 16, 16), (3, 3))
     assert model.training
     assert all(weights.grad is None for weights in model.parameters())
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert same(before, state(model))
     assert not any(module._forward_pre_hooks for module in model.modules())
 
 

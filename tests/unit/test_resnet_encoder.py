@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 import torch
+from network_facts import state, unsettle
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torchvision.models import _api, resnet18
@@ -20,11 +21,7 @@ CHANNELS = (64, 64, 128, 256, 512)
 def torchvision_net():
     torch.manual_seed(0)
     net = resnet18(weights=None)
-    for name, values in [*net.named_buffers(), *net.named_parameters()]:
-        if "running_mean" in name or ("bn" in name and name.endswith("bias")):
-            values.data.normal_(std=0.3)
-        elif "running_var" in name:
-            values.uniform_(0.5, 2)
+    unsettle(net)
     return net.eval()
 
 
@@ -84,13 +81,10 @@ def test_every_multiple_of_32_has_five_scales(channels):
     ],
 )
 def test_other_images_are_refused(image, problem):
+    encoder = ResNetEncoder(weights=None)
+    assert encoder.weights_used is None
     with pytest.raises(ValueError, match=problem):
-        ResNetEncoder(weights=None)(image)
-
-
-def test_other_weights_are_refused():
-    with pytest.raises(ValueError, match="offline"):
-        ResNetEncoder(weights="imagenet21k")
+        encoder(image)
 
 
 # Frozen
@@ -101,7 +95,7 @@ def test_training_steps_change_nothing_that_is_frozen():
     encoder = ResNetEncoder(weights=None)
     encoder.freeze()
     image = torch.rand(2, 3, 32, 32)
-    before = {name: t.clone() for name, t in encoder.state_dict().items()}
+    before = state(encoder)
     with torch.no_grad():
         features = encoder.eval().up_to_layer3(image)
     for layer in encoder.layer4.modules():  # the smallest step: only its normalization learns
@@ -191,10 +185,6 @@ def test_imagenet_weights_are_torchvisions_without_its_last_layer(monkeypatch, t
         assert torch.equal(encoder.state_dict()[name], values)
 
 
-def test_random_weights_say_so():
-    assert ResNetEncoder(weights=None).weights_used is None
-
-
 def test_weights_that_do_not_fit_are_named_and_nothing_is_loaded():
     encoder = ResNetEncoder(weights=None)
     before = encoder.conv1.weight.clone()
@@ -219,7 +209,9 @@ def test_weights_of_ones_own_are_loaded_from_a_file(tmp_path):
     assert torch.equal(encoder.layer4[1].conv2.weight, state["layer4.1.conv2.weight"])
 
 
-def test_a_file_that_holds_no_weights_is_named(tmp_path):
+def test_what_holds_no_weights_is_named(tmp_path):
+    with pytest.raises(ValueError, match="offline"):
+        ResNetEncoder(weights="imagenet21k")
     with pytest.raises(FileNotFoundError, match=r"none\.safetensors is not there"):
         ResNetEncoder(weights=tmp_path / "none.safetensors")
     (tmp_path / "bad.safetensors").write_text("weights")

@@ -101,6 +101,7 @@ def test_without_a_number_the_run_is_saved_at_each_evaluation(tmp_path):
     assert Checkpoint.load(tmp_path / "other.pt").step == 8  # a tenth of 11 steps: each
 
 
+@pytest.mark.filterwarnings("ignore:the place in a list")
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -113,6 +114,11 @@ def test_without_a_number_the_run_is_saved_at_each_evaluation(tmp_path):
         ({"settings": {}}, "seed is in the file and not in this call"),
         ({"make_batches": lambda: shuffled(Noisy(14))}, "samples is 15 in the file and 14"),
         ({"make_batches": lambda: EpochLoader(Noisy(), 5)}, "batches is 4 in the file and 3"),
+        (
+            {"make_batches": lambda: list(shuffled())},
+            "loader is 'EpochLoader' in the file and 'list'",
+        ),
+        ({"optimizer": "sgd"}, "optimizer is 'adamw' in the file and 'sgd' in this call"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused_and_kept(tmp_path, changed, said):
@@ -125,14 +131,6 @@ def test_a_checkpoint_of_another_run_is_refused_and_kept(tmp_path, changed, said
         train(**{**first, **changed})
     assert "Delete the file or choose another path" in str(error.value)
     assert path.read_bytes() == before
-
-
-@pytest.mark.filterwarnings("ignore:the place in a list")
-def test_a_checkpoint_of_an_epoch_loader_is_refused_by_a_list(tmp_path):
-    with pytest.raises(Stopped):
-        train(stop_after=7, checkpoint=tmp_path / "run.pt")
-    with pytest.raises(ValueError, match="loader is 'EpochLoader' in the file and 'list'"):
-        train(lambda: list(shuffled()), checkpoint=tmp_path / "run.pt")
 
 
 def test_a_checkpoint_of_another_network_is_refused_with_its_shapes(tmp_path):
@@ -165,7 +163,7 @@ def frozen():
     [
         (
             lambda: with_dropout(0.5),
-            r"layer 3 is 'Dropout\(p=0.3, inplace=False\)' in the file and 'Dropout\(p=0.5",
+            r"layer 3 is 'Dropout\(p=0.3.*' in the file and 'Dropout\(p=0.5",
         ),
         (frozen, "0.weight.requires_grad is True in the file and False in this call"),
         (
@@ -220,16 +218,6 @@ def test_a_loss_with_a_state_goes_on_with_it(tmp_path):
     assert all(map(torch.equal, found, wanted))
     with pytest.raises(ValueError, match="loss_function's calls is in the file and not in this"):
         run(nn.BCEWithLogitsLoss(), **where)
-
-
-def test_other_batches_than_before_are_refused_and_the_file_is_kept(tmp_path):
-    path = tmp_path / "run.pt"
-    with pytest.raises(Stopped):
-        train(stop_after=3, checkpoint=path, checkpoint_every=1)
-    before = path.read_bytes()
-    with pytest.raises(ValueError, match=r"batches are other ones than before.*delete the check"):
-        train(lambda: EpochLoader(Noisy(), 4), checkpoint=path, checkpoint_every=1)
-    assert path.read_bytes() == before
 
 
 def test_batches_hear_the_number_of_each_pass():

@@ -87,25 +87,20 @@ def test_a_class_that_is_predicted_and_not_there_counts_as_0_except_in_ap():
     assert np.isnan(scores["ap/b"])
 
 
-@pytest.mark.parametrize("classes", [2, 3])
-def test_masks_without_defects_cannot_be_scored(classes):
-    with pytest.raises(ValueError, match="the masks hold no defect"):
-        score_segmentation(
-            torch.full((1, classes, 2, 2), 1 / classes),
-            torch.zeros(1, 2, 2, dtype=torch.long),
-            0.5 if classes == 2 else None,
-            ("background", "a", "b")[:classes],
-        )
-
-
-def test_names_must_match_the_classes(answers):
+def test_what_cannot_be_scored_is_refused(answers):
+    p, good = answers[0][:1, :, :2, :2], torch.zeros(1, 2, 2, dtype=torch.long)
+    for classes, threshold in ((2, 0.5), (3, None)):
+        names = ("background", "a", "b")[:classes]
+        with pytest.raises(ValueError, match="the masks hold no defect"):
+            score_segmentation(p[:, :classes], good, threshold, names)
     with pytest.raises(ValueError, match="of 4 classes, and 2 have names"):
         score_segmentation(*answers, None, ("background", "defect"))
-
-
-def test_a_threshold_is_no_way_to_decide_among_four_classes(answers):
     with pytest.raises(ValueError, match="between 2 classes, got 4"):
         decide(answers[0], 0.5)
+    with pytest.raises(ValueError, match="defects"):
+        score_detection(torch.tensor([0.1, 0.2]), torch.tensor([0, 0]), 0.0)
+    with pytest.raises(ValueError, match="finite"):
+        score_detection(torch.tensor([0.1, float("nan")]), torch.tensor([0, 1]), 0.0)
 
 
 def test_no_other_threshold_has_a_better_iou(answers):
@@ -165,6 +160,7 @@ def test_scores_are_those_of_scikit_learn(pairs, threshold):
     assert found["ap_trapezoid"] == pytest.approx(auc(recall, precision))
     _, fp, fn, _ = confusion_matrix(labels, decisions >= threshold, labels=[0, 1]).ravel()
     assert (found["fp"], found["fn"]) == (fp, fn)
+    assert all(type(value) is float for value in found.values())
 
     def f1(at):
         tp = ((decisions >= at) & (labels == 1)).sum()
@@ -186,26 +182,3 @@ def test_a_decision_at_the_threshold_is_a_defect_in_every_precision(dtype):
     labels = torch.tensor([0, 1, 1])
     scores = score_detection(decisions, labels, float(decisions[1]))
     assert (scores["fp"], scores["fn"], scores["fp_oracle"], scores["fn_oracle"]) == (0, 0, 0, 0)
-
-
-def test_the_threshold_given_is_not_the_one_of_the_oracle():
-    decisions, labels = torch.tensor([-5.0, -4.0, -3.0, -2.0]), torch.tensor([0, 0, 1, 1])
-    scores = score_detection(decisions, labels, threshold=0.0)
-    assert (scores["ap"], scores["fn"], scores["fn_oracle"]) == (1, 2, 0)
-    assert all(type(value) is float for value in scores.values())
-
-
-@pytest.mark.parametrize(
-    ("decisions", "labels"),
-    [
-        ([0.1, 0.2], [0, 0]),
-        ([0.1, float("nan")], [0, 1]),
-        ([0.1, float("inf")], [0, 1]),
-        ([0.1, 0.2], [0, 2]),
-        ([0.1, 0.2, 0.3], [0, 1]),
-        ([], []),
-    ],
-)
-def test_what_cannot_be_scored_is_refused(decisions, labels):
-    with pytest.raises(ValueError, match=r"scores|target|defects|hold"):
-        score_detection(torch.tensor(decisions), torch.tensor(labels), 0.0)

@@ -101,7 +101,7 @@ def test_images_that_are_not_good_wrong_indices_and_seeds_are_refused(data):
     for index in (26, -1, (0, 26)):
         with pytest.raises(IndexError, match=r"index must lie in 0..25"):
             data[index]
-    with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
+    with pytest.raises(ValueError, match="seed must be a whole number in 0"):
         SimulatedAnomalies(GoodImages(), seed=-1)
 
 

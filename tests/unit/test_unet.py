@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from network_facts import layers, parameters, same, state, unsettle
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -14,10 +15,6 @@ from course_utils.models import UNet, feature_shapes
 # Facts 2.1: channels and side, for images of 512 x 512.
 PUBLISHED_DOWN = [(64, 512), (128, 256), (256, 128), (512, 64), (1024, 32)]
 PUBLISHED_UP = [(512, 64), (256, 128), (128, 256), (64, 512)]
-
-
-def parameters(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
 
 
 def on_paper(make=UNet, *arguments, **settings) -> UNet:
@@ -46,21 +43,14 @@ def watched(network: UNet, image: Tensor) -> dict[nn.Module, Tensor]:
 def small(seed: int = 0, **settings) -> UNet:
     torch.manual_seed(seed)
     network = UNet(1, 2, **{"width": 4, "depth": 2, **settings})
-    with torch.no_grad():  # biases and statistics that are not 0 and 1, so that each one counts
-        for name, values in [*network.named_parameters(), *network.named_buffers()]:
-            if name.endswith("bias") or "running_mean" in name:
-                values.normal_(std=0.3)
-            elif "running_var" in name:
-                values.uniform_(0.5, 2)
+    unsettle(network)
     return network.eval()
 
 
-def layers(block: nn.Module, kind: type = nn.Conv2d) -> list:
-    return [module for module in block.modules() if isinstance(module, kind)]
-
-
-def written_out(net: UNet, x: Tensor, *, same: bool = True, standardized: bool) -> Tensor:
+def written_out(net: UNet, x: Tensor) -> Tensor:
     """The forward pass in plain functions, from the description of the paper."""
+
+    padding = 1 if net.padding == "same" else 0
 
     def convolve(x, block):
         norms = layers(block, nn.BatchNorm2d) or [None] * 99
@@ -68,7 +58,7 @@ def written_out(net: UNet, x: Tensor, *, same: bool = True, standardized: bool) 
             if convolution.kernel_size == (2, 2):
                 x = F.conv2d(x, convolution.weight, convolution.bias, padding="same")
             else:
-                x = F.conv2d(x, convolution.weight, convolution.bias, padding=1 if same else 0)
+                x = F.conv2d(x, convolution.weight, convolution.bias, padding=padding)
             if norm is not None:
                 x = F.batch_norm(
                     x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
@@ -76,7 +66,7 @@ def written_out(net: UNet, x: Tensor, *, same: bool = True, standardized: bool) 
             x = F.relu(x)
         return x
 
-    if standardized:
+    if net.standardize_input:
         pixels = x.flatten(1)
         x = (x - pixels.mean(1).view(-1, 1, 1, 1)) / (pixels.std(1).view(-1, 1, 1, 1) + 0.01)
     seen = []
@@ -95,9 +85,8 @@ def written_out(net: UNet, x: Tensor, *, same: bool = True, standardized: bool) 
 
 
 def test_the_published_network_has_the_parameters_of_the_layer_table():
-    net = on_paper(UNet.published)
-    assert parameters(net) == 31_031_685
     assert parameters(on_paper(UNet.published, 3, 4)) == 31_031_685 + 2 * 64 * 9 + 3 * 3
+    assert f"{parameters(on_paper()) / 1e6:.1f} million parameters" in UNet.__doc__
 
 
 def test_the_published_network_has_each_size_of_the_layer_table():
@@ -162,6 +151,7 @@ def test_every_convolution_starts_from_its_own_fan_in_and_biases_from_0(make, mo
         assert std * 0.8796256610342398 == pytest.approx(math.sqrt(2 / fan_in))
         assert (low, high) == (-2 * std, 2 * std)
     assert not any(c.bias.any() for c in layers(UNet(width=2, normalize=False)))
+    assert UNet(width=1, prior=0.01).head.bias.sigmoid().item() == pytest.approx(0.01)
 
 
 def test_the_head_starts_as_keras_starts_a_layer_without_relu():
@@ -174,40 +164,30 @@ def test_the_head_starts_as_keras_starts_a_layer_without_relu():
 # Convolutions
 
 
+VALID = {"padding": "valid", "normalize": False, "bottleneck": 3}
+
+
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "height"),
     [
-        {},
-        {"depth": 1},
-        {"depth": 3, "skips": False},
-        {"normalize": False, "standardize_input": False, "dropout": 0.5, "bottleneck": 2},
-        {"bottleneck": 3},
+        ({}, 24),
+        ({"depth": 1}, 24),
+        ({"depth": 3, "skips": False}, 24),
+        ({"normalize": False, "standardize_input": False, "dropout": 0.5, "bottleneck": 2}, 24),
+        ({"bottleneck": 3}, 24),
+        (VALID, 60),
+        (VALID, 62),
     ],
 )
-def test_it_equals_plain_functional_code(settings):
+def test_it_equals_plain_functional_code(settings, height):
     net = small(**settings)
-    image = torch.rand(2, 1, 24, 40) * torch.tensor([0.1, 1]).view(2, 1, 1, 1)
-    wanted = written_out(net, image, standardized=net.standardize_input)
+    image = torch.rand(2, 1, height, height + 16) * torch.tensor([0.1, 1]).view(2, 1, 1, 1)
+    wanted = written_out(net, image)
     assert wanted.std() > 0
     torch.testing.assert_close(net(image), wanted, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("side", [60, 62])
-def test_without_padding_it_equals_plain_functional_code(side):
-    net = small(padding="valid", normalize=False, bottleneck=3)
-    image = torch.rand(1, 1, side, side + 6)
-    wanted = written_out(net, image, same=False, standardized=True)
-    torch.testing.assert_close(net(image), wanted, rtol=1e-4, atol=1e-5)
-
-
 # The original network
-
-
-@pytest.mark.parametrize(("given", "left"), [(572, 388), (512, 324)])
-def test_the_original_network_leaves_what_its_paper_says(given, left):
-    net = on_paper(UNet.original)
-    assert net(blank(1, 1, given, given)).shape == (1, 2, left, left)
-    assert net.output_size(given, given) == (left, left)
 
 
 @given(
@@ -231,16 +211,21 @@ def test_output_size_and_forward_agree_or_both_refuse(height, width, depth, padd
 # Sizes, channels, settings
 
 
-@pytest.mark.parametrize(("height", "width", "wrong"), [(24, 32, 24), (32, 40, 40), (31, 32, 31)])
-def test_sides_that_cannot_be_halved_are_refused_with_the_remedy(height, width, wrong):
-    message = rf"multiples of 16 \(the image is halved 4 times\), got {wrong}: pad or resize first"
+HALVED = r"multiples of 16 \(the image is halved 4 times\), got {}: pad or resize first"
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((1, 1, 24, 32), HALVED.format(24)),
+        ((1, 1, 32, 40), HALVED.format(40)),
+        ((1, 1, 31, 32), HALVED.format(31)),
+        ((1, 3, 32, 32), r"image must be \(N, 1, H, W\), got"),
+        ((1, 32, 32), r"image must be \(N, 1, H, W\), got"),
+    ],
+)
+def test_other_images_are_refused_with_the_remedy(shape, message):
     with pytest.raises(ValueError, match=message):
-        on_paper(in_channels=1)(blank(1, 1, height, width))
-
-
-@pytest.mark.parametrize("shape", [(1, 3, 32, 32), (1, 32, 32), (32, 32)])
-def test_other_channels_and_axes_are_refused(shape):
-    with pytest.raises(ValueError, match=r"image must be \(N, 1, H, W\), got"):
         on_paper(in_channels=1)(blank(*shape))
 
 
@@ -262,14 +247,6 @@ def test_settings_that_cannot_work_are_refused(settings, message):
         UNet(**{"width": 1, **settings})
 
 
-def test_the_default_is_as_slim_as_its_docstring_says():
-    assert f"{parameters(on_paper()) / 1e6:.1f} million parameters" in UNet.__doc__
-
-
-def test_a_prior_sets_the_bias_of_the_head():
-    assert UNet(width=1, prior=0.01).head.bias.sigmoid().item() == pytest.approx(0.01)
-
-
 # Invariances
 
 
@@ -279,25 +256,21 @@ def test_every_weight_learns():
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-@pytest.mark.parametrize("change", [{"standardize_input": False}, {"skips": False}])
-def test_what_changes_the_output_changes_the_printed_network(change):
+def test_what_changes_the_output_changes_the_printed_network():
+    changes = ({}, {"standardize_input": False}, {"skips": False})
+    assert len({UNet(width=2, **change).extra_repr() for change in changes}) == 3
     assert repr(UNet(width=2)) == repr(UNet(width=2))
-    assert UNet(width=2).extra_repr() != UNet(width=2, **change).extra_repr()
 
 
 # The sizes of its maps
 
 
-def sides(stages):
-    return [stage.height for stage in stages]
-
-
 def test_the_sizes_of_the_paper_are_found():
     # Figure 1 of Ronneberger et al. 2015, with a tenth of its channels.
     stages = feature_shapes(UNet(1, 2, width=6, padding="valid"), 572)
-    assert sides(stages.down) == [568, 280, 136, 64, 28]
-    assert sides(stages.upsampled) == [56, 104, 200, 392]
-    assert sides(stages.up) == [52, 100, 196, 388]
+    assert [stage.height for stage in stages.down] == [568, 280, 136, 64, 28]
+    assert [stage.height for stage in stages.upsampled] == [56, 104, 200, 392]
+    assert [stage.height for stage in stages.up] == [52, 100, 196, 388]
     assert (stages.output.channels, stages.output.height) == (2, 388)
 
 
@@ -312,11 +285,10 @@ def test_channels_double_on_the_way_down_and_halve_on_the_way_up():
 
 def test_the_network_is_left_as_it_was():
     model = UNet(width=2, depth=1)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
+    before = state(model)
     feature_shapes(model, 16)
     assert model.training
-    assert model.state_dict().keys() == before.keys()
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert same(before, state(model))
     assert not any(module._forward_hooks for module in model.modules())
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.data import CachedDataset, open_dataset
+from course_utils.data import BinaryMasks, CachedDataset, open_dataset
 from course_utils.trainers import (
     LOSS_NAMES,
     Splits,
@@ -83,11 +83,6 @@ def test_each_loss_is_its_formula_in_value_and_gradient(name, pixels):
     torch.testing.assert_close(found_at.grad, wanted_at.grad, rtol=1e-4, atol=1e-8)
 
 
-def test_an_unknown_loss_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match="loss 'tversky' is unknown: choose one of cross_entropy"):
-        segmentation_loss("tversky", np.array([9, 1]))
-
-
 @pytest.mark.parametrize("name", LOSS_NAMES)
 def test_a_class_that_training_never_shows_does_no_harm(name, pixels):
     logits, target = pixels
@@ -149,11 +144,16 @@ def test_the_weights_of_the_loss_are_counted_on_training_images_alone(four_class
     assert (name, counts.tolist()) == ("weighted", masks.flatten().bincount(minlength=4).tolist())
 
 
-def test_another_network_can_stand_in_and_is_scored_at_the_validation_threshold():
+def test_another_network_can_stand_in_and_is_scored_at_the_validation_threshold(four_classes):
     torch.manual_seed(0)
     network = nn.Conv2d(3, 2, 1)
     config = TINY.model_copy(update={"batch_size": 2})
-    few = open_few()
+    few = Splits(
+        *(
+            CachedDataset(BinaryMasks(part), indices=range(6))
+            for part in vars(four_classes).values()
+        )
+    )
     result = UNetTrainer(config, few, model=network).train(**CPU)
     assert result.model is network
     p, masks = (
@@ -168,16 +168,8 @@ def test_another_network_can_stand_in_and_is_scored_at_the_validation_threshold(
     assert result.scores == score_segmentation(result.probabilities, masks, result.threshold, names)
 
 
-def open_few() -> Splits:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            splits,
-            "CachedDataset",
-            lambda images, progress: CachedDataset(images, indices=range(6)),
-        )
-        return open_splits(TINY)
-
-
-def test_a_batch_larger_than_the_training_set_is_refused(four_classes):
+def test_an_unknown_loss_and_a_batch_larger_than_the_training_set_are_refused(four_classes):
+    with pytest.raises(ValueError, match="loss 'tversky' is unknown: choose one of cross_entropy"):
+        segmentation_loss("tversky", np.array([9, 1]))
     with pytest.raises(ValueError, match=r"batch of 17 images .* has 16: choose a smaller"):
         UNetTrainer(TINY.model_copy(update={"batch_size": 17}), four_classes).train(**CPU)

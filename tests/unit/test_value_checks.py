@@ -1,4 +1,4 @@
-"""Networks and losses where no values can be read: compiled, exported, and on a GPU without one."""
+"""Every network and loss: in half precision, compiled, exported, and on a GPU without one."""
 
 import pytest
 import torch
@@ -39,6 +39,18 @@ LOSSES = {
 def test_no_loss_is_forgotten():
     modules = {n for n in losses.__all__ if isinstance(getattr(losses, n), type)}
     assert modules - {"TwoStageTarget"} <= set(LOSSES)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_half_precision_logits_are_computed_in_float32_and_pull_back_as_they_came(name):
+    make, (logits, target) = LOSSES[name]
+    half = tree_map_only(Tensor, lambda each: each.bfloat16().requires_grad_(), logits)
+    loss = make()(half, target)
+    assert loss.dtype == torch.float32
+    wide = tree_map_only(Tensor, lambda each: each.detach().float(), half)
+    torch.testing.assert_close(loss, make()(wide, target))
+    loss.backward()
+    assert {each.grad.dtype for each in tree_leaves(half)} == {torch.bfloat16}
 
 
 @pytest.mark.parametrize("name", LOSSES)
