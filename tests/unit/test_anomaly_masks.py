@@ -125,9 +125,6 @@ def test_equal_generators_give_equal_masks():
     assert first == second != other
 
 
-# Errors say what was given and what is wanted
-
-
 def test_a_foreground_that_is_too_small_is_named(rng):
     speck = np.zeros(SIZE, np.uint8)
     speck[0, :4] = 1

@@ -33,9 +33,6 @@ def bare_environment(monkeypatch):
         monkeypatch.delenv(variable, raising=False)
 
 
-# Profile
-
-
 @pytest.mark.parametrize("name", ["smoke", "laptop", "full"])
 def test_a_profile_is_found_by_its_name_and_by_itself(name):
     profile = get_profile(name)
@@ -60,9 +57,6 @@ def test_an_unknown_profile_is_quoted_and_the_known_ones_are_listed(name, monkey
     monkeypatch.setenv("COURSE_PROFILE", "fast")
     with pytest.raises(ValueError, match="COURSE_PROFILE=fast is not a profile"):
         get_profile()
-
-
-# Data root
 
 
 def test_an_argument_wins_over_the_environment_and_the_root_is_not_made(monkeypatch, tmp_path):
@@ -102,9 +96,6 @@ def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_DATA_ROOT", "~/sets")
     assert data_root() == tmp_path / "sets"
     assert data_root("~/other") == tmp_path / "other"
-
-
-# Device and precision
 
 
 def test_auto_asks_the_environment_and_a_named_device_does_not(monkeypatch):
@@ -154,17 +145,6 @@ def test_float32_is_the_answer_where_nothing_is_known(monkeypatch):
     assert pick_precision(CPU) == "32-true"
 
 
-def test_lightning_fabric_knows_the_precisions():
-    from lightning_fabric import Fabric
-
-    for precision in ("bf16-mixed", "32-true"):
-        fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
-        assert fabric._precision.precision == precision
-
-
-# Seeds
-
-
 def draw(seed):
     rng = seed_everything(seed)
     return random.random(), np.random.rand(), torch.rand(1).item(), rng.random()  # noqa: NPY002
@@ -196,9 +176,6 @@ def test_a_wrong_seed_is_quoted_with_the_range_and_seeds_nothing(seed):
     assert str(caught.value).endswith(repr(seed))
     assert random.getstate() == before[0]
     assert torch.equal(torch.get_rng_state(), before[1])
-
-
-# The only reader of environment variables
 
 
 LOOKUP = re.compile(r"environ(\.get\(|\[[^]]*\](?! = ))|getenv\(| in (os\.)?environ")

@@ -75,15 +75,6 @@ def test_beside_a_large_defect_a_small_one_weighs_next_to_nothing():
     assert torch.equal(each[large], published[large])
 
 
-@pytest.mark.parametrize("per", ["image", "component"])
-def test_the_background_weighs_1_and_the_middle_of_the_largest_defect_the_positive_weight(per):
-    mask = two_defects()
-    weights = distance_weights(mask, positive_weight=3.0, per=per)
-    assert bool((weights[mask == 0] == 1).all())
-    assert float(weights[mask > 0].max()) == pytest.approx(3)
-    assert torch.equal(distance_weights(mask * 0, positive_weight=3.0, per=per), torch.ones(64, 96))
-
-
 def test_a_mask_is_not_changed_and_its_classes_and_memory_make_no_difference():
     mask = two_defects()
     before = mask.clone()

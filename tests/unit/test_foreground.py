@@ -132,9 +132,6 @@ def test_bottles_are_found_with_and_without_their_rule():
         assert found[[0, 0, -1, -1], [0, -1, 0, -1]].sum() == 0
 
 
-# Errors say what was given and what is wanted
-
-
 def test_an_image_without_an_object_is_named():
     plain = np.full((20, 20), 128, np.uint8)
     with pytest.raises(ValueError, match=r"no pixel is left .*grays are 128..128.*textures"):

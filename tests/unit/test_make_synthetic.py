@@ -250,12 +250,6 @@ def test_each_class_of_dagm_is_one_kind_of_surface():
     }
 
 
-def test_severstal_has_its_only_size(written):
-    assert opened(written("severstal"), "severstal")[0].image.shape == (1, 256, 1600)
-    with pytest.raises(ValueError, match="all 256x1600, got size 48x32"):
-        planned("severstal", size=(48, 32))
-
-
 def tree_hash(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()

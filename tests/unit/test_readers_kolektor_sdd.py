@@ -82,13 +82,6 @@ def test_a_defect_of_one_pixel_counts_whatever_the_size_images_are_opened_at(roo
     assert small.entries[names_of(small).index("kos02/Part1")].label == 1
 
 
-def test_a_mask_that_was_drawn_anew_gives_a_new_label(root):
-    path = root / "kolektor_sdd" / "kos02" / "Part0_label.bmp"
-    for defective in (len(ITEMS), len(ITEMS) - 1):
-        assert sum(entry.label for entry in opened(root, "all").entries) == defective
-        write_image(path, np.zeros((30, 12), np.uint8))
-
-
 def test_repeated_items_are_one_group_and_all_others_their_own(root):
     dataset = opened(root, "all")
     group_of = {e.name[:5]: g for e, g in zip(dataset.entries, dataset.groups, strict=True)}
@@ -262,12 +255,6 @@ def test_folds_hold_whole_groups_so_images_cannot_be_dealt_out_one_by_one(root):
     assert "Leaks on purpose" in opened(root, split_by="image").split_note
 
 
-@pytest.mark.parametrize("name", ["synthetic", "magnetic_tile", "mvtec_ad/bottle", "folder:."])
-def test_other_sets_have_no_folds(name):
-    with pytest.raises(ValueError, match=f"{name} has no option 'fold'"):
-        open_dataset(name, fold=1)
-
-
 def rename(path, name):
     path.rename(path.with_name(name))
 
@@ -384,14 +371,6 @@ def test_a_fault_in_the_box_masks_is_named(root, path, change, kind, message):
         boxed(root)
     if kind is FileNotFoundError:
         assert len(opened(root, "all")) == len(ITEMS) * PARTS  # fine masks are all there
-
-
-def test_a_box_mask_of_another_size_is_named_when_it_is_read(root):
-    place_boxes(root, {})
-    path = root / "kolektor_sdd" / "boxes" / "kos02" / "Part1_label.bmp"
-    write_image(path, np.zeros((31, 12), np.uint8))
-    with pytest.raises(ValueError, match=r"boxes.kos02.Part1_label\.bmp is 12 x 31 pixels but"):
-        boxed(root).validate()
 
 
 @pytest.mark.parametrize("masks", ["box", "", None, "Fine"])

@@ -52,15 +52,6 @@ def test_each_image_has_its_mask_in_which_what_is_not_zero_is_defect(folder):
         assert np.array_equal(sample.mask.numpy(), expected)
 
 
-def test_images_come_in_rgb(folder):
-    blue_first = np.zeros((30, 12, 3), np.uint8)
-    blue_first[..., 0] = 255
-    write_image(folder / "train" / "10301.png", blue_first)
-    sample = opened(folder)[1]
-    assert sample.name == "train/10301"
-    assert sample.image.amax(dim=(1, 2)).tolist() == [0, 0, 1]
-
-
 def test_the_test_part_is_that_of_the_authors(folder):
     image_set = kolektor_sdd2.read(folder)
     in_test = np.array(names(image_set.entries))[image_set.published_test].tolist()

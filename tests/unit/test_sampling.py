@@ -147,9 +147,6 @@ def test_what_cannot_be_is_refused(settings, problem):
         FrequencyOfUseSampler(**settings)
 
 
-# In a loader
-
-
 def test_a_loader_without_batches_of_its_own_sees_the_order_itself():
     sampler, same_again = (FrequencyOfUseSampler(LABELS, seed=2) for _ in range(2))
     single = DataLoader(Noisy(), batch_size=None, sampler=sampler)

@@ -42,9 +42,6 @@ def keys(samples):
     return [(sample.name, sample.label, sample.image.numpy().tobytes()) for sample in samples]
 
 
-# The data set
-
-
 @pytest.mark.parametrize("channels", [1, 3])
 def test_good_images_come_first_as_they_are_and_then_with_an_anomaly(channels):
     good = GoodImages(channels=channels)
@@ -103,9 +100,6 @@ def test_images_that_are_not_good_wrong_indices_and_seeds_are_refused(data):
             data[index]
     with pytest.raises(ValueError, match="seed must be a whole number in 0"):
         SimulatedAnomalies(GoodImages(), seed=-1)
-
-
-# Balanced batches
 
 
 def test_every_batch_is_half_good_and_half_simulated(data):
@@ -176,9 +170,6 @@ def test_the_number_of_workers_changes_nothing(persistent):
     assert len(alone) == 6
     assert all(torch.equal(one, two) for one, two in zip(alone, shared, strict=True))
     assert not torch.equal(alone[0], alone[3])
-
-
-# Training
 
 
 class Stopped(Exception):

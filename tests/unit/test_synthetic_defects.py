@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_utils.data.synthetic import DEFECTS, SyntheticSurfaces
-from course_utils.data.synthetic.fields import fractal, smooth, white
+from course_utils.data.synthetic.fields import smooth, white
 from course_utils.data.synthetic.labels import Footprint, ellipse_mask, exact_mask
 from course_utils.data.synthetic.shapes import Box, blob, stroke, wander
 
@@ -119,11 +119,3 @@ def test_white_noise_is_standard_and_uncorrelated():
     assert noise.mean() == pytest.approx(0, abs=0.02)
     assert noise.std() == pytest.approx(1, abs=0.02)
     assert abs(np.corrcoef(noise[:, :-1].ravel(), noise[:, 1:].ravel())[0, 1]) < 0.02
-
-
-@pytest.mark.parametrize("shape", [(32, 32), (33, 71), (96, 120)])
-@pytest.mark.parametrize(("coarse", "fine"), [(1.0, 1.0), (16.0, 1.0), (80.0, 2.5)])
-def test_fractals_fill_any_shape(shape, coarse, fine):
-    field = fractal(np.random.default_rng(0), shape, coarse, fine)
-    assert field.shape == shape
-    assert np.isfinite(field).all()

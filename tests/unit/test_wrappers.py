@@ -19,8 +19,6 @@ from course_utils.data import (
     Sample,
     Subset,
     TransformedDataset,
-    count_pixels,
-    open_dataset,
 )
 
 
@@ -73,9 +71,6 @@ def test_it_says_of_itself_what_its_data_set_says_and_leaves_that_as_it_is(wrap,
         assert torch.equal(kept.image, sample.image)
 
 
-# BinaryMasks
-
-
 def test_every_class_of_defect_becomes_1():
     plain, merged = FourClasses(), BinaryMasks(FourClasses())
     for index, found in enumerate(merged[i] for i in range(4)):
@@ -84,16 +79,6 @@ def test_every_class_of_defect_becomes_1():
         assert torch.equal(found.image, plain[index].image)
         assert found.label == int(index > 0)
         assert type(found.label) is int
-
-
-def test_all_defect_pixels_are_counted_as_one_class():
-    surfaces = open_dataset("synthetic", size=32, length=12)
-    background, *defects = count_pixels(surfaces, 4)
-    assert sum(defects) > 0
-    assert count_pixels(BinaryMasks(surfaces), 2).tolist() == [background, sum(defects)]
-
-
-# EllipseMasks
 
 
 class One(FourClasses):
@@ -164,9 +149,6 @@ def test_where_two_classes_meet_the_smaller_ellipse_lies_on_top():
     grown = coarse(mask)
     assert (grown[28:32, 28:32] == 2).all()
     assert grown[12, 12] == 1
-
-
-# CachedDataset and Subset
 
 
 def test_the_chosen_samples_are_held_in_the_given_order_and_read_once():
