@@ -157,9 +157,9 @@ def test_a_full_disk_stops_the_batch_and_costs_nothing_that_was_done(
     assert 0 < len(done) < 6
     for row in place.latest():
         if row.outcome == "ok":
-            nbformat.read(place.folder / "out/notebooks" / row.notebook, as_version=4)
+            nbformat.read(place.folder / "out" / row.notebook, as_version=4)
         else:
-            assert row.outcome in ("running", None)
+            assert row.outcome is None
 
     small_disk("50m")
     status, text = end(place.batch())
