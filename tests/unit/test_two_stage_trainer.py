@@ -126,7 +126,7 @@ def facts(begun) -> dict:
         "bias": model.segmentation_head[1].bias is not None,
         "dynamic": begun.loss.dynamic,
         "rule": begun.batches.sampler.rule,
-        "weights": targets.weights,
+        "weights": targets._target_of.keywords["weights"],
         "pitfall_label": targets.pitfall_label,
     }
 
@@ -207,9 +207,9 @@ def taught(config, splits) -> set[str]:
     """Names of the defective images whose masks teach."""
     data = targets_of(config, splits)
     samples = [data[i] for i in range(len(data))]
-    assert all(one.target.segmented for one in samples if not one.target.label), "good ones teach"
+    assert all(one.target.has_mask for one in samples if not one.target.label), "good ones teach"
     assert sum(float(one.target.label) for one in samples) == 4
-    return {one.name for one in samples if one.target.segmented and one.target.label}
+    return {one.name for one in samples if one.target.has_mask and one.target.label}
 
 
 def test_so_many_defective_images_teach_with_their_masks(splits):
