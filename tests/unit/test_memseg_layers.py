@@ -54,14 +54,16 @@ def up(x: Tensor) -> Tensor:
 @pytest.mark.parametrize("options", [{}, {"attention": False}, {"published_code": True}])
 def test_fusion_is_convolution_attention_two_convolutions_and_a_way_down(options):
     net = unsettled(MultiScaleFeatureFusion(SMALL, **options))
-    published = "published_code" in options  # linear but for features times their attention
+    published = "published_code" in options  # linear but for features times the input's attention
     c1, c2, c3 = levels()
 
     def fused(x, block):
-        x = convolved(x, block.convolve, linear=published)
-        if "attention" not in options:
-            x = x * block.attention(x) if published else block.attention(x)
-        return convolved(x, block.narrow, linear=published)
+        features = convolved(x, block.convolve, linear=published)
+        if published:
+            features = features * block.attention(x)
+        elif "attention" not in options:
+            features = block.attention(features)
+        return convolved(features, block.narrow, linear=published)
 
     three = fused(c3, net.fuse3)
     two = fused(c2, net.fuse2) + convolved(up(three), net.up32, linear=published)

@@ -97,7 +97,7 @@ def test_what_cannot_be_scored_is_refused(answers):
         score_segmentation(*answers, None, ("background", "defect"))
     with pytest.raises(ValueError, match="between 2 classes, got 4"):
         decide(answers[0], 0.5)
-    with pytest.raises(ValueError, match="defects"):
+    with pytest.raises(ValueError, match="need a defect"):
         score_detection(torch.tensor([0.1, 0.2]), torch.tensor([0, 0]), 0.0)
     with pytest.raises(ValueError, match="finite"):
         score_detection(torch.tensor([0.1, float("nan")]), torch.tensor([0, 1]), 0.0)

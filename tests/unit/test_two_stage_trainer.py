@@ -126,7 +126,7 @@ def facts(begun) -> dict:
         "bias": model.segmentation_head[1].bias is not None,
         "dynamic": begun.loss.dynamic,
         "rule": begun.batches.sampler.rule,
-        "weights": targets.weights,
+        "weights": targets._target_of.keywords["weights"],
         "pitfall_label": targets.pitfall_label,
     }
 
