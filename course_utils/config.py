@@ -131,6 +131,17 @@ def pick_precision(device: "torch.device") -> str:
     return "bf16-mixed" if fast else "32-true"
 
 
+def chosen_threads() -> int | None:
+    """Return how many threads `OMP_NUM_THREADS` asks for, or None.
+
+    Example:
+        >>> chosen_threads() is None or chosen_threads() >= 0
+        True
+    """
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() else None
+
+
 def check_seed(seed: Any) -> int:
     """Return `seed` as an int.
 

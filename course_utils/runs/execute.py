@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from threading import Event
 
-from course_utils.config import visible_gpus
+from course_utils.config import chosen_threads, visible_gpus
 from course_utils.runs.records import Outcome, RunRecord, Task
 from course_utils.runs.run import run_notebook
 from course_utils.runs.run_folder import remove_orphans, run_folder
@@ -142,6 +142,5 @@ def _device(threads: int | None, gpu: str | None) -> str:
         return str(torch.cuda.get_device_name(gpus.index(gpu) if gpu else 0))
     if gpu is not None:
         return f"GPU {gpu}"
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    threads = threads or (int(given) if given.isdecimal() else available_threads())
+    threads = threads or chosen_threads() or available_threads()
     return f"cpu, {threads} threads" if threads > 1 else "cpu, 1 thread"

@@ -8,7 +8,6 @@ import torch
 from stoppable_training import Stopped, weights
 from tiny_defects import Squares
 from torch import Tensor, nn
-from two_stage_training import STEPS, equal, train
 
 from course_utils.data import TwoStageTargets
 from course_utils.losses import TwoStageTarget
@@ -206,25 +205,3 @@ def test_a_change_of_any_part_of_a_target_is_noticed_when_a_run_goes_on(change, 
     with pytest.raises(ValueError, match=r"batches are other ones than before.*delete the check"):
         run(Changed(change), cells)
     assert path.read_bytes() == before
-
-
-@pytest.fixture(scope="module")
-def undisturbed():
-    return train()[0]
-
-
-@pytest.mark.parametrize("stop", [2, 3, 4, 6, 7])  # within a pass, and at the end of one
-def test_stopped_at_any_step_it_ends_in_the_same_bits(undisturbed, stop, tmp_path):
-    with pytest.raises(Stopped):
-        train(tmp_path / "run.pt", stop=stop)
-    found, _ = train(tmp_path / "run.pt", seed=99)
-    assert equal(found, undisturbed)
-    assert found[3] == STEPS
-
-
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_two_workers_change_nothing_and_go_on_as_well(undisturbed, tmp_path):
-    for number, stop in enumerate((4, 6)):
-        with pytest.raises(Stopped):
-            train(tmp_path / "run.pt", stop=stop, seed=number, workers=2)
-    assert equal(train(tmp_path / "run.pt", seed=99, workers=2)[0], undisturbed)

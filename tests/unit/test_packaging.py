@@ -64,7 +64,7 @@ def test_every_imported_package_is_declared(module: str) -> None:
 
 
 def test_every_declared_package_is_imported() -> None:
-    modules = {*imported(), *imported("notebooks/source"), *imported("data_scripts")}
+    modules = {*imported(), *imported("notebooks"), *imported("data_scripts")}
     used = {name for module in modules for name in providers(module)}
     idle = names(PROJECT["dependencies"]) - used
     assert idle == NOT_IMPORTED.keys()
