@@ -301,9 +301,9 @@ def plain_unet(skips, run_seed):
 results = {"with skips": [], "without skips": []}
 drawn = ("val/iou", "val/ap")
 seeds = lesson.seeds(6)[3:]  # others than those of the losses below
-shown = "Seed {} only: loss, and scores of the validation images"
+curves_title = "Seed {} only: loss, and scores of the validation images"
 alt = "Loss, IoU and AP on validation images while training, with and without skips"
-with LiveCurves(alt=alt, title=shown.format(seeds[0]), metrics=drawn) as curves:
+with LiveCurves(alt=alt, title=curves_title.format(seeds[0]), metrics=drawn) as curves:
     for run in seeds:
         for name in results:
             watch = curves.run(name) if run == seeds[0] else None
@@ -420,7 +420,7 @@ with TemporaryDirectory() as folder:
 # %%
 by_loss = {name: [] for name in LOSS_NAMES.values()}
 alt = "Loss, IoU and AP on validation images while training with four losses"
-with LiveCurves(alt=alt, title=shown.format(seed), metrics=drawn) as curves:
+with LiveCurves(alt=alt, title=curves_title.format(seed), metrics=drawn) as curves:
     for run in lesson.seeds(3):
         for loss, name in LOSS_NAMES.items():
             watch = curves.run(name) if run == seed else None
