@@ -22,7 +22,7 @@ COMMANDS = {
 }
 PLAN = """\
 profile: smoke
-seeds: 0-5
+seeds: [0]
 runs: [{lesson: "00"}]
 """
 CPU_LIMIT, MEMORY_LIMIT = 1.5, 200  # seconds, MB: the aims
