@@ -318,9 +318,9 @@ def _distances(
     pixels = defect.astype(np.uint8)
     distance = np.ones(np.count_nonzero(defect), np.float32)
     if not defect.all():
-        distance = np.asarray(
-            cv2.distanceTransform(pixels, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32
-        )[defect]
+        rough = cv2.distanceTransform(pixels, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[defect]
+        # Its last bits differ from call to call; squared distances of pixels are whole numbers.
+        distance = np.sqrt(np.rint(np.square(rough.astype(np.float64)))).astype(np.float32)
     if per == "image":
         return distance, distance.max(keepdims=True)
     count, components = cv2.connectedComponents(pixels, connectivity=8)
