@@ -277,11 +277,13 @@ def _data_sets(root: str | Path | None) -> list[Check]:
 
 
 def _weights() -> Check:
-    from course_utils.models.encoders import OFFLINE_WEIGHTS, read_weights
+    from course_utils.models.encoders.base import SHIPPED, read_weights
 
-    count = sum(tensor.numel() for tensor in read_weights(OFFLINE_WEIGHTS).values())
+    files = sorted(SHIPPED.glob("*.safetensors"))
+    count = sum(tensor.numel() for file in files for tensor in read_weights(file).values())
     found = (
-        f"the encoder that comes with the package ({count / 1e6:.1f} million numbers) can be read"
+        f"the {len(files)} encoders that come with the package ({count / 1e6:.1f} million numbers) "
+        "can be read"
     )
     return Check("weights", Status.OK, found)
 

@@ -31,7 +31,7 @@ from course_utils.data.labeled_images import (
 )
 from course_utils.io import report_errors, write_atomic
 from course_utils.models import ResNetEncoder
-from course_utils.models.encoders import load_exactly
+from course_utils.models.encoders.base import half_precision, load_exactly
 from course_utils.training import EpochLoader, History, fit, launch
 
 VAL_BATCH = 256
@@ -234,15 +234,6 @@ def accuracy(model: nn.Module, batches: DataLoader[LabeledImage]) -> dict[str, f
     found = torch.cat(correct).double()  # (images, 5)
     shares = {"top1": found[:, 0].mean().item()}
     return {**shares, "top5": found.sum(1).mean().item()} if logits.shape[1] > 5 else shares
-
-
-def half_precision(encoder: ResNetEncoder) -> dict[str, Tensor]:
-    """Return the encoder's weights, convolutions in float16.
-
-    Batch normalization stays as it is: its running variances may leave float16's range.
-    """
-    state = {name: t.detach().cpu().contiguous() for name, t in encoder.state_dict().items()}
-    return {name: t.half() if t.ndim == 4 else t for name, t in state.items()}
 
 
 def checkpoint_of(out: Path) -> Path:

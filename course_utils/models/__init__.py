@@ -3,7 +3,7 @@
 from course_utils.models.blocks import double_convolution, up_convolution
 from course_utils.models.casae import CascadedAutoencoder, SegmentationAutoencoder
 from course_utils.models.compact_cnn import CompactDefectCNN
-from course_utils.models.encoders import ResNetEncoder
+from course_utils.models.encoders import EfficientNetEncoder, Encoder, ResNetEncoder, build_encoder
 from course_utils.models.memseg import (
     CoordinateAttention,
     MemoryBank,
@@ -21,6 +21,8 @@ __all__ = [
     "CascadedAutoencoder",
     "CompactDefectCNN",
     "CoordinateAttention",
+    "EfficientNetEncoder",
+    "Encoder",
     "FeatureNorm",
     "MemSeg",
     "MemoryBank",
@@ -34,6 +36,7 @@ __all__ = [
     "TwoStageOutput",
     "UNet",
     "UNetStages",
+    "build_encoder",
     "double_convolution",
     "effective_receptive_field",
     "feature_shapes",

@@ -9,21 +9,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from course_utils.models.encoders import ResNetEncoder, Weights, check_range
+from course_utils.models.encoders import EncoderName, Weights, build_encoder
+from course_utils.models.encoders.base import check_range
+from course_utils.value_checks import values_can_be_read
 
-CHANNELS = 128 + 256
 FILL_BATCH = 8  # images at a time when the patches are collected
 
 
 class NearestPatches(nn.Module):
     """How far each pixel's patch is from the nearest patch of normal images. Nothing is trained.
 
-    A patch is a cell of layer 2 of a ResNet-18 with the cell of layer 3 around it, each averaged
-    with its 8 neighbors: 384 numbers for 8 x 8 pixels. Of the normal images' patches, those that
-    are kept are drawn at random.
+    A patch is a cell of an encoder's map at stride 8 with the cell at stride 16 around it, each
+    averaged with its 8 neighbors: 152 numbers for 8 x 8 pixels (384 with ResNet-18). Of the normal
+    images' patches, those that are kept are drawn at random.
 
     Args:
-        weights: of the encoder, see `ResNetEncoder`.
+        encoder: `"efficientnet_lite0"` or `"resnet18"`.
+        weights: of the encoder, see `EfficientNetEncoder` and `ResNetEncoder`.
         patches: how many to keep at most.
         blur: standard deviation of the Gaussian that smooths the map, in pixels; 0 for none.
 
@@ -40,7 +42,12 @@ class NearestPatches(nn.Module):
     patches: Tensor
 
     def __init__(
-        self, *, weights: Weights | None = "imagenet", patches: int = 10_000, blur: float = 4.0
+        self,
+        *,
+        encoder: EncoderName = "efficientnet_lite0",
+        weights: Weights | None = "imagenet",
+        patches: int = 10_000,
+        blur: float = 4.0,
     ) -> None:
         super().__init__()
         if patches < 1 or not 0 <= blur < math.inf:
@@ -48,8 +55,8 @@ class NearestPatches(nn.Module):
                 f"patches must be at least 1 and blur at least 0, got {patches} and {blur}"
             )
         self.limit, self.blur = patches, blur
-        self.encoder = ResNetEncoder(weights).requires_grad_(False).eval()
-        self.register_buffer("patches", torch.empty(0, CHANNELS))
+        self.encoder = build_encoder(encoder, weights).requires_grad_(False).eval()
+        self.register_buffer("patches", torch.empty(0, sum(self.encoder.channels[2:4])))
 
     def train(self, mode: bool = True) -> "NearestPatches":
         """Stay as it is: there is nothing to train."""
@@ -91,12 +98,13 @@ class NearestPatches(nn.Module):
         """
         if len(self.patches) == 0:
             raise RuntimeError("there are no patches: call fill(images) with normal images first")
-        features = self._features(images)  # (N, 384, H/8, W/8)
-        nearest = [  # image by image: all distances of a batch would take gigabytes
-            torch.cdist(one.flatten(1).T, self.patches).amin(1).view(one.shape[1:])
-            for one in features
-        ]
-        maps = torch.stack(nearest).unsqueeze(1)  # (N, 1, H/8, W/8)
+        features = self._features(images)  # (N, C, H/8, W/8)
+        cells = features.flatten(2).transpose(1, 2)  # (N, H/8 * W/8, C)
+        if values_can_be_read(images):  # image by image: all distances at once may take gigabytes
+            nearest = torch.stack([torch.cdist(one, self.patches).amin(1) for one in cells])
+        else:  # a loop would fix the batch size of an exported network
+            nearest = torch.cdist(cells, self.patches).amin(2)
+        maps = nearest.unflatten(1, features.shape[2:]).unsqueeze(1)  # (N, 1, H/8, W/8)
         maps = F.interpolate(maps, size=images.shape[-2:], mode="bilinear", align_corners=False)
         if self.blur:
             maps = gaussian_blur(maps, 2 * math.ceil(4 * self.blur) + 1, self.blur)
@@ -112,7 +120,7 @@ class NearestPatches(nn.Module):
 
     def _features(self, images: Tensor) -> Tensor:
         check_range(images)
-        _, _, f2, f3 = self.encoder.up_to_layer3(images)
+        _, _, f2, f3 = self.encoder.first_four(images)
         f2, f3 = (F.avg_pool2d(f, 3, stride=1, padding=1) for f in (f2, f3))
         f3 = F.interpolate(f3, size=f2.shape[-2:], mode="bilinear", align_corners=False)
         return torch.cat([f2, f3], dim=1)

@@ -1,4 +1,4 @@
-"""U-Net (Ronneberger, Fischer and Brox, 2015): the published forms, and the slim one we train."""
+"""U-Net (Ronneberger, Fischer and Brox, 2015): the published forms, and those that we train."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -17,6 +17,13 @@ from course_utils.models.blocks import (
     standardize,
     up_convolution,
 )
+from course_utils.models.encoders import EncoderName, Weights, build_encoder
+from course_utils.models.encoders.base import check_range
+
+DEPTH = 4
+"""How often the image is halved, unless told otherwise."""
+DECODER = (6, 4, 3, 2, 1)
+"""Channels of the way up behind an encoder, from coarse to fine, in multiples of `width`."""
 
 
 class UNet(nn.Module):
@@ -28,16 +35,24 @@ class UNet(nn.Module):
     batches and standardizes each image; `UNet.published()` and `UNet.original()` are the forms
     of the literature.
 
+    With an `encoder`, its five scales are the way down, trained on other pictures and trained on
+    here, and only a slim way up starts at random. It takes images in [0, 1] with sides that are
+    multiples of 32.
+
     Args:
-        in_channels: 1 (gray) or 3 (RGB).
+        in_channels: 1 (gray), 3 (RGB), or any other number; before an encoder, a 1x1 convolution
+            brings others to three, at first their mean.
         num_classes: 1 for one defect logit per pixel, K + 1 for background and K classes.
-        width: channels of the first stage.
-        depth: how often the image is halved.
+        encoder: `"resnet18"`, `"efficientnet_lite0"`, or None for a network of its own.
+        weights: of the encoder, see `ResNetEncoder` and `EfficientNetEncoder`.
+        width: channels of the first stage; with an encoder, of the last.
+        depth: how often the image is halved; 4, and 5 with an encoder.
         skips: whether the way up sees what the way down saw. False is for comparison only.
         padding: of the 3x3 convolutions. With `"valid"` each one takes a border of 1 pixel away,
             skips are cropped, and the output is smaller than the image.
         normalize: batch normalization after each 3x3 and 2x2 convolution.
-        standardize_input: bring each image to mean 0 and std 1 first.
+        standardize_input: bring each image to mean 0 and std 1 first; an encoder has a
+            normalization of its own.
         dropout: of the two deepest stages of the way down; skips are taken after it.
         bottleneck: channels of one more 3x3 convolution before the last layer; None leaves it out.
         prior: share of defect pixels that the untrained network starts from (Lin et al. 2017,
@@ -46,6 +61,8 @@ class UNet(nn.Module):
     Example:
         >>> UNet(in_channels=3, num_classes=4)(torch.zeros(2, 3, 64, 48)).shape
         torch.Size([2, 4, 64, 48])
+        >>> UNet(1, 2, encoder="efficientnet_lite0")(torch.zeros(2, 1, 64, 96)).shape
+        torch.Size([2, 2, 64, 96])
     """
 
     def __init__(
@@ -53,8 +70,10 @@ class UNet(nn.Module):
         in_channels: int = 3,
         num_classes: int = 1,
         *,
+        encoder: EncoderName | None = None,
+        weights: Weights | None = "imagenet",
         width: int = 16,
-        depth: int = 4,
+        depth: int | None = None,
         skips: bool = True,
         padding: Padding = "same",
         normalize: bool = True,
@@ -64,6 +83,12 @@ class UNet(nn.Module):
         prior: float | None = None,
     ) -> None:
         super().__init__()
+        if encoder and (depth is not None or padding != "same" or dropout or bottleneck):
+            raise ValueError(
+                "depth, padding, dropout and bottleneck are of a network without an encoder, got "
+                f"depth={depth}, padding={padding!r}, dropout={dropout}, bottleneck={bottleneck}"
+            )
+        depth = (len(DECODER) if encoder else DEPTH) if depth is None else depth
         if min(in_channels, num_classes, width, depth) < 1:
             raise ValueError(
                 "in_channels, num_classes, width and depth must be at least 1, got "
@@ -75,25 +100,31 @@ class UNet(nn.Module):
             raise ValueError(f"bottleneck must be at least 1, or None, got {bottleneck}")
         self.in_channels, self.depth, self.padding = in_channels, depth, padding
         self.bottleneck = bottleneck
-        self.skips, self.standardize_input = skips, standardize_input
-        widths = [width * 2**stage for stage in range(depth + 1)]
-
+        self.skips, self.standardize_input = skips, standardize_input and not encoder
         self.down = nn.ModuleList()
-        for stage, (inputs, outputs) in enumerate(
-            zip([in_channels, *widths], widths, strict=False)
-        ):
-            block = double_convolution(inputs, outputs, padding=padding, normalize=normalize)
-            if dropout and stage >= depth - 1:
-                block.append(nn.Dropout(dropout))
-            self.down.append(block)
-        self.pool = nn.MaxPool2d(2)
+        if encoder:
+            widths = [width * times for times in reversed(DECODER)]
+            seen = [0, *build_encoder(encoder, None).channels]  # nothing is seen at full size
+        else:
+            widths = [width * 2**stage for stage in range(depth)]
+            seen = [*widths, width * 2**depth]
+            for stage, (inputs, outputs) in enumerate(
+                zip([in_channels, *seen], seen, strict=False)
+            ):
+                block = double_convolution(inputs, outputs, padding=padding, normalize=normalize)
+                if dropout and stage >= depth - 1:
+                    block.append(nn.Dropout(dropout))
+                self.down.append(block)
+            self.pool = nn.MaxPool2d(2)
 
         self.upsample, self.up = nn.ModuleList(), nn.ModuleList()
-        for outputs in reversed(widths[:-1]):
-            self.upsample.append(up_convolution(2 * outputs, outputs, normalize=normalize))
-            joined = 2 * outputs if skips else outputs
+        inputs = seen.pop()
+        for outputs in reversed(widths):
+            self.upsample.append(up_convolution(inputs, outputs, normalize=normalize))
+            joined = outputs + seen.pop() if skips else outputs
             block = double_convolution(joined, outputs, padding=padding, normalize=normalize)
             self.up.append(block)
+            inputs = outputs
         last = width
         if bottleneck is not None:
             block.extend(convolution(width, bottleneck, 3, padding=padding, normalize=normalize))
@@ -103,6 +134,11 @@ class UNet(nn.Module):
         nn.init.xavier_uniform_(self.head.weight)
         if prior is not None:
             init_prior_bias(self.head, prior)
+        self.encoder = build_encoder(encoder, weights) if encoder else None
+        self.to_rgb = None
+        if encoder and in_channels not in (1, 3):
+            self.to_rgb = nn.Conv2d(in_channels, 3, kernel_size=1, bias=False)
+            nn.init.constant_(self.to_rgb.weight, 1 / in_channels)
 
     @classmethod
     def published(cls, in_channels: int = 1, num_classes: int = 1) -> "UNet":
@@ -149,23 +185,32 @@ class UNet(nn.Module):
         """Return logits (N, num_classes, H, W) of (N, in_channels, H, W), less the border if valid.
 
         Raises `ValueError` for other shapes, for sides that 2**depth does not divide (same
-        padding), and for images too small for valid padding.
+        padding), for images too small for valid padding, and, with an encoder, for values outside
+        [0, 1].
         """
         check_image(image, self.in_channels)
         self.output_size(*image.shape[2:])
+        seen = self._seen(image)
+        x = seen.pop()
+        for upsample, block in zip(self.upsample, self.up, strict=True):
+            x = upsample(x)
+            if self.skips and seen:
+                x = torch.cat([_cropped(seen.pop(), x), x], dim=1)
+            x = block(x)
+        return self.head(x)
+
+    def _seen(self, image: Tensor) -> list[Tensor]:
+        """Return what the way down sees, from fine to coarse."""
+        if self.encoder is not None:
+            check_range(image)
+            x = image if self.to_rgb is None else self.to_rgb(image)
+            return list(self.encoder(x))  # (N, channels[0], H / 2, W / 2), ...
         x = standardize(image) if self.standardize_input else image
-        seen = []
+        seen: list[Tensor] = []
         for stage, block in enumerate(self.down):
             x = block(self.pool(x) if stage else x)  # (N, width * 2**stage, H / 2**stage, ...)
             seen.append(x)
-        seen.pop()
-        for upsample, block in zip(self.upsample, self.up, strict=True):
-            x = upsample(x)
-            skip = seen.pop()
-            if self.skips:
-                x = torch.cat([_cropped(skip, x), x], dim=1)
-            x = block(x)
-        return self.head(x)
+        return seen
 
     def extra_repr(self) -> str:
         """Name what the layers do not show; a checkpoint of `fit` tells networks apart by it."""
@@ -184,12 +229,15 @@ class UNet(nn.Module):
         """
         return self._output_side(height), self._output_side(width)
 
+    def _next(self, side: int) -> int:
+        return max(1, -(-side // 2**self.depth)) * 2**self.depth
+
     def _output_side(self, side: int) -> int:
         if self.padding == "same":
             if side < 1 or side % 2**self.depth:
                 raise ValueError(
                     f"sides must be multiples of {2**self.depth} (the image is halved "
-                    f"{self.depth} times), got {side}: pad or resize first"
+                    f"{self.depth} times), got {side}: pad or resize to {self._next(side)}"
                 )
             return side
         given = side
@@ -239,7 +287,7 @@ def feature_shapes(model: UNet, height: int, width: int | None = None) -> UNetSt
     every layer reports what it makes, in no time even for the large published networks.
 
     Raises:
-        ValueError: for sizes that the network refuses.
+        ValueError: for sizes that the network refuses, and for a network with an encoder.
 
     Example:
         >>> stages = feature_shapes(UNet(), 128)
@@ -248,6 +296,8 @@ def feature_shapes(model: UNet, height: int, width: int | None = None) -> UNetSt
         >>> feature_shapes(UNet(padding="valid"), 572).output.height
         388
     """
+    if model.encoder is not None:
+        raise ValueError("feature_shapes knows the U-Nets without an encoder")
     copy = deepcopy(model).to("meta").eval()
     found: dict[str, Stage] = {}
 

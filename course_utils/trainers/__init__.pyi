@@ -11,8 +11,9 @@ from .configs import (
     TrainingConfig,
     TwoStageConfig,
     UNetConfig,
+    encoder_weights,
 )
-from .memseg import MemSegResult, MemSegTrainer, encoder_weights
+from .memseg import MemSegResult, MemSegTrainer
 from .nearest_patches import NearestPatchesResult, NearestPatchesTrainer
 from .run_folder import check_folder, collect_scores, read_scores
 from .scores import (

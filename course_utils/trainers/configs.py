@@ -4,8 +4,19 @@ Nothing here needs torch: `course train --help` reads these classes.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Self,
+    TypeAlias,
+    cast,
+)
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,6 +29,8 @@ LOSS_NAMES = {
     "dice": "cross entropy + Dice",
 }
 """Each loss of the U-Net and how people write it; see `segmentation_loss`."""
+ENCODERS = ("resnet18", "efficientnet_lite0")
+"""Names that `build_encoder` takes."""
 WEIGHTS = {"offline": "offline", "imagenet": "imagenet", "none": None}
 """Of an encoder, by the name that stands in a config; a path of a file may stand there, too."""
 CHANNELS = {"published": (32, 64, 64, 1024), "slim": (8, 16, 16, 64)}
@@ -41,7 +54,10 @@ VARIANTS = {
     "per_level": Variant("a nearest image for each level", {"nearest": "per_level"}),
     "absolute": Variant("absolute differences", {"difference": "absolute"}),
     "no_memory": Variant("no memory", {"memory": False}),
-    "no_attention": Variant("no attention", {"attention": False}),
+    "no_attention": Variant("no attention", {"attention": False, "spatial_maps": None}),
+    "no_coordinate_attention": Variant("no coordinate attention", {"attention": False}),
+    "no_maps": Variant("no spatial maps", {"spatial_maps": None}),
+    "scaled_maps": Variant("each spatial map divided by its mean", {"spatial_maps": "scaled"}),
     "texture_only": Variant("textures only", anomalies="texture"),
     "structure_only": Variant("structure only", anomalies="structure"),
     "double_softmax": Variant("softmax taken twice", double_softmax=True),
@@ -88,11 +104,13 @@ TWO_STAGE_VARIANTS = {
 
 if TYPE_CHECKING:
     LossName: TypeAlias = str
+    EncoderName: TypeAlias = Any
     VariantName: TypeAlias = str
     TwoStageVariantName: TypeAlias = str
     Channels: TypeAlias = str
 else:  # the names stand once, in the tables above
     LossName = Literal[tuple(LOSS_NAMES)]
+    EncoderName = Literal[ENCODERS]
     VariantName = Literal[tuple(VARIANTS)]
     TwoStageVariantName = Literal[tuple(TWO_STAGE_VARIANTS)]
     Channels = Literal[tuple(CHANNELS)]
@@ -111,6 +129,21 @@ def check_weights(name: str) -> str:
     if name not in WEIGHTS and not name.endswith(".safetensors"):
         raise ValueError(f"must be {', '.join(WEIGHTS)} or PATH.safetensors")
     return name
+
+
+def encoder_weights(name: str) -> Literal["offline", "imagenet"] | Path | None:
+    """Return what an encoder takes for the name that stands in a config.
+
+    Raises:
+        ValueError: for a name that is unknown and does not end in `.safetensors`.
+
+    Example:
+        >>> encoder_weights("none") is None, encoder_weights("runs/encoder.safetensors").name
+        (True, 'encoder.safetensors')
+    """
+    if check_weights(name) not in WEIGHTS:
+        return Path(name)
+    return cast(Literal["offline", "imagenet"] | None, WEIGHTS[name])
 
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
@@ -185,22 +218,39 @@ class UNetConfig(TrainingConfig):
     """What is minimized."""
     classes: Literal["one", "all"] = "one"
     """one: defect or not; all: each class of defect for itself."""
+    encoder: EncoderName | None = None
+    """resnet18 or efficientnet_lite0, trained on other pictures; else a network from nothing."""
+    weights: WeightsName = "offline"
+    """Of the encoder: offline, imagenet, none (drawn at random) or a safetensors file."""
     size: Annotated[int, Field(ge=16, multiple_of=16)] = 128
-    """Side of the images, in pixels; U-Net halves it 4 times."""
+    """Side of the images, in pixels; U-Net halves it 4 times, and 5 times with an encoder."""
     width: Count = 16
-    """Channels of the first stage."""
+    """Channels at full size."""
     steps: Count = 1200
     """Batches to train on."""
     batch_size: Count = 8
     """Images in a batch."""
-    learning_rate: Positive = 3e-3
-    """Highest learning rate."""
+    learning_rate: Annotated[float | None, Field(gt=0)] = None
+    """Highest learning rate; unless given, .001 with an encoder and .003 without."""
     weight_decay: NotNegative = 1e-2
     """Of AdamW."""
     flips: bool = True
     """Turn images over at random while training."""
     split_by: Literal["group", "image"] = "group"
     """group, or image: leaks, to measure what that pretends."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_rate(cls, given: dict[str, Any]) -> dict[str, Any]:
+        if given.get("learning_rate") is None:
+            given = given | {"learning_rate": 1e-3 if given.get("encoder") else 3e-3}
+        return given
+
+    @model_validator(mode="after")
+    def _check_size(self) -> Self:
+        if self.encoder and self.size % 32:
+            raise ValueError(f"size must be a multiple of 32 with an encoder, got {self.size}")
+        return self
 
 
 class MemSegConfig(TrainingConfig):
@@ -223,10 +273,12 @@ class MemSegConfig(TrainingConfig):
 
     variant: VariantName = "memseg"
     """MemSeg, or with one thing changed."""
+    encoder: EncoderName = "resnet18"
+    """resnet18, the paper's, or efficientnet_lite0."""
     weights: WeightsName = "offline"
     """Of the encoder: offline, imagenet, none (drawn at random) or a safetensors file."""
     size: Annotated[int, Field(ge=64, multiple_of=32)] = 256
-    """Side of the images, in pixels; ResNet halves it 5 times."""
+    """Side of the images, in pixels; the encoder halves it 5 times."""
     steps: Count = 2700
     """Batches to train on."""
     batch_size: Annotated[int, Field(ge=2, multiple_of=2)] = 8
@@ -256,10 +308,12 @@ class NearestPatchesConfig(TrainingConfig):
     image_settings = MemSegConfig.image_settings
     compared = "weights"
 
+    encoder: EncoderName = "efficientnet_lite0"
+    """efficientnet_lite0 or resnet18."""
     weights: WeightsName = "offline"
     """Of the encoder: offline, imagenet, none (drawn at random) or a safetensors file."""
     size: Annotated[int, Field(ge=64, multiple_of=32)] = 256
-    """Side of the images, in pixels; ResNet halves it 5 times."""
+    """Side of the images, in pixels; the encoder halves it 5 times."""
 
 
 class TwoStageConfig(TrainingConfig):

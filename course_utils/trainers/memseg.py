@@ -6,8 +6,7 @@ Source: MemSeg (arXiv 2205.00908): 2700 batches of 4 good and 4 simulated images
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from course_utils.data import BalancedBatches, CachedDataset, SimulatedAnomalies
 from course_utils.losses import MemSegLoss
 from course_utils.models import MemSeg
 from course_utils.plots import heat_maps
-from course_utils.trainers.configs import VARIANTS, WEIGHTS, MemSegConfig, check_weights
+from course_utils.trainers.configs import VARIANTS, MemSegConfig, encoder_weights
 from course_utils.trainers.scores import score_anomalies
 from course_utils.trainers.splits import (
     Splits,
@@ -101,6 +100,7 @@ class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
         """Return MemSeg, its memory filled."""
         config, train = self.config, self.splits.train
         model = MemSeg(
+            encoder=config.encoder,
             weights=encoder_weights(config.weights),
             memory_size=config.memory_size,
             **self.variant.model,
@@ -189,21 +189,6 @@ class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
         seed = int(np.random.SeedSequence([self.config.split_seed, 1]).generate_state(1)[0])
         val = self.splits.val
         return CachedDataset(SimulatedAnomalies(val, simulator(self.config.data), seed=seed))
-
-
-def encoder_weights(name: str) -> Literal["offline", "imagenet"] | Path | None:
-    """Return what `ResNetEncoder` takes for the name that stands in a config.
-
-    Raises:
-        ValueError: for a name that is unknown and does not end in `.safetensors`.
-
-    Example:
-        >>> encoder_weights("none") is None, encoder_weights("runs/encoder.safetensors").name
-        (True, 'encoder.safetensors')
-    """
-    if check_weights(name) not in WEIGHTS:
-        return Path(name)
-    return cast(Literal["offline", "imagenet"] | None, WEIGHTS[name])
 
 
 def _score(model: nn.Module, images: CachedDataset) -> tuple[dict[str, float], Tensor]:

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from course_utils.config import pick_device, seed_everything
 from course_utils.models import NearestPatches
-from course_utils.trainers.configs import NearestPatchesConfig
-from course_utils.trainers.memseg import encoder_weights
+from course_utils.trainers.configs import NearestPatchesConfig, encoder_weights
 from course_utils.trainers.scores import score_anomalies
 from course_utils.trainers.splits import Splits, labels_of, masks_of, open_normal_splits
 
@@ -57,7 +56,8 @@ class NearestPatchesTrainer:
         """
         chosen, test = pick_device(str(device)), self.splits.test
         seed_everything(self.config.seed)
-        model = NearestPatches(weights=encoder_weights(self.config.weights)).to(chosen)
+        weights = encoder_weights(self.config.weights)
+        model = NearestPatches(encoder=self.config.encoder, weights=weights).to(chosen)
         normal = torch.stack([sample.image for sample in self.splits.train.samples])
         generator = torch.Generator().manual_seed(self.config.seed)
         model.fill(normal.to(chosen), generator=generator)

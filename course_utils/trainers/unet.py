@@ -1,5 +1,6 @@
 """Train a U-Net to mark defects: what lesson 03 does, without a notebook."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from course_utils.data import TransformedDataset, class_weights, count_pixels
 from course_utils.losses import SoftmaxFocalLoss, WeightedCrossEntropy, dice_loss
 from course_utils.models import UNet
 from course_utils.plots import errors
-from course_utils.trainers.configs import LOSS_NAMES, UNetConfig
+from course_utils.trainers.configs import LOSS_NAMES, UNetConfig, encoder_weights
 from course_utils.trainers.scores import (
     choose_threshold,
     decide,
@@ -95,8 +96,14 @@ class UNetTrainer(Trainer[UNetConfig, UNetResult]):
 
     def build_model(self) -> nn.Module:
         """Return a U-Net, or the model that was given."""
-        channels = self.splits.train.channels
-        return self._model or UNet(channels, len(self.class_names), width=self.config.width)
+        config = self.config
+        return self._model or UNet(
+            self.splits.train.channels,
+            len(self.class_names),
+            encoder=config.encoder,
+            weights=encoder_weights(config.weights),
+            width=config.width,
+        )
 
     def build_batches(self) -> EpochLoader:
         """Return the training images, shuffled, and turned over at random."""
@@ -113,6 +120,10 @@ class UNetTrainer(Trainer[UNetConfig, UNetResult]):
         """Return the loss, with weights from the training images."""
         counts = count_pixels(self.splits.train, len(self.class_names))
         return segmentation_loss(self.config.loss, counts).to(device)
+
+    def agreed(self, model: nn.Module) -> Mapping[str, str]:
+        """Return which weights of the encoder were found."""
+        return {"weights_used": weights_used(model)}
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Return IoU, Dice and AP at the best threshold of these images."""
@@ -137,6 +148,7 @@ class UNetTrainer(Trainer[UNetConfig, UNetResult]):
         splits = self.splits
         return {
             "threshold": result.threshold,
+            "weights_used": weights_used(result.model),
             "split": splits.test.split_note,
             "images": {name: len(images) for name, images in vars(splits).items()},
             "iou_by_kind": iou_by_kind(found, masks_of(splits.test), labels, kinds.class_names),
@@ -188,6 +200,16 @@ def segmentation_loss(name: str, counts: np.ndarray | Tensor) -> nn.Module:
         case "dice":
             return CrossEntropyAndDice()
     raise ValueError(f"loss {name!r} is unknown: choose one of {', '.join(LOSS_NAMES)}")
+
+
+def weights_used(model: nn.Module) -> str:
+    """Return which weights the encoder of a network started from, "none" without an encoder.
+
+    Example:
+        >>> weights_used(UNet(encoder="efficientnet_lite0"))
+        'imagenet'
+    """
+    return getattr(getattr(model, "encoder", None), "weights_used", None) or "none"
 
 
 class CrossEntropyAndDice(nn.Module):

@@ -228,7 +228,7 @@ plots.show(figure, "An image, and one channel of each of the five feature maps")
 # %%
 @torch.no_grad()
 def three_levels(images):
-    parts = [encoder.up_to_layer3(part)[1:] for part in images.split(8)]
+    parts = [encoder.first_four(part)[1:] for part in images.split(8)]
     return [torch.cat(level) for level in zip(*parts, strict=True)]
 
 
@@ -662,11 +662,11 @@ remembered_image, batch = good_images[:1], bad_images[:8]
 drift, after = {}, {}
 with torch.no_grad():
     for name, one in ways.items():
-        before = one.eval().up_to_layer3(remembered_image)[1:]
+        before = one.eval().first_four(remembered_image)[1:]
         drift[name] = [0.0]
         for _ in range(passes):
-            one.train().up_to_layer3(batch)
-            after[name] = one.eval().up_to_layer3(remembered_image)[1:]
+            one.train().first_four(batch)
+            after[name] = one.eval().first_four(remembered_image)[1:]
             drift[name].append(float((after[name][1] - before[1]).norm() / before[1].norm()))
         print(f"{name}: the same to the last bit: {torch.equal(after[name][1], before[1])}")
 

@@ -129,7 +129,7 @@ def test_no_memory_and_one_of_another_size_are_refused(model):
 def test_the_memory_holds_the_features_of_the_first_images_or_of_drawn_ones(model):
     many = images(9, seed=3)
     with torch.no_grad():
-        level3 = model.encoder.up_to_layer3(many)[3].permute(0, 2, 3, 1).flatten(2)
+        level3 = model.encoder.first_four(many)[3].permute(0, 2, 3, 1).flatten(2)
     model.fill_memory(many)
     torch.testing.assert_close(model.memory.level3, level3[:3])
     model.fill_memory(many, generator=torch.Generator().manual_seed(1))
@@ -322,7 +322,7 @@ def test_the_published_code_drifts_away_from_its_memory():
     model = pristine(published_code=True)
     model.fill_memory(images(3))
     image = images(2, seed=4)
-    before = model.encoder.eval().up_to_layer3(image)[3].detach()
+    before = model.encoder.eval().first_four(image)[3].detach()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     for seed in range(4):
         model.train()
@@ -331,5 +331,5 @@ def test_the_published_code_drifts_away_from_its_memory():
         optimizer.step()
     assert model.encoder.conv1.weight.grad is not None
     assert model.encoder.layer1[0].conv1.weight.grad is None
-    after = model.encoder.eval().up_to_layer3(image)[3].detach()
+    after = model.encoder.eval().first_four(image)[3].detach()
     assert float((after - before).norm() / before.norm()) > 0.1

@@ -97,7 +97,7 @@ def test_training_steps_change_nothing_that_is_frozen():
     image = torch.rand(2, 3, 32, 32)
     before = state(encoder)
     with torch.no_grad():
-        features = encoder.eval().up_to_layer3(image)
+        features = encoder.eval().first_four(image)
     for layer in encoder.layer4.modules():  # the smallest step: only its normalization learns
         if isinstance(layer, torch.nn.Conv2d):
             layer.requires_grad_(False)
@@ -112,7 +112,7 @@ def test_training_steps_change_nothing_that_is_frozen():
     frozen = [p for n, p in encoder.named_parameters() if not n.startswith("layer4.")]
     assert all(p.grad is None for p in frozen)
     with torch.no_grad():
-        for now, then in zip(encoder.eval().up_to_layer3(image), features, strict=True):
+        for now, then in zip(encoder.eval().first_four(image), features, strict=True):
             assert torch.equal(now, then)
 
 

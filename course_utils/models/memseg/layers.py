@@ -14,6 +14,8 @@ from torch.nn import functional as F
 
 from course_utils.models.blocks import convolution, double_convolution
 
+SCALE_FLOOR = 1e-8  # far below the mean of a map, far above what rounding leaves of none
+
 
 class CoordinateAttention(nn.Module):
     """Weigh each channel by row and by column: x * a_rows * a_columns.
@@ -56,7 +58,7 @@ class CoordinateAttention(nn.Module):
         return x * a_rows * a_columns
 
 
-def spatial_attention(differences: Sequence[Tensor]) -> list[Tensor]:
+def spatial_attention(differences: Sequence[Tensor], *, scaled: bool = False) -> list[Tensor]:
     """Return one map (N, 1, H, W) per level that says where the image differs from the memory.
 
     The deepest map is the channel mean of its difference; each finer one is its own channel mean
@@ -66,16 +68,23 @@ def spatial_attention(differences: Sequence[Tensor]) -> list[Tensor]:
     Args:
         differences: D1, D2, D3, from fine to coarse; (N, C_i, H_i, W_i), each side half of the
             one before.
+        scaled: divide each map of an image by its mean over rows and columns, which is not the
+            paper's: a product of three differences spans several orders of magnitude, and this
+            keeps its pattern at a scale of 1. A map that is 0 everywhere, or nearly, stays so.
 
     Example:
         >>> d1, d2, d3 = torch.ones(1, 2, 8, 8), torch.ones(1, 4, 4, 4), 3 * torch.ones(1, 8, 2, 2)
         >>> [tuple(m.shape) + (m.mean().item(),) for m in spatial_attention([d1, d2, d3])]
         [(1, 1, 8, 8, 3.0), (1, 1, 4, 4, 3.0), (1, 1, 2, 2, 3.0)]
+        >>> [round(m.mean().item(), 4) for m in spatial_attention([d1, d2, d3], scaled=True)]
+        [1.0, 1.0, 1.0]
     """
     maps: list[Tensor] = []
     for difference in reversed(differences):
         mean = difference.mean(1, keepdim=True)
         maps.append(mean * doubled(maps[-1]) if maps else mean)
+    if scaled:
+        maps = [one / (one.mean((2, 3), keepdim=True) + SCALE_FLOOR) for one in maps]
     return maps[::-1]
 
 
@@ -134,6 +143,7 @@ class MemSegDecoder(nn.Module):
 
     Args:
         num_classes: channels of the output.
+        channels: of the encoder's f0 to f4; those of ResNet-18 are the paper's.
         published_code: leave out the two convolutions after each concatenation and before the
             last layer, as the public code does; the next doubling then takes all channels.
 
@@ -144,15 +154,22 @@ class MemSegDecoder(nn.Module):
         torch.Size([2, 2, 32, 32])
     """
 
-    def __init__(self, num_classes: int = 2, *, published_code: bool = False) -> None:
+    def __init__(
+        self,
+        num_classes: int = 2,
+        *,
+        channels: Sequence[int] = (64, 64, 128, 256, 512),
+        published_code: bool = False,
+    ) -> None:
         super().__init__()
+        c0, c1, c2, c3, c4 = channels
         # Without the convolutions of a join, the next one takes all that was concatenated.
         wide = 2 if published_code else 1
-        self.up3, self.join3 = _up(512, 256), _join(512, 256, published_code)
-        self.up2, self.join2 = _up(256 * wide, 128), _join(256, 128, published_code)
-        self.up1, self.join1 = _up(128 * wide, 64), _join(128, 64, published_code)
-        self.up0, self.join0 = _up(64 * wide, 48), _join(96, 48, published_code)
-        self.stem = nn.Conv2d(64, 48, 3, padding=1)
+        self.up3, self.join3 = _up(c4, c3), _join(2 * c3, c3, published_code)
+        self.up2, self.join2 = _up(c3 * wide, c2), _join(2 * c2, c2, published_code)
+        self.up1, self.join1 = _up(c2 * wide, c1), _join(2 * c1, c1, published_code)
+        self.up0, self.join0 = _up(c1 * wide, 48), _join(96, 48, published_code)
+        self.stem = nn.Conv2d(c0, 48, 3, padding=1)
         if published_code:
             self.to_size = _up(96, 48)
             self.head: nn.Module = nn.Conv2d(48, num_classes, 3, padding=1)
@@ -166,7 +183,8 @@ class MemSegDecoder(nn.Module):
         """Return logits (N, num_classes, H, W).
 
         Takes f4 (N, 512, H/32, W/32), the fused levels c1 (N, 64, H/4, W/4), c2 (N, 128, H/8, W/8),
-        c3 (N, 256, H/16, W/16), and the stem's f0 (N, 64, H/2, W/2).
+        c3 (N, 256, H/16, W/16), and the stem's f0 (N, 64, H/2, W/2); the numbers of channels are
+        those of ResNet-18.
         """
         c1, c2, c3 = fused
         x = self.join3(torch.cat([self.up3(f4), c3], dim=1))  # (N, 256, H/16, W/16)

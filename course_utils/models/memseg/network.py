@@ -5,13 +5,14 @@ using differences and commonalities", Engineering Applications of Artificial Int
 2023, 105835 (arXiv 2205.00908).
 """
 
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from course_utils.models.blocks import he_normal
-from course_utils.models.encoders import ResNetEncoder, Weights, check_range
+from course_utils.models.encoders import EncoderName, Weights, build_encoder
+from course_utils.models.encoders.base import check_range
 from course_utils.models.memseg.layers import (
     MemSegDecoder,
     MultiScaleFeatureFusion,
@@ -26,25 +27,33 @@ from course_utils.models.memseg.memory import (
 )
 from course_utils.value_checks import values_can_be_read
 
+SpatialMaps = Literal["product", "scaled"] | None
+SPATIAL_MAPS: tuple[SpatialMaps, ...] = (None, "product", "scaled")
 FILL_BATCH = 8  # images at a time when the memory is filled
 
 
 class MemSeg(nn.Module):
     """Image in, logits of background and defect of every pixel out; needs a memory first.
 
-    A ResNet-18 sees the image at five scales. At three of them its features are joined with how
+    An encoder sees the image at five scales. At three of them its features are joined with how
     they differ from the nearest of 30 normal images, fused across scales, weighed by where the
-    difference is large, and decoded. The stem and layers 1 to 3 are frozen, batch normalization
-    included, since the memory is made of their features; layer 4 and all that follows is trained.
+    difference is large, and decoded. All of the encoder but its last scale is frozen, batch
+    normalization included, since the memory is made of its features; the last scale and all that
+    follows is trained.
 
     Args:
-        weights: of the encoder, see `ResNetEncoder`.
+        encoder: `"resnet18"`, the paper's, or `"efficientnet_lite0"`; fusion and decoder have as
+            many channels as it has.
+        weights: of the encoder, see `ResNetEncoder` and `EfficientNetEncoder`.
         memory_size: normal images that `fill_memory` stores; 30 in the paper.
         nearest: how to look up the memory, see `MemoryBank`.
         difference: how to compare with what was found, see `MemoryBank`.
         memory: False is for comparison only: the differences are all 0 and the spatial maps all
             1, so that each layer stays, and nothing is known of normal images.
-        attention: False is for comparison only: no coordinate attention and no spatial maps.
+        attention: False is for comparison only: no coordinate attention.
+        spatial_maps: by what the fused features are multiplied. `"product"` is the paper's product
+            of differences, `"scaled"` divides each of these maps by its mean (see
+            `spatial_attention`), None leaves them out.
         published_code: repeat the mistakes of the public re-implementation (`TooTouch/MemSeg` as
             it was until December 2023), for comparison: the stem is trained and batch
             normalization of the frozen layers drifts away from the memory; the fusion is linear
@@ -72,23 +81,28 @@ class MemSeg(nn.Module):
     def __init__(
         self,
         *,
+        encoder: EncoderName = "resnet18",
         weights: Weights | None = "imagenet",
         memory_size: int = 30,
         nearest: Nearest = "joint",
         difference: Difference = "squared",
         memory: bool = True,
         attention: bool = True,
+        spatial_maps: SpatialMaps = "product",
         published_code: bool = False,
     ) -> None:
         super().__init__()
         if memory_size < 1:
             raise ValueError(f"memory_size must be at least 1, got {memory_size}")
+        if spatial_maps not in SPATIAL_MAPS:
+            raise ValueError(f"spatial_maps must be one of {SPATIAL_MAPS}, got {spatial_maps!r}")
         self.memory_size, self.uses_memory = memory_size, memory
         self.attention, self.published_code = attention, published_code
-        self.encoder = ResNetEncoder(weights)
+        self.spatial_maps = spatial_maps
+        self.encoder = build_encoder(encoder, weights)
         if published_code:
-            for layer in (self.encoder.layer1, self.encoder.layer2, self.encoder.layer3):
-                layer.requires_grad_(False)
+            for name in self.encoder.FROZEN[len(self.encoder.STEM) :]:
+                getattr(self.encoder, name).requires_grad_(False)
         else:
             self.encoder.freeze()
         self.memory = MemoryBank(3, nearest=nearest, difference=difference)
@@ -99,8 +113,11 @@ class MemSeg(nn.Module):
             "memory_fingerprint",
             *(f"memory.{name}" for name, _ in self.memory.named_buffers()),
         ]
-        self.fusion = MultiScaleFeatureFusion(attention=attention, published_code=published_code)
-        self.decoder = MemSegDecoder(published_code=published_code)
+        _, c1, c2, c3, _ = self.encoder.channels
+        self.fusion = MultiScaleFeatureFusion(
+            (2 * c1, 2 * c2, 2 * c3), attention=attention, published_code=published_code
+        )
+        self.decoder = MemSegDecoder(channels=self.encoder.channels, published_code=published_code)
         if not published_code:
             self.fusion.apply(he_normal)
             self.decoder.apply(he_normal)
@@ -122,14 +139,16 @@ class MemSeg(nn.Module):
         if self.uses_memory:
             self._require_memory()
         check_range(image)
+        # The numbers of channels are those of ResNet-18.
         f0, f1, f2, f3, f4 = self.encoder(image)  # (N, 64, H/2, W/2), ..., (N, 512, H/32, W/32)
         d1, d2, d3 = self._differences([f1, f2, f3])  # shapes of f1, f2, f3
         c1 = torch.cat([f1, d1.to(f1.dtype)], dim=1)  # (N, 128, H/4, W/4)
         c2 = torch.cat([f2, d2.to(f2.dtype)], dim=1)  # (N, 256, H/8, W/8)
         c3 = torch.cat([f3, d3.to(f3.dtype)], dim=1)  # (N, 512, H/16, W/16)
         c1, c2, c3 = self.fusion([c1, c2, c3])  # 64, 128, 256 channels
-        if self.attention and self.uses_memory:
-            m1, m2, m3 = spatial_attention([d1, d2, d3])  # (N, 1, H/4, W/4), ...
+        if self.spatial_maps and self.uses_memory:
+            scaled = self.spatial_maps == "scaled"
+            m1, m2, m3 = spatial_attention([d1, d2, d3], scaled=scaled)  # (N, 1, H/4, W/4), ...
             c1, c2, c3 = c1 * m1, c2 * m2, c3 * m3
         return self.decoder(f4, [c1, c2, c3], f0)  # (N, 2, H, W)
 
@@ -155,12 +174,13 @@ class MemSeg(nn.Module):
             chosen = drawn[: self.memory_size].cpu()
         images = images[chosen.to(images.device)]
         check_range(images)
-        images = images.to(self.encoder.conv1.weight) if images.is_floating_point() else images
+        if images.is_floating_point():
+            images = images.to(next(self.encoder.parameters()))
         was_training = self.encoder.training
         self.encoder.eval()
         try:
             with torch.autocast(images.device.type, enabled=False):
-                parts = [self.encoder.up_to_layer3(part)[1:] for part in images.split(FILL_BATCH)]
+                parts = [self.encoder.first_four(part)[1:] for part in images.split(FILL_BATCH)]
         finally:
             self.encoder.train(was_training)
         self.memory.fill([torch.cat(level) for level in zip(*parts, strict=True)])
@@ -170,7 +190,7 @@ class MemSeg(nn.Module):
         """Name what the layers do not show; a checkpoint of `fit` tells networks apart by it."""
         return (
             f"memory={self.uses_memory}, attention={self.attention}, "
-            f"published_code={self.published_code}"
+            f"spatial_maps={self.spatial_maps!r}, published_code={self.published_code}"
         )
 
     def get_extra_state(self) -> Tensor:
@@ -194,6 +214,7 @@ class MemSeg(nn.Module):
             "memory": ((False, True), self.uses_memory),
             "nearest": (get_args(Nearest), self.memory.nearest),
             "difference": (get_args(Difference), self.memory.difference),
+            "spatial_maps": (SPATIAL_MAPS, self.spatial_maps),
         }
 
     def _differences(self, features: list[Tensor]) -> list[Tensor]:

@@ -1,0 +1,98 @@
+"""ResNet-18 (He et al., CVPR 2016), with torchvision's layers and names."""
+
+import socket
+import warnings
+from http.client import HTTPException
+
+import torch
+from torch import Tensor
+from torchvision.models import ResNet18_Weights, resnet18
+
+from course_utils.models.encoders.base import (
+    SHIPPED,
+    Encoder,
+    Named,
+    Weights,
+    check_image,
+    check_weights,
+    load_exactly,
+    read_weights,
+)
+
+OFFLINE_WEIGHTS = SHIPPED / "resnet18_tiny_imagenet.safetensors"
+DOWNLOAD_PATIENCE = 20.0  # seconds without an answer
+
+
+class ResNetEncoder(Encoder):
+    """ResNet-18 without its classifier: 64, 64, 128, 256 and 512 channels.
+
+    Args:
+        weights: `"imagenet"` takes torchvision's (`IMAGENET1K_V1`), downloaded once; where that
+            fails, a warning says why and the offline weights are used instead. `"offline"` takes
+            those that come with the package, trained on Tiny-ImageNet. A path loads a safetensors
+            file, such as `data_scripts/pretrain_encoder.py` writes. None starts at random.
+
+    Parameters and buffers have torchvision's names, so a `state_dict` of its ResNet-18 fits once
+    `fc.weight` and `fc.bias` are removed.
+
+    Example:
+        >>> encoder = ResNetEncoder(weights=None)
+        >>> [tuple(f.shape) for f in encoder(torch.rand(2, 1, 64, 32))]
+        [(2, 64, 32, 16), (2, 64, 16, 8), (2, 128, 8, 4), (2, 256, 4, 2), (2, 512, 2, 1)]
+    """
+
+    channels = (64, 64, 128, 256, 512)
+    STEM = ("conv1", "bn1")
+    FROZEN = (*STEM, "layer1", "layer2", "layer3")
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, weights: Weights | None = "imagenet") -> None:
+        super().__init__()
+        check_weights(weights)
+        layers = resnet18(weights=None)
+        self.conv1, self.bn1, self.maxpool = layers.conv1, layers.bn1, layers.maxpool
+        self.layer1, self.layer2 = layers.layer1, layers.layer2
+        self.layer3, self.layer4 = layers.layer3, layers.layer4
+        mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])  # of ImageNet
+        self.register_buffer("mean", mean.view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", std.view(1, 3, 1, 1), persistent=False)
+        self.weights_used = None if weights is None else str(weights)
+        if weights == "imagenet":
+            self.weights_used = self._load_imagenet()
+        elif weights is not None:
+            load_exactly(self, read_weights(OFFLINE_WEIGHTS if weights == "offline" else weights))
+
+    def first_four(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return f0 to f3 alone: what `freeze` freezes."""
+        check_image(image)
+        x = (image - self.mean) / self.std  # (N, 3, H, W)
+        f0 = self.bn1(self.conv1(x)).relu()  # (N, 64, H/2, W/2)
+        f1 = self.layer1(self.maxpool(f0))  # (N, 64, H/4, W/4)
+        f2 = self.layer2(f1)  # (N, 128, H/8, W/8)
+        f3 = self.layer3(f2)  # (N, 256, H/16, W/16)
+        return f0, f1, f2, f3
+
+    def last(self, f3: Tensor) -> Tensor:
+        """Return f4 (N, 512, H/32, W/32) of f3 (N, 256, H/16, W/16)."""
+        f4: Tensor = self.layer4(f3)
+        return f4
+
+    def _load_imagenet(self) -> Named:
+        patience = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(DOWNLOAD_PATIENCE)  # a firewall may drop what it does not allow
+        try:
+            state = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
+        except (OSError, RuntimeError, HTTPException) as error:
+            warnings.warn(
+                f"torchvision's ImageNet weights cannot be had ({error}): the offline weights "
+                "that come with the package are used instead",
+                stacklevel=3,
+            )
+            load_exactly(self, read_weights(OFFLINE_WEIGHTS))
+            return "offline"
+        finally:
+            socket.setdefaulttimeout(patience)
+        load_exactly(self, {name: t for name, t in state.items() if not name.startswith("fc.")})
+        return "imagenet"
