@@ -171,7 +171,9 @@ def precision_recall_curve(scores: Values, target: Values) -> PrecisionRecallCur
     )
 
 
-def best_threshold(scores: Values, target: Values, *, criterion: Criterion = "f1") -> float:
+def best_threshold(
+    scores: Values, target: Values, *, criterion: Criterion = "f1", middle: bool = False
+) -> float:
     """Return the threshold with the best `criterion`, for **validation** data.
 
     Never pass test data: a threshold that has seen the test labels reports the luck of the
@@ -184,6 +186,10 @@ def best_threshold(scores: Values, target: Values, *, criterion: Criterion = "f1
     which does not mind how rare defects are. The result is one of the scores. Several equally
     good: the highest, which raises fewest alarms.
 
+    Every threshold between that score and the next lower one decides these data alike. With
+    `middle` it is the middle of this gap: of few images the score is that of the least sure
+    defect, and others will lie below it.
+
     Raises:
         ValueError: when there is no defect (for `"youden"`: or nothing good), for NaN, for a target
             other than 0 and 1, for unequal shapes, and for an unknown criterion.
@@ -191,6 +197,8 @@ def best_threshold(scores: Values, target: Values, *, criterion: Criterion = "f1
     Example:
         >>> best_threshold([.1, .4, .35, .8], [0, 0, 1, 1])
         0.35
+        >>> best_threshold([.1, .5, .75], [0, 0, 1], middle=True)
+        0.625
     """
     if criterion not in _CRITERIA:
         raise ValueError(f"criterion must be one of {', '.join(_CRITERIA)}, got {criterion!r}")
@@ -201,7 +209,9 @@ def best_threshold(scores: Values, target: Values, *, criterion: Criterion = "f1
             f"a threshold for {criterion} needs examples, got {defects} defects and {good} good "
             "ones: choose it on validation data that hold both"
         )
-    return float(counts.thresholds[np.argmax(_CRITERIA[criterion](counts))])
+    best = int(np.argmax(_CRITERIA[criterion](counts)))
+    gap = counts.thresholds[best : best + 2] if middle else counts.thresholds[best]
+    return float(np.mean(gap))
 
 
 def ranked_counts(scores: Values, target: Values) -> RankedCounts:

@@ -125,7 +125,8 @@ class TwoStageTrainer(Trainer[TwoStageConfig, TwoStageResult]):
     def score(self, model: nn.Module, history: History) -> TwoStageResult:
         """Choose the threshold on validation images and score the test images."""
         val, test = self.splits.val, self.splits.test
-        threshold = best_threshold(predict_two_stage(model, val)[0], labels_of(val))
+        found, _ = predict_two_stage(model, val)
+        threshold = best_threshold(found, labels_of(val), middle=True)
         decisions, maps = predict_two_stage(model, test)
         scores = score_detection(decisions, labels_of(test), threshold)
         return TwoStageResult(model, history, scores, threshold, decisions, maps)

@@ -134,7 +134,9 @@ print("from scratch and evaluation.image_score give the same:", same)
 # %%
 baseline, baseline_maps = {}, {}
 for name, weights in (("random weights", "none"), ("trained weights", "offline")):
-    patches = NearestPatchesConfig(data=dataset, size=size, weights=weights, seed=seed)
+    patches = NearestPatchesConfig(
+        data=dataset, size=size, encoder="resnet18", weights=weights, seed=seed
+    )
     result = NearestPatchesTrainer(patches, parts).train(device=lesson.device)
     baseline[name], baseline_maps[name] = result.scores, result.maps
 TITLES = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO"}
@@ -177,7 +179,7 @@ prove_equal(loss_from_scratch, memseg_loss, logits, mask)
 # %% [markdown]
 # ## Train
 #
-# MemSeg starts from the same trained encoder as the baseline. A batch is half good, half simulated.
+# MemSeg starts from the same trained ResNet-18 as the baseline. A batch is half good, half simulated.
 # While it trains we evaluate it on the **validation** images: good
 # ones, and the same with anomalies that are simulated once and stay the same at each evaluation. No
 # defect has a say. Three seeds; each decides the weights, which 30 images are remembered, and all

@@ -153,6 +153,8 @@ def test_no_other_threshold_is_better_and_ties_keep_the_highest(pairs, name):
     values = {other: criterion_at(other, scores, target, name) for other in np.unique(scores)}
     best = max(values.values())
     assert chosen == max(other for other, value in values.items() if value > best - 1e-12)
+    below = max(scores[scores < chosen], default=chosen)
+    assert best_threshold(scores, target, criterion=name, middle=True) == (chosen + below) / 2
 
 
 @settings(max_examples=30)
