@@ -266,8 +266,9 @@ def _iou(counts: RankedCounts) -> np.ndarray:
     return counts.tp / (counts.tp[-1] + counts.fp)
 
 
-def _youden(counts: RankedCounts) -> np.ndarray:
-    return counts.tp / counts.tp[-1] - counts.fp / counts.fp[-1]
+def _youden(c: RankedCounts) -> np.ndarray:
+    # tp / defects - fp / good, times both: whole numbers, so that ties are ties
+    return c.tp * c.fp[-1] - c.fp * c.tp[-1]
 
 
 _CRITERIA: dict[str, Callable[[RankedCounts], np.ndarray]] = {
