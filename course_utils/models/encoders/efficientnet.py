@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import get_args
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -84,7 +85,12 @@ class _SamePadding(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         border = self.kernel_size[0] - self.stride[0]
         first, last = border // 2, border - border // 2
-        return super().forward(F.pad(x, (first, last, first, last)) if border else x)
+        x = F.pad(x, (first, last, first, last)) if border else x
+        if self.groups == 1 or x.device.type != "cpu":
+            return super().forward(x)
+        # On a CPU the gradient of a filter for each channel is up to ten times slower in bf16.
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.to(self.weight.dtype)).to(x.dtype)
 
 
 class _InvertedResidual(nn.Module):
