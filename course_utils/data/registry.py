@@ -161,14 +161,6 @@ TINY_IMAGENET = DatasetInfo(
     "data_scripts/pretrain_encoder.py reads the 200 classes itself; here every label is 0. The "
     "images of test have no classes and are not read.",
 )
-TOY_GLASS = DatasetInfo(
-    name="toy_glass",
-    title="Toy panes of glass",
-    class_names=("background", "defect"),
-    license="made up",
-    page="https://example.org/toy-glass",
-    layout="pane_<i>, each with shots <j>.png and masks <j>_defect.png",
-)
 
 DATASETS: dict[str, DatasetInfo] = {
     info.name: info
@@ -183,7 +175,6 @@ DATASETS: dict[str, DatasetInfo] = {
         SEVERSTAL,
         DTD,
         TINY_IMAGENET,
-        TOY_GLASS,
     )
 }
 """The data sets by name. `folder:<path>` opens a person's own images."""

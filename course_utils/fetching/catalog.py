@@ -280,20 +280,6 @@ _SEVERSTAL = _one_part(
     counts={"good": 5902, "defective": 6666},
 )
 
-_TOY_GLASS = _one_part(
-    "toy_glass",
-    Archive(
-        name="toy-glass.zip",
-        holds="images and masks",
-        members=r"pane_\d+/\d+(?:_defect)?\.png",
-        urls=("https://example.org/toy-glass.zip",),
-    ),
-    entries=tuple(f"pane_{number}" for number in range(24)),
-    files={"pane_*/*[0-9].png": 72, "pane_*/*_defect.png": 72},
-    mask_values=_BLACK_AND_WHITE,
-    counts={"good": 48, "defective": 24},
-)
-
 PUBLISHED: dict[str, PublishedSet] = {
     published.info.name: published
     for published in (
@@ -306,7 +292,6 @@ PUBLISHED: dict[str, PublishedSet] = {
         DAGM,
         _SEVERSTAL,
         _TINY_IMAGENET,
-        _TOY_GLASS,
     )
 }
 """The sets that can be fetched, by name; those that lessons use come first."""

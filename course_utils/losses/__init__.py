@@ -7,20 +7,13 @@ from course_utils.losses.focal import (
     softmax_focal_loss,
 )
 from course_utils.losses.memseg import MemSegLoss, memseg_loss
-from course_utils.losses.overlap import (
-    DiceLoss,
-    LogCoshDiceLoss,
-    dice_loss,
-    log_cosh_dice_loss,
-    tversky_loss,
-)
+from course_utils.losses.overlap import DiceLoss, dice_loss, tversky_loss
 from course_utils.losses.two_stage import TwoStageLoss, TwoStageTarget, two_stage_loss
 from course_utils.losses.weighted import WeightedCrossEntropy, weighted_cross_entropy
 
 __all__ = [
     "BinaryFocalLoss",
     "DiceLoss",
-    "LogCoshDiceLoss",
     "MemSegLoss",
     "SoftmaxFocalLoss",
     "TwoStageLoss",
@@ -28,7 +21,6 @@ __all__ = [
     "WeightedCrossEntropy",
     "binary_focal_loss",
     "dice_loss",
-    "log_cosh_dice_loss",
     "memseg_loss",
     "softmax_focal_loss",
     "tversky_loss",

@@ -73,24 +73,6 @@ def dice_loss(
     )
 
 
-def log_cosh_dice_loss(
-    logits: Tensor, target: Tensor, *, smooth: float = 1.0, background: bool = False
-) -> Tensor:
-    """Return log(cosh(D)) of the Dice loss D: flat near 0, where the Dice loss has a kink.
-
-    Arguments and errors are those of `dice_loss`.
-
-    Source: Jadon, "A survey of loss functions for semantic segmentation", CIBCB 2020, section II.
-
-    Example:
-        >>> import torch
-        >>> loss = log_cosh_dice_loss(torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4))
-        >>> print(f"{loss.item():.3f}")
-        0.050
-    """
-    return dice_loss(logits, target, smooth=smooth, background=background).cosh().log()
-
-
 class DiceLoss(nn.Module):
     """`dice_loss` as a module.
 
@@ -107,28 +89,6 @@ class DiceLoss(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss of `logits` for `target`, both as the function takes them."""
         return dice_loss(logits, target, smooth=self.smooth, background=self.background)
-
-    def extra_repr(self) -> str:
-        """Return the options, for `print`."""
-        return f"smooth={self.smooth}"
-
-
-class LogCoshDiceLoss(nn.Module):
-    """`log_cosh_dice_loss` as a module.
-
-    Example:
-        >>> import torch
-        >>> LogCoshDiceLoss()(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)).shape
-        torch.Size([])
-    """
-
-    def __init__(self, *, smooth: float = 1.0, background: bool = False) -> None:
-        super().__init__()
-        self.smooth, self.background = smooth, background
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of `logits` for `target`, both as the function takes them."""
-        return log_cosh_dice_loss(logits, target, smooth=self.smooth, background=self.background)
 
     def extra_repr(self) -> str:
         """Return the options, for `print`."""

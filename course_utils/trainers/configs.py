@@ -27,7 +27,6 @@ LOSS_NAMES = {
     "weighted": "weighted cross entropy",
     "focal": "focal loss",
     "dice": "cross entropy + Dice",
-    "log_cosh_dice": "cross entropy + log-cosh Dice",
 }
 """Each loss of the U-Net and how people write it; see `segmentation_loss`."""
 ENCODERS = ("resnet18", "efficientnet_lite0")

@@ -12,12 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils.data import TransformedDataset, class_weights, count_pixels
-from course_utils.losses import (
-    SoftmaxFocalLoss,
-    WeightedCrossEntropy,
-    dice_loss,
-    log_cosh_dice_loss,
-)
+from course_utils.losses import SoftmaxFocalLoss, WeightedCrossEntropy, dice_loss
 from course_utils.models import UNet
 from course_utils.plots import errors
 from course_utils.trainers.configs import LOSS_NAMES, UNetConfig, encoder_weights
@@ -181,7 +176,6 @@ def segmentation_loss(name: str, counts: np.ndarray | Tensor) -> nn.Module:
     - `"weighted"`: each pixel counts with 1 / sqrt(pixels of its true class).
     - `"focal"`: gamma = 2, without weights (Lin et al. 2017).
     - `"dice"`: cross entropy plus the Dice loss of the defect classes (Isensee et al. 2021).
-    - `"log_cosh_dice"`: cross entropy plus log(cosh) of that Dice loss.
 
     Args:
         name: one of `LOSS_NAMES`.
@@ -205,8 +199,6 @@ def segmentation_loss(name: str, counts: np.ndarray | Tensor) -> nn.Module:
             return SoftmaxFocalLoss(gamma=FOCAL_GAMMA)
         case "dice":
             return CrossEntropyAndDice()
-        case "log_cosh_dice":
-            return CrossEntropyAndLogCoshDice()
     raise ValueError(f"loss {name!r} is unknown: choose one of {', '.join(LOSS_NAMES)}")
 
 
@@ -226,11 +218,3 @@ class CrossEntropyAndDice(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the sum of both, of logits (N, K, H, W) and classes (N, H, W)."""
         return F.cross_entropy(logits, target) + dice_loss(logits, target)
-
-
-class CrossEntropyAndLogCoshDice(nn.Module):
-    """Cross entropy plus log-cosh Dice loss."""
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the sum of both, of logits (N, K, H, W) and classes (N, H, W)."""
-        return F.cross_entropy(logits, target) + log_cosh_dice_loss(logits, target)

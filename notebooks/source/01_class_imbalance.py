@@ -495,14 +495,6 @@ def iou_from_counts(tp, fp, fn, tn):
 exercise("iou_from_counts").check(iou_from_counts)
 
 # %%
-exercise("missed_share")
-
-# %%
-missed = ...
-
-exercise("missed_share").check(missed)
-
-# %%
 exercise("ap_of_chance")
 
 # %%

@@ -230,14 +230,6 @@ def _tiny_imagenet() -> Made:
     return {"tiny-imagenet-200.zip": members}, {"": {"train": 6, "test": 1}}
 
 
-def _toy_glass() -> Made:
-    members: Members = {}
-    for pane in range(24):
-        members[f"toy-glass/pane_{pane}/0.png"] = picture()
-        members[f"toy-glass/pane_{pane}/0_defect.png"] = mask(value=255 if pane < 6 else 0)
-    return {"toy-glass.zip": members}, {"": {"good": 18, "defective": 6}}
-
-
 _MAKERS: dict[str, Callable[[], Made]] = {
     "magnetic_tile": _tiles,
     "sd_saliency_900": _strips,
@@ -248,7 +240,6 @@ _MAKERS: dict[str, Callable[[], Made]] = {
     "severstal": _severstal,
     "dtd": _textures,
     "tiny_imagenet": _tiny_imagenet,
-    "toy_glass": _toy_glass,
 }
 
 

@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 from hypothesis import given
@@ -8,10 +6,8 @@ from torch.nn import functional as F
 
 from course_utils.losses import (
     DiceLoss,
-    LogCoshDiceLoss,
     WeightedCrossEntropy,
     dice_loss,
-    log_cosh_dice_loss,
     tversky_loss,
     weighted_cross_entropy,
 )
@@ -81,18 +77,6 @@ def test_dice_and_tversky_loss_by_hand():
     assert loss.item() == pytest.approx(1 - 5 / (5 + 0.3 * 2 + 0.7 * 6), abs=1e-6)
 
 
-def test_log_cosh_dice_loss_by_hand_and_its_slope_is_the_tangent():
-    dice = 1 - 9 / 17
-    loss = log_cosh_dice_loss(*half_right(), smooth=1)
-    assert loss.item() == pytest.approx(math.log((math.exp(dice) + math.exp(-dice)) / 2), abs=1e-6)
-    target = half_right()[1]
-    ours, plain = (torch.zeros(1, 1, 4, 4, requires_grad=True) for _ in range(2))
-    log_cosh_dice_loss(ours, target).backward()
-    value = dice_loss(plain, target)
-    value.backward()
-    torch.testing.assert_close(ours.grad, plain.grad * math.tanh(value.item()))
-
-
 @given(seed=st.integers(0, 10_000), classes=st.integers(1, 4))
 def test_overlap_losses_lie_in_0_to_1(seed, classes):
     rng = torch.Generator().manual_seed(seed)
@@ -130,7 +114,6 @@ def test_only_on_request_does_the_background_take_part():
 
 def test_overlap_modules_equal_functions(pair):
     assert DiceLoss(smooth=2)(*pair) == dice_loss(*pair, smooth=2)
-    assert LogCoshDiceLoss(smooth=2)(*pair) == log_cosh_dice_loss(*pair, smooth=2)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,6 @@ LAYOUTS = {
     "severstal": {"train_images/a.jpg": "", "train_images/b.jpg": ""},
     "dtd": {"images/banded/a.jpg": "", "images/dotted/b.jpg": ""},
     "tiny_imagenet": {"train/n01/images/a.JPEG": "", "val/images/b.JPEG": ""},
-    "toy_glass": {f"pane_{i}/0.png": f"pane_{i}/0_defect.png" for i in (1, 2)},
 }
 TEXTS = {
     "severstal": ("train.csv", "ImageId,ClassId,EncodedPixels\na.jpg,2,1 3\n"),

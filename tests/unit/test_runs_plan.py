@@ -208,7 +208,7 @@ def test_all_mistakes_of_a_file_are_told_at_once_with_line_and_field(errors) -> 
         'plan.yml:17: runs[4].parameters.dataset[1]: got "magnetic_tiles": '
         "data set 'magnetic_tiles' is unknown: choose one of synthetic, magnetic_tile, "
         "sd_saliency_900, kolektor_sdd, "
-        "mvtec_ad, kolektor_sdd2, dagm, severstal, dtd, tiny_imagenet, toy_glass, or folder:<path>",
+        "mvtec_ad, kolektor_sdd2, dagm, severstal, dtd, tiny_imagenet, or folder:<path>",
         "plan.yml:18: runs[5].seeds: got [], wanted a list with at least one thing in it",
         "plan.yml:20: runs[6]: got 3, wanted a mapping",
         "plan.yml:22: limits.seconds: got 0, wanted greater than 0",

@@ -24,7 +24,6 @@ LOSSES = {
     "BinaryFocalLoss": (losses.BinaryFocalLoss, BINARY),
     "DiceLoss": (losses.DiceLoss, CLASSES),
     "DiceLoss of one class": (losses.DiceLoss, BINARY),
-    "LogCoshDiceLoss": (losses.LogCoshDiceLoss, CLASSES),
     "MemSegLoss": (losses.MemSegLoss, CLASSES),
     "MemSegLoss, softmax twice": (lambda: losses.MemSegLoss(double_softmax=True), CLASSES),
     "SoftmaxFocalLoss": (lambda: losses.SoftmaxFocalLoss(class_weights=WEIGHTS), CLASSES),

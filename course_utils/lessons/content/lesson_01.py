@@ -93,7 +93,3 @@ def check_split_by_tile(answer: Any) -> None:
         other = np.asarray(call_answer(answer, groups.copy(), np.random.default_rng(2)))
         if np.array_equal(test, other):
             mistake("not_drawn")
-
-
-def check_missed_share(answer: Any) -> None:
-    expect_number(answer, 50 / 80, mistakes={"recall": 30 / 80, "odds": 50 / 30})

@@ -47,9 +47,4 @@ WRONG_ANSWERS = {
             return np.isin(groups, tiles[1:])
         """,
     },
-    "missed_share": {
-        "recall": "missed = 30 / 80",
-        "odds": "missed = 50 / 30",
-        "too large": "missed = 20",
-    },
 }
