@@ -75,7 +75,7 @@ def keep_outputs(source: Path, target: Path) -> str:
         [cell for cell in one.cells if cell.cell_type == "code"] for one in (notebook, executed)
     )
     if len(cells) != len(before):
-        return f"{len(before)} code cells were executed, {len(cells)} are there now: build it"
+        return f"{len(before)} code cells were executed, {len(cells)} are there now: build it without --text-only"
     for number, (cell, old) in enumerate(zip(cells, before, strict=True), start=1):
         cell.outputs, cell.execution_count = old.outputs, old.execution_count
         if cell.source != old.source:
