@@ -4,7 +4,7 @@ import glob
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 def write_atomic(path: str | Path, content: str | bytes) -> None:
     """Replace a file in one step: whoever is killed here leaves the old file or the new one.
 
-    Text is written as UTF-8. The content is on the disk when this returns.
+    Text is written as UTF-8. The content is on the disk when this returns. Whoever is killed may
+    leave a draft, `.NAME.PID.part`, too: the next process that writes the file removes it.
 
     Raises:
         OSError: if the disk is full or the folder is missing; the old file stays.
@@ -26,6 +27,7 @@ def write_atomic(path: str | Path, content: str | bytes) -> None:
         '{}'
     """
     path = Path(path)
+    _remove_drafts(path)
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with draft.open("wb") as file:
@@ -44,12 +46,6 @@ def write_atomic(path: str | Path, content: str | bytes) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def remove_drafts(path: Path) -> None:
-    """Remove what processes that were killed in `write_atomic(path, ...)` have left beside it."""
-    for draft in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        draft.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -110,7 +106,18 @@ def report_errors(on_interrupt: str = "") -> Iterator[None]:
         sys.exit(1)
 
 
+def _remove_drafts(path: Path) -> None:
+    """Remove the drafts of `path` whose processes are gone."""
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        from psutil import pid_exists  # the worker process loads this module, too
+
+        pid = draft.suffixes[-2][1:]
+        if pid.isdecimal() and not pid_exists(int(pid)):
+            with suppress(OSError):
+                draft.unlink()
+
+
 def _print_line(text: str, style: str) -> None:
-    from rich.console import Console  # the worker process loads this module, too
+    from rich.console import Console  # likewise
 
     Console(stderr=True, soft_wrap=True).print(text, style=style, markup=False)
