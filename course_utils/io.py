@@ -79,9 +79,9 @@ def lock_folder(folder: Path, name: str, advice: str, timeout: float = 0) -> Ite
 def report_errors(on_interrupt: str = "") -> Iterator[None]:
     """Tell an error of a command in one line on standard error, and exit with its status.
 
-    The status is 2 for wrong input (`ValueError`, `OSError`, `MemoryError`), 1 for a computation
-    that failed (`FloatingPointError`), 130 for Ctrl-C. All other errors are ours, and
-    keep their traceback.
+    The status is 2 for wrong input (`ValueError`, `OSError`, `MemoryError`) and for a library that
+    does not load (`ImportError`), 1 for a computation that failed (`FloatingPointError`), 130 for
+    Ctrl-C. All other errors are ours, and keep their traceback.
 
     Args:
         on_interrupt: what to say after Ctrl-C, such as how to go on.
@@ -100,6 +100,12 @@ def report_errors(on_interrupt: str = "") -> Iterator[None]:
         sys.exit(130)
     except (ValueError, OSError, MemoryError) as error:
         _print_line(f"error: {error}", "red")
+        sys.exit(2)
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == __package__:
+            raise
+        what = "is the installation whole? course doctor looks, and names the command that mends it"
+        _print_line(f"error: {error}: {what}", "red")
         sys.exit(2)
     except FloatingPointError as error:
         _print_line(f"error: {error}", "red")
