@@ -4,7 +4,7 @@ import glob
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 def write_atomic(path: str | Path, content: str | bytes) -> None:
     """Replace a file in one step: whoever is killed here leaves the old file or the new one.
 
-    Text is written as UTF-8. The content is on the disk when this returns.
+    Text is written as UTF-8. The content is on the disk when this returns. Whoever is killed may
+    leave a draft, `.NAME.PID.part`, too: the next process that writes the file removes it.
 
     Raises:
         OSError: if the disk is full or the folder is missing; the old file stays.
@@ -26,6 +27,7 @@ def write_atomic(path: str | Path, content: str | bytes) -> None:
         '{}'
     """
     path = Path(path)
+    _remove_drafts(path)
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with draft.open("wb") as file:
@@ -44,12 +46,6 @@ def write_atomic(path: str | Path, content: str | bytes) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def remove_drafts(path: Path) -> None:
-    """Remove what processes that were killed in `write_atomic(path, ...)` have left beside it."""
-    for draft in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        draft.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -83,9 +79,9 @@ def lock_folder(folder: Path, name: str, advice: str, timeout: float = 0) -> Ite
 def report_errors(on_interrupt: str = "") -> Iterator[None]:
     """Tell an error of a command in one line on standard error, and exit with its status.
 
-    The status is 2 for wrong input (`ValueError`, `OSError`, `MemoryError`), 1 for a computation
-    that failed (`FloatingPointError`), 130 for Ctrl-C. All other errors are ours, and
-    keep their traceback.
+    The status is 2 for wrong input (`ValueError`, `OSError`, `MemoryError`) and for a library that
+    does not load (`ImportError`), 1 for a computation that failed (`FloatingPointError`), 130 for
+    Ctrl-C. All other errors are ours, and keep their traceback.
 
     Args:
         on_interrupt: what to say after Ctrl-C, such as how to go on.
@@ -105,12 +101,29 @@ def report_errors(on_interrupt: str = "") -> Iterator[None]:
     except (ValueError, OSError, MemoryError) as error:
         _print_line(f"error: {error}", "red")
         sys.exit(2)
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == __package__:
+            raise
+        what = "is the installation whole? course doctor looks, and names the command that mends it"
+        _print_line(f"error: {error}: {what}", "red")
+        sys.exit(2)
     except FloatingPointError as error:
         _print_line(f"error: {error}", "red")
         sys.exit(1)
 
 
+def _remove_drafts(path: Path) -> None:
+    """Remove the drafts of `path` whose processes are gone."""
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        from psutil import pid_exists  # the worker process loads this module, too
+
+        pid = draft.suffixes[-2][1:]
+        if pid.isdecimal() and not pid_exists(int(pid)):
+            with suppress(OSError):
+                draft.unlink()
+
+
 def _print_line(text: str, style: str) -> None:
-    from rich.console import Console  # the worker process loads this module, too
+    from rich.console import Console  # likewise
 
     Console(stderr=True, soft_wrap=True).print(text, style=style, markup=False)

@@ -13,7 +13,6 @@ decide whether the outputs still belong to them.
 import argparse
 import difflib
 import hashlib
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -57,8 +56,7 @@ def build(source: Path, target: Path, profile: str = "laptop") -> str:
             failure = result.failure
             shown = f"\n{failure.source}\n\n{failure.excerpt}" if failure else ""
             return f"{result.outcome}: {result.message}{shown}"
-        nbformat.write(stable(nbformat.read(done, as_version=4)), draft)
-        os.replace(draft, target)
+        _write(nbformat.read(done, as_version=4), target)
     return ""
 
 
@@ -75,7 +73,10 @@ def keep_outputs(source: Path, target: Path) -> str:
         [cell for cell in one.cells if cell.cell_type == "code"] for one in (notebook, executed)
     )
     if len(cells) != len(before):
-        return f"{len(before)} code cells were executed, {len(cells)} are there now: build it"
+        return (
+            f"{len(before)} code cells were executed, {len(cells)} are there now: "
+            "leave out --text-only"
+        )
     for number, (cell, old) in enumerate(zip(cells, before, strict=True), start=1):
         cell.outputs, cell.execution_count = old.outputs, old.execution_count
         if cell.source != old.source:
@@ -83,7 +84,7 @@ def keep_outputs(source: Path, target: Path) -> str:
             was, now = old.source.splitlines(), cell.source.splitlines()
             changes = list(difflib.unified_diff(was, now, n=0, lineterm=""))
             print(*(f"    {line}" for line in changes[2:]), sep="\n")
-    write_atomic(target, nbformat.writes(stable(notebook)).rstrip("\n") + "\n")
+    _write(notebook, target)
     return ""
 
 
@@ -130,6 +131,10 @@ def stable(notebook: NotebookNode) -> NotebookNode:
         if cell.cell_type == "code":
             cell.outputs = [out for out in cell.outputs if WIDGET not in out.get("data", {})]
     return notebook
+
+
+def _write(notebook: NotebookNode, target: Path) -> None:
+    write_atomic(target, nbformat.writes(stable(notebook)).rstrip("\n") + "\n")
 
 
 def _identity(text: str, seen: set[str]) -> str:

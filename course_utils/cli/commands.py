@@ -48,7 +48,9 @@ class _Group(TyperGroup):
 
     def make_context(self, *given: Any, **settings: Any) -> Any:
         _, load = GROUPS[self.name or ""]
-        return get_group(load()).make_context(*given, **settings)
+        with report_errors():
+            group = get_group(load())
+        return group.make_context(*given, **settings)
 
 
 GROUPS: dict[str, tuple[str, Callable[[], typer.Typer]]] = {
@@ -84,9 +86,9 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what failed.")] = False,
 ) -> None:
     """Execute lessons in order, and write a page for each and an index."""
-    from course_utils.runs import Limits, Outcome, find_lessons, notebooks_folder, run_course
-
     with report_errors(on_interrupt="The lessons that were finished have their pages."):
+        from course_utils.runs import Limits, Outcome, find_lessons, notebooks_folder, run_course
+
         chosen = find_lessons(notebooks or notebooks_folder(), lessons or [])
         values = _parameters(profile, dataset, seed, param or [])
         records = run_course(chosen, values, out, limits=Limits(timeout), quiet=quiet)

@@ -142,12 +142,12 @@ def verify_sets(
     root: Root = None,
 ) -> None:
     """Count, open every image and mask, and compare with what was published."""
-    from course_utils.fetching import verify  # loads torch
-
     console = Console(soft_wrap=True)
     place = data_root(root)
     wrong = 0
     with report_errors():
+        from course_utils.fetching import verify  # loads OpenCV
+
         chosen = [
             (published, part)
             for name in names or PUBLISHED

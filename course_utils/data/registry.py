@@ -1,7 +1,8 @@
 """The data sets of the course, and what is known of each before it is on disk.
 
 Loads nothing but the standard library: the command line and the fetching ask for these facts only.
-To add a data set, describe it here and write its reader, `readers/<name>.py`.
+To add a data set, describe it here and in `DATASETS`, write its reader, `readers/<name>.py`, and
+say in `fetching/catalog.py` how to get it.
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from course_utils.io import remove_drafts, write_atomic
+from course_utils.io import write_atomic
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,6 @@ class PartialFile:
         return self.target
 
     def _note(self, origin: Origin) -> None:
-        remove_drafts(self._record)
         write_atomic(self._record, json.dumps(asdict(origin), indent=2))
         self.origin = origin
 

@@ -82,8 +82,6 @@ def open_store(folder: str | Path, *, notebooks: str = NOTEBOOKS) -> "Iterator[R
         if not (folder / STORE).exists():
             create(folder)
         with closing(connect(folder)) as connection:
-            for draft in (folder / notebooks).glob(".*.part"):  # of a batch that was killed
-                draft.unlink()
             yield RunStore(folder, connection, notebooks)
 
 

@@ -28,7 +28,7 @@ LOSS_NAMES = {
     "focal": "focal loss",
     "dice": "cross entropy + Dice",
 }
-"""Each loss of the U-Net and how people write it; see `segmentation_loss`."""
+"""Each loss of the U-Net and how people write it; `segmentation_loss` has a case for each."""
 ENCODERS = ("resnet18", "efficientnet_lite0")
 """Names that `build_encoder` takes."""
 WEIGHTS = {"offline": "offline", "imagenet": "imagenet", "none": None}

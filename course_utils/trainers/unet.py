@@ -189,6 +189,8 @@ def segmentation_loss(name: str, counts: np.ndarray | Tensor) -> nn.Module:
         >>> loss(torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4, dtype=torch.long)).shape
         torch.Size([])
     """
+    if name not in LOSS_NAMES:
+        raise ValueError(f"loss {name!r} is unknown: choose one of {', '.join(LOSS_NAMES)}")
     match name:
         case "cross_entropy":
             return nn.CrossEntropyLoss()
@@ -199,7 +201,7 @@ def segmentation_loss(name: str, counts: np.ndarray | Tensor) -> nn.Module:
             return SoftmaxFocalLoss(gamma=FOCAL_GAMMA)
         case "dice":
             return CrossEntropyAndDice()
-    raise ValueError(f"loss {name!r} is unknown: choose one of {', '.join(LOSS_NAMES)}")
+    raise NotImplementedError(f"loss {name!r} of LOSS_NAMES has no case in segmentation_loss")
 
 
 def weights_used(model: nn.Module) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from course_utils.io import remove_drafts
 from course_utils.training.checkpoint import Checkpoint
 from course_utils.training.epoch_loader import EpochLoader
 from course_utils.training.run import Run
@@ -47,8 +46,6 @@ def resume_run(run: Run, path: Path) -> None:
     names every difference when the file is of another run; nothing has changed then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if run.fabric.is_global_zero:
-        remove_drafts(path)
     if not path.exists():
         return
     saved = Checkpoint.load(path)

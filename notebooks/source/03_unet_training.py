@@ -418,11 +418,12 @@ with TemporaryDirectory() as folder:
 # threshold, chosen on validation images. *Before you read on: which one would you bet on?*
 
 # %%
-by_loss = {name: [] for name in LOSS_NAMES.values()}
+compared = {loss: LOSS_NAMES[loss] for loss in ("cross_entropy", "weighted", "focal", "dice")}
+by_loss = {name: [] for name in compared.values()}
 alt = "Loss, IoU and AP on validation images while training with four losses"
 with LiveCurves(alt=alt, title=curves_title.format(seed), metrics=drawn) as curves:
     for run in lesson.seeds(3):
-        for loss, name in LOSS_NAMES.items():
+        for loss, name in compared.items():
             watch = curves.run(name) if run == seed else None
             by_loss[name].append(train(loss, run, watch))
 
@@ -439,7 +440,7 @@ figure = plots.seed_dots(
     title="Four losses, each with its own threshold",
 )
 plots.show(figure, "IoU, Dice and AP of the four losses on the test images, a dot for each seed")
-for loss, name in LOSS_NAMES.items():
+for loss, name in compared.items():
     for key in ("iou", "ap"):
         values = [run.scores[key] for run in by_loss[name]]
         record_metric(f"losses/{loss}/{key}", np.median(values))

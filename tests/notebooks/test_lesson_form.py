@@ -9,6 +9,7 @@ import pytest
 from lesson_files import FOLDER, LESSONS, SOURCES, name_of
 from nbformat import NotebookNode
 
+from course_utils.lessons import find_lesson
 from course_utils.runs.mathml import formula_html, strip_delimiters
 
 BUILD = runpy.run_path(str(FOLDER / "build.py"))
@@ -128,6 +129,16 @@ def test_the_sections_that_close_a_lesson_are_there(lesson: Path) -> None:
     headings = " ".join(re.findall(r"^##+ (.+)$", "\n".join(prose), re.M)).lower()
     missing = [section for section in SECTIONS if section not in headings]
     assert not missing
+
+
+@each_lesson
+def test_every_exercise_is_asked_and_checked(lesson: Path) -> None:
+    cells = [cell.source for cell in code(read(lesson))]
+    for task in find_lesson(lesson.stem).exercises:
+        asked = f'exercise("{task.id}")'
+        assert asked in cells, f"no cell asks {asked}: see docs/architecture.md"
+        checked = f"{asked}.check({task.answer_name})"
+        assert any(task.stub in cell and checked in cell for cell in cells), checked
 
 
 @each_lesson

@@ -63,6 +63,30 @@ def test_a_group_says_in_the_list_what_it_says_itself(name: str) -> None:
     assert help_line in course(name, "--help").output
 
 
+@pytest.mark.parametrize(
+    ("words", "library"),
+    [
+        (("run", "00"), "papermill"),
+        (("train", "unet"), "torch"),
+        (("data", "list"), "requests"),
+    ],
+)
+def test_a_library_that_is_missing_is_one_sentence(words: tuple[str, ...], library: str) -> None:
+    program = f"""
+import sys
+sys.modules[{library!r}] = None
+from course_utils.cli import app
+app(sys.argv[1:])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert library in done.stderr
+    assert "course doctor" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_run_passes_parameters_and_writes_the_index(tmp_path: Path) -> None:
     write_lesson(tmp_path / "lessons", "90_one", METRIC, "assert gamma == 0.5 and seed == 4")
     options = ["--seed", "4", "--param", "gamma=0.5", "--profile", "smoke", "--quiet"]

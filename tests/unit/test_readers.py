@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from few_images import open_all, truncate, write_image
 
+from course_utils.data import DATASETS
 from course_utils.data.readers import find_reader
 
 TILES = ("Free", "Blowhole", "Break", "Crack", "Fray", "Uneven")
@@ -78,6 +79,10 @@ def one(request, tmp_path):
 @pytest.fixture(params=WITH_MASKS)
 def masked(request, tmp_path):
     return OneSet(request.param, tmp_path)
+
+
+def test_no_reader_is_forgotten():
+    assert set(LAYOUTS) - {"folder"} == set(DATASETS) - {"synthetic"}
 
 
 def test_listing_finds_what_is_opened_and_opens_no_image(one):

@@ -12,6 +12,7 @@ from few_images import write_images
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from tiny_notebooks import write_lesson
 
+from course_utils.data import DATASETS
 from course_utils.runs import Limits, Task, plan_file
 from course_utils.runs.fingerprints import (
     data_fingerprint,
@@ -206,9 +207,8 @@ def test_all_mistakes_of_a_file_are_told_at_once_with_line_and_field(errors) -> 
         "plan.yml:12: runs[3].parameters.steps: got 2.5, wanted a whole number such as 3 of "
         "03_fixed",
         'plan.yml:17: runs[4].parameters.dataset[1]: got "magnetic_tiles": '
-        "data set 'magnetic_tiles' is unknown: choose one of synthetic, magnetic_tile, "
-        "sd_saliency_900, kolektor_sdd, "
-        "mvtec_ad, kolektor_sdd2, dagm, severstal, dtd, tiny_imagenet, or folder:<path>",
+        "data set 'magnetic_tiles' is unknown: choose one of "
+        f"{', '.join(DATASETS)}, or folder:<path>",
         "plan.yml:18: runs[5].seeds: got [], wanted a list with at least one thing in it",
         "plan.yml:20: runs[6]: got 3, wanted a mapping",
         "plan.yml:22: limits.seconds: got 0, wanted greater than 0",
