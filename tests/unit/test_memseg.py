@@ -307,8 +307,8 @@ def test_without_memory_the_differences_are_0_and_no_map_weighs():
 
 
 @torch.no_grad()
-def test_without_attention_there_are_no_maps_and_no_weights(model):
-    plain = pristine(attention=False).eval()
+def test_without_attention_and_maps_the_fused_features_are_decoded():
+    plain = pristine(attention=False, spatial_maps=None).eval()
     assert not [name for name, _ in plain.named_parameters() if "attention" in name]
     plain.fill_memory(images(3))
     image = images(2, seed=4)

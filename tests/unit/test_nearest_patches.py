@@ -52,7 +52,7 @@ def test_an_image_it_knows_is_at_no_distance(stripes):
 def test_the_distance_is_that_of_the_definition(stripes):
     images, spoiled = stripes
     detector = filled(images, patches=50, blur=0)
-    features = detector._features(spoiled)[0]  # (384, 16, 16)
+    features = detector._features(spoiled)[0]  # (C, 16, 16)
     slow = torch.stack(
         [
             torch.stack(
@@ -69,9 +69,9 @@ def test_the_distance_is_that_of_the_definition(stripes):
 def test_it_keeps_as_many_patches_as_asked_and_the_generator_draws_them(stripes):
     images, _ = stripes
     first, again = filled(images, patches=70), filled(images, patches=70)
-    assert first.patches.shape == (70, 384)
+    assert first.patches.shape == (70, 40 + 112)
     assert torch.equal(first.patches, again.patches)
-    assert filled(images[:1], patches=10_000).patches.shape == (256, 384)
+    assert filled(images[:1], encoder="resnet18").patches.shape == (256, 128 + 256)
 
 
 def test_its_patches_are_saved_with_it_and_it_never_trains(stripes):

@@ -211,15 +211,15 @@ def test_output_size_and_forward_agree_or_both_refuse(height, width, depth, padd
 # Sizes, channels, settings
 
 
-HALVED = r"multiples of 16 \(the image is halved 4 times\), got {}: pad or resize first"
+HALVED = r"multiples of 16 \(the image is halved 4 times\), got {}: pad or resize to {}"
 
 
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((1, 1, 24, 32), HALVED.format(24)),
-        ((1, 1, 32, 40), HALVED.format(40)),
-        ((1, 1, 31, 32), HALVED.format(31)),
+        ((1, 1, 24, 32), HALVED.format(24, 32)),
+        ((1, 1, 32, 40), HALVED.format(40, 48)),
+        ((1, 1, 31, 32), HALVED.format(31, 32)),
         ((1, 3, 32, 32), r"image must be \(N, 1, H, W\), got"),
         ((1, 32, 32), r"image must be \(N, 1, H, W\), got"),
     ],

@@ -12,7 +12,8 @@ from torch import Tensor
 from torchvision.models import _api, resnet18
 
 from course_utils.models import ResNetEncoder
-from course_utils.models.encoders import OFFLINE_WEIGHTS, load_exactly
+from course_utils.models.encoders.base import load_exactly
+from course_utils.models.encoders.resnet import OFFLINE_WEIGHTS
 
 CHANNELS = (64, 64, 128, 256, 512)
 
