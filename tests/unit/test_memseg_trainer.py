@@ -11,7 +11,8 @@ from few_images import write_images
 from stoppable_training import Stopped, weights
 
 from course_utils.anomaly import TextureSource, procedural_source, structure_source
-from course_utils.models import MemSeg
+from course_utils.models import MemSeg, build_encoder
+from course_utils.models.encoders import ENCODERS
 from course_utils.trainers import (
     VARIANTS,
     MemSegConfig,
@@ -212,9 +213,23 @@ def test_stopped_in_the_middle_it_ends_in_the_same_bits(plain, splits, tmp_path)
     assert set(trainer.pictures(resumed)) == {"predictions.png"}
 
 
-def test_the_baseline_scores_the_same_images(splits):
+@pytest.mark.parametrize("variant", ["memseg", "scaled_maps", "published_frozen"])
+def test_it_trains_with_another_encoder(variant, splits):
+    config = changed(encoder="efficientnet_lite0", weights="offline", variant=variant)
+    trainer = MemSegTrainer(config, splits)
+    result = trainer.train(**CPU)
+    assert all(np.isfinite([*result.scores.values(), *result.history.loss]))
+    assert trainer.report(result)["weights_used"] == "imagenet"
+    kept = build_encoder("efficientnet_lite0", "offline").state_dict()
+    now = result.model.encoder.state_dict()
+    changed_parts = {name.split(".")[0] for name in now if not torch.equal(now[name], kept[name])}
+    assert changed_parts == {"stage4"}
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_the_baseline_scores_the_same_images(encoder, splits):
     def score(seed):
-        config = NearestPatchesConfig(size=64, weights="none", seed=seed)
+        config = NearestPatchesConfig(size=64, encoder=encoder, weights="none", seed=seed)
         return NearestPatchesTrainer(config, splits).train(device="cpu")
 
     first = score(0)
