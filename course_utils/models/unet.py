@@ -102,9 +102,10 @@ class UNet(nn.Module):
         self.bottleneck = bottleneck
         self.skips, self.standardize_input = skips, standardize_input and not encoder
         self.down = nn.ModuleList()
-        if encoder:
+        pretrained = build_encoder(encoder, weights) if encoder else None
+        if pretrained:
             widths = [width * times for times in reversed(DECODER)]
-            seen = [0, *build_encoder(encoder, None).channels]  # nothing is seen at full size
+            seen = [0, *pretrained.channels]  # nothing is seen at full size
         else:
             widths = [width * 2**stage for stage in range(depth)]
             seen = [*widths, width * 2**depth]
@@ -134,7 +135,7 @@ class UNet(nn.Module):
         nn.init.xavier_uniform_(self.head.weight)
         if prior is not None:
             init_prior_bias(self.head, prior)
-        self.encoder = build_encoder(encoder, weights) if encoder else None
+        self.encoder = pretrained  # after he_normal, which would draw it anew
         self.to_rgb = None
         if encoder and in_channels not in (1, 3):
             self.to_rgb = nn.Conv2d(in_channels, 3, kernel_size=1, bias=False)

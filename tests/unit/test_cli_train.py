@@ -275,13 +275,14 @@ def trained(monkeypatch):
 
 GIVEN = {
     "unet": UNetConfig(
-        data="magnetic_tile", loss="dice", classes="all", size=64, width=3, steps=7, batch_size=4,
-        learning_rate=0.001, weight_decay=0.25, flips=False, split_by="image", seed=5, split_seed=6,
+        data="magnetic_tile", loss="dice", classes="all", encoder="resnet18", weights="none",
+        size=64, width=3, steps=7, batch_size=4, learning_rate=0.002, weight_decay=0.25,
+        flips=False, split_by="image", seed=5, split_seed=6,
     ),
     "memseg": MemSegConfig(
-        data="mvtec_ad/bottle", variant="no_memory", weights="none", size=128, steps=7,
-        batch_size=4, learning_rate=0.001, weight_decay=0.25, gamma=2.0, focal_weight=0.5,
-        memory_size=9, workers=3, seed=5, split_seed=6,
+        data="mvtec_ad/bottle", variant="no_memory", encoder="efficientnet_lite0", weights="none",
+        size=128, steps=7, batch_size=4, learning_rate=0.001, weight_decay=0.25, gamma=2.0,
+        focal_weight=0.5, memory_size=9, workers=3, seed=5, split_seed=6,
     ),
     "two-stage": TwoStageConfig(
         data="kolektor_sdd", variant="no_stops", fold=2, height=704, width=256, channels="slim",

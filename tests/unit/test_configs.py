@@ -1,5 +1,6 @@
 """What a training is told: each setting is checked, and a mistake is one sentence."""
 
+import json
 import subprocess
 import sys
 
@@ -51,9 +52,17 @@ def test_what_no_network_trains_by_is_refused(config, field, value, message):
         (UNetConfig, {"split_by": "name"}, "split_by must be 'group' or 'image', got 'name'"),
         (UNetConfig, {"size": 100}, "size must be a multiple of 16, got 100"),
         (UNetConfig, {"size": 0}, "size must be greater than or equal to 16, got 0"),
+        (UNetConfig, {"size": 80, "encoder": "resnet18"}, "size must be a multiple of 32 .* 80"),
+        (UNetConfig, {"encoder": "vgg"}, "encoder must be 'resnet18' or 'efficientnet_lite0', got"),
+        (UNetConfig, {"weights": "vgg"}, "weights must be offline, imagenet, none or PATH"),
         (UNetConfig, {"width": 0, "steps": 0}, "width must be .* got 0; steps must be .* got 0"),
         (MemSegConfig, {"variant": "memsegg"}, "variant must be 'memseg', 'per_level', .*memsegg"),
         (MemSegConfig, {"weights": "vgg"}, "weights must be offline, imagenet, none or PATH"),
+        (
+            MemSegConfig,
+            {"encoder": None},
+            "encoder must be 'resnet18' or 'efficientnet_lite0', got",
+        ),
         (MemSegConfig, {"size": 80}, "size must be a multiple of 32, got 80"),
         (MemSegConfig, {"size": 32}, "size must be greater than or equal to 64"),
         (MemSegConfig, {"batch_size": 5}, "batch_size must be a multiple of 2, got 5"),
@@ -61,6 +70,7 @@ def test_what_no_network_trains_by_is_refused(config, field, value, message):
         (MemSegConfig, {"focal_weight": 1.5}, "focal_weight must be less than or equal to 1"),
         (MemSegConfig, {"gamma": -1}, "gamma must be greater than or equal to 0"),
         (MemSegConfig, {"workers": -1}, "workers must be greater than or equal to 0"),
+        (NearestPatchesConfig, {"encoder": "vgg"}, "encoder must be 'resnet18' or"),
         (NearestPatchesConfig, {"weights": "vgg"}, "weights must be offline, imagenet, none or"),
         (TwoStageConfig, {"variant": "no_stop"}, "variant must be 'two_stage', 'no_schedule'"),
         (TwoStageConfig, {"channels": "wide"}, "channels must be 'published' or 'slim'"),
@@ -100,6 +110,14 @@ def test_the_defaults_are_the_papers_trainings():
     assert (two_stage.optimizer, two_stage.weight_decay, two_stage.batch_size) == ("sgd", 0, 1)
     assert (two_stage.delta, two_stage.power, two_stage.positive_weight) == (0.01, 2, 1)
     assert (two_stage.masks, two_stage.segmented, two_stage.dilate) == ("exact", -1, 1)
+
+
+@pytest.mark.parametrize(("encoder", "rate"), [(None, 3e-3), ("efficientnet_lite0", 1e-3)])
+def test_pretrained_weights_are_trained_on_at_a_lower_rate_unless_one_is_given(encoder, rate):
+    config = UNetConfig(encoder=encoder)
+    assert config.learning_rate == rate
+    assert UNetConfig(**json.loads(config.model_dump_json())) == config
+    assert UNetConfig(encoder=encoder, learning_rate=0.02).learning_rate == 0.02
 
 
 def test_trainings_with_the_same_images_share_them():

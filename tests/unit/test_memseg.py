@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils.losses import memseg_loss
-from course_utils.models import MemSeg
+from course_utils.models import MemSeg, spatial_attention
+from course_utils.models.encoders import ENCODERS
 from course_utils.training import fit
 
 
@@ -33,11 +34,19 @@ def pristine(**options) -> MemSeg:
     return copy.deepcopy(_built(**options))
 
 
+LITE = {"encoder": "efficientnet_lite0", "weights": "offline"}
+
+
+def filled(**options) -> MemSeg:
+    model = pristine(**options)
+    if model.uses_memory:
+        model.fill_memory(images(3))
+    return model.eval()
+
+
 @pytest.fixture(scope="module")
 def filled_once() -> MemSeg:
-    model = pristine()
-    model.fill_memory(images(3))
-    return model.eval()
+    return filled()
 
 
 @pytest.fixture
@@ -197,21 +206,29 @@ def test_the_weights_are_read_once_and_not_at_each_step(model, monkeypatch):
     assert len(counted) == 1
 
 
-@torch.no_grad()
 @pytest.mark.parametrize(
-    "options", [{"nearest": "per_level"}, {"difference": "absolute"}, {"memory": False}]
+    ("option", "value"),
+    [
+        ("nearest", "per_level"),
+        ("difference", "absolute"),
+        ("memory", False),
+        ("spatial_maps", "scaled"),
+        ("spatial_maps", None),
+    ],
 )
-def test_weights_of_another_variant_are_refused(model, options):
-    other = pristine(**options)
-    with pytest.raises(ValueError, match=next(iter(options))):
-        other.load_state_dict(model.state_dict())
+def test_weights_of_another_variant_are_refused(option, value):
+    other = pristine(**LITE, **{option: value})
+    with pytest.raises(ValueError, match=f"this one has {option}={value!r}"):
+        other.load_state_dict(pristine(**LITE).state_dict())
 
 
-@pytest.mark.parametrize("option", ["memory", "attention"])
-def test_a_variant_tells_what_it_is(option):
+@pytest.mark.parametrize(
+    ("option", "value"), [("memory", False), ("attention", False), ("spatial_maps", "scaled")]
+)
+def test_a_variant_tells_what_it_is(option, value):
     # `fit` compares this when a training goes on from a checkpoint.
     with torch.device("meta"):
-        assert f"{option}=False" in MemSeg(weights=None, **{option: False}).extra_repr()
+        assert f"{option}={value!r}" in MemSeg(weights=None, **{option: value}).extra_repr()
 
 
 def test_a_memory_filled_under_autocast_is_the_same(model):
@@ -259,9 +276,10 @@ def test_on_several_devices_the_memory_is_not_sent_at_each_step(model, one_proce
 
 @torch.no_grad()
 @pytest.mark.parametrize("way", ["trace", "export"])
+@pytest.mark.parametrize("options", [{}, LITE | {"spatial_maps": "scaled"}])
 @pytest.mark.filterwarnings("ignore")  # torch.jit: that it is old, that shapes are looked at
-def test_a_carried_copy_answers_other_batches_as_the_model_does(model, way):
-    image = images(2, side=32)
+def test_a_carried_copy_answers_other_batches_as_the_model_does(options, way):
+    model, image = filled(**options), images(2)
     if way == "trace":
         carried = torch.jit.trace(model, image)
     else:
@@ -279,11 +297,13 @@ def test_an_empty_batch_has_an_empty_answer(model):
 # Frozen
 
 
-def test_training_changes_layer_4_fusion_and_decoder_and_nothing_that_is_frozen(model):
+@pytest.mark.parametrize("options", [{}, LITE])
+def test_training_changes_the_last_scale_fusion_and_decoder_and_nothing_that_is_frozen(options):
+    model = filled(**options)
     before = state(model)
     fit(model, [batch()], memseg_loss, steps=2, device="cpu", precision="32-true")
     now = model.state_dict()
-    frozen = ("encoder.conv1", "encoder.bn1", "encoder.layer1", "encoder.layer2", "encoder.layer3")
+    frozen = tuple(f"encoder.{name}." for name in model.encoder.FROZEN)
     for name in before:
         if name.startswith((*frozen, "memory")):
             assert torch.equal(now[name], before[name]), name
@@ -306,16 +326,55 @@ def test_without_memory_the_differences_are_0_and_no_map_weighs():
     torch.testing.assert_close(model(image), model.decoder(f4, model.fusion(joined), f0))
 
 
-@torch.no_grad()
-def test_without_attention_there_are_no_maps_and_no_weights(model):
-    plain = pristine(attention=False).eval()
-    assert not [name for name, _ in plain.named_parameters() if "attention" in name]
-    plain.fill_memory(images(3))
-    image = images(2, seed=4)
-    f0, f1, f2, f3, f4 = plain.encoder(image)
-    differences = plain.memory.best_differences([f1, f2, f3])
+def decoded(model: MemSeg, image: Tensor, *, maps: bool) -> Tensor:
+    """Join, fuse and decode, step by step; with maps, each is divided by its mean."""
+    f0, f1, f2, f3, f4 = model.encoder(image)
+    differences = model.memory.best_differences([f1, f2, f3])
     joined = [torch.cat(pair, 1) for pair in zip([f1, f2, f3], differences, strict=True)]
-    torch.testing.assert_close(plain(image), plain.decoder(f4, plain.fusion(joined), f0))
+    fused = model.fusion(joined)
+    if maps:
+        every = [one / one.mean((2, 3), keepdim=True) for one in spatial_attention(differences)]
+        fused = [c * one for c, one in zip(fused, every, strict=True)]
+    return model.decoder(f4, fused, f0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("attention", [True, False])
+@pytest.mark.parametrize("maps", ["scaled", None])
+def test_attention_and_maps_are_left_out_one_by_one(attention, maps):
+    model = filled(**LITE, attention=attention, spatial_maps=maps)
+    assert any("attention" in name for name, _ in model.named_parameters()) is attention
+    image = images(2, seed=4)
+    wanted = decoded(model, image, maps=maps is not None)
+    torch.testing.assert_close(model(image), wanted, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match=r"spatial_maps must be one of .*, got 'sum'"):
+        MemSeg(spatial_maps="sum")
+
+
+@torch.no_grad()
+def test_of_an_image_of_the_memory_scaled_maps_leave_nothing():
+    model = filled(**LITE, spatial_maps="scaled")
+    model.memory.best_differences = lambda features: [torch.zeros_like(f) for f in features]
+    f0, f1, f2, f3, f4 = model.encoder(images(3))
+    nothing = [torch.zeros_like(f) for f in (f1, f2, f3)]
+    assert torch.equal(model(images(3)), model.decoder(f4, nothing, f0))
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("maps", [None, "product", "scaled"])
+def test_every_form_of_the_maps_trains_in_bfloat16(name, maps):
+    model = filled(encoder=name, weights="offline")
+    model.spatial_maps = maps
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model.train()(batch().image)
+    memseg_loss(logits, batch().mask).backward()
+    assert logits.isfinite().all()
+    for part, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad.isfinite().all(), part
+        else:
+            assert parameter.grad is None, part
+    assert model.fusion.up32[0].weight.grad.any()
 
 
 def test_the_published_code_drifts_away_from_its_memory():

@@ -84,11 +84,13 @@ def test_the_published_fusion_has_the_parameters_of_the_facts():
 
 
 @torch.no_grad()
-def test_the_decoder_doubles_joins_and_convolves_twice():
-    net = unsettled(MemSegDecoder())
+@pytest.mark.parametrize("channels", [(64, 64, 128, 256, 512), (16, 24, 40, 112, 320)])
+def test_the_decoder_doubles_joins_and_convolves_twice(channels):
+    net = unsettled(MemSegDecoder(channels=channels))
     torch.manual_seed(2)
-    f4, f0 = torch.randn(1, 512, 1, 2), torch.randn(1, 64, 16, 32)
-    fused = [torch.randn(1, c, s, 2 * s) for c, s in ((64, 8), (128, 4), (256, 2))]
+    f0, *fused, f4 = (
+        torch.randn(1, c, s, 2 * s) for c, s in zip(channels, (16, 8, 4, 2, 1), strict=True)
+    )
     x = torch.cat([convolved(up(f4), net.up3), fused[2]], 1)
     x = convolved(x, net.join3)
     x = torch.cat([convolved(up(x), net.up2), fused[1]], 1)
@@ -209,3 +211,15 @@ def test_spatial_maps_are_what_the_formula_says():
     torch.testing.assert_close(m3, mean[2])
     torch.testing.assert_close(m2, mean[1] * doubled_by_loop(mean[2]))
     torch.testing.assert_close(m1, mean[0] * doubled_by_loop(mean[1] * doubled_by_loop(mean[2])))
+
+
+def test_scaled_maps_keep_the_pattern_at_a_mean_of_1_and_nothing_stays_nothing():
+    differences = [10.0**e * torch.rand(3, 4, s, 2 * s) for e, s in ((2, 8), (0, 4), (-1, 2))]
+    differences = [d * torch.tensor([1, 1e-2, 0]).view(3, 1, 1, 1) for d in differences]
+    plain = spatial_attention(differences)
+    for found, one in zip(spatial_attention(differences, scaled=True), plain, strict=True):
+        for image in (0, 1):
+            torch.testing.assert_close(
+                found[image], one[image] / one[image].mean(), rtol=1e-2, atol=0
+            )
+        assert not found[2].any()

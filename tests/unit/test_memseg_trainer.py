@@ -2,6 +2,7 @@
 
 import copy
 from functools import lru_cache
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -11,7 +12,8 @@ from few_images import write_images
 from stoppable_training import Stopped, weights
 
 from course_utils.anomaly import TextureSource, procedural_source, structure_source
-from course_utils.models import MemSeg
+from course_utils.models import MemSeg, build_encoder
+from course_utils.models.encoders import ENCODERS
 from course_utils.trainers import (
     VARIANTS,
     MemSegConfig,
@@ -212,11 +214,26 @@ def test_stopped_in_the_middle_it_ends_in_the_same_bits(plain, splits, tmp_path)
     assert set(trainer.pictures(resumed)) == {"predictions.png"}
 
 
+@pytest.mark.parametrize("variant", ["memseg", "scaled_maps", "published_frozen"])
+def test_it_trains_with_another_encoder(variant, splits):
+    config = changed(encoder="efficientnet_lite0", weights="offline", variant=variant)
+    trainer = MemSegTrainer(config, splits)
+    result = trainer.train(**CPU)
+    assert all(np.isfinite([*result.scores.values(), *result.history.loss]))
+    assert trainer.report(result)["weights_used"] == "imagenet"
+    kept = build_encoder("efficientnet_lite0", "offline").state_dict()
+    now = result.model.encoder.state_dict()
+    changed_parts = {name.split(".")[0] for name in now if not torch.equal(now[name], kept[name])}
+    assert changed_parts == {"stage4"}
+
+
 def test_the_baseline_scores_the_same_images(splits):
-    def score(seed):
-        config = NearestPatchesConfig(size=64, weights="none", seed=seed)
+    def score(seed, **settings):
+        config = NearestPatchesConfig(**{"size": 64, "weights": "none", "seed": seed, **settings})
         return NearestPatchesTrainer(config, splits).train(device="cpu")
 
     first = score(0)
     assert first.maps.shape == (4, 64, 64)
     assert first.scores == score(0).scores != score(1).scores
+    of_encoders = [score(0, encoder=name, weights="offline").maps for name in ENCODERS]
+    assert not any(torch.equal(*pair) for pair in combinations([first.maps, *of_encoders], 2))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from course_utils.models import NearestPatches
+from course_utils.models.encoders import ENCODERS
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +33,10 @@ def filled(images, **options) -> NearestPatches:
     return detector
 
 
-def test_what_normal_images_do_not_show_is_far(stripes):
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_what_normal_images_do_not_show_is_far(stripes, encoder):
     images, spoiled = stripes
-    distances = filled(images)(spoiled)[0]
+    distances = filled(images, encoder=encoder)(spoiled)[0]
     inside = torch.zeros(128, 128, dtype=torch.bool)
     inside[40:72, 64:96] = True
     assert distances[inside].median() > 3 * distances[~inside].median()
@@ -52,7 +54,7 @@ def test_an_image_it_knows_is_at_no_distance(stripes):
 def test_the_distance_is_that_of_the_definition(stripes):
     images, spoiled = stripes
     detector = filled(images, patches=50, blur=0)
-    features = detector._features(spoiled)[0]  # (384, 16, 16)
+    features = detector._features(spoiled)[0]  # (C, 16, 16)
     slow = torch.stack(
         [
             torch.stack(
@@ -69,9 +71,9 @@ def test_the_distance_is_that_of_the_definition(stripes):
 def test_it_keeps_as_many_patches_as_asked_and_the_generator_draws_them(stripes):
     images, _ = stripes
     first, again = filled(images, patches=70), filled(images, patches=70)
-    assert first.patches.shape == (70, 384)
+    assert first.patches.shape == (70, 40 + 112)
     assert torch.equal(first.patches, again.patches)
-    assert filled(images[:1], patches=10_000).patches.shape == (256, 384)
+    assert filled(images[:1], encoder="resnet18").patches.shape == (256, 128 + 256)
 
 
 def test_its_patches_are_saved_with_it_and_it_never_trains(stripes):
@@ -82,6 +84,21 @@ def test_its_patches_are_saved_with_it_and_it_never_trains(stripes):
     other = NearestPatches(weights=None)
     other.load_state_dict(detector.state_dict())
     assert torch.equal(other(images[:1]), detector(images[:1]))
+
+
+@pytest.mark.parametrize("way", ["trace", "export"])
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.filterwarnings("ignore")  # torch.jit: that it is old, that shapes are looked at
+def test_a_carried_copy_answers_other_batches_as_the_detector_does(stripes, encoder, way):
+    images, spoiled = stripes
+    detector = filled(images[:2], encoder=encoder, patches=70)
+    if way == "trace":
+        carried = torch.jit.trace(detector, images[:2])
+    else:
+        size = ({0: torch.export.Dim("images", min=1, max=64)},)
+        carried = torch.export.export(detector, (images[:2],), dynamic_shapes=size).module()
+    for given in (spoiled, torch.cat([images[2:], spoiled])):
+        torch.testing.assert_close(carried(given), detector(given), rtol=1e-3, atol=1e-2)
 
 
 def test_misuse_is_named():

@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 from course_utils.data import labeled_images
 from course_utils.data.labeled_images import LabeledImages, find_labeled_images
 from course_utils.models import ResNetEncoder
-from course_utils.models.encoders import OFFLINE_WEIGHTS, load_exactly
+from course_utils.models.encoders.base import load_exactly
+from course_utils.models.encoders.resnet import OFFLINE_WEIGHTS
 from course_utils.training import Checkpoint
 
 SCRIPT = Path(__file__).parents[2] / "data_scripts" / "pretrain_encoder.py"

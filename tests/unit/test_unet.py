@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils.models import UNet, feature_shapes
+from course_utils.models.encoders import ENCODERS
 
 # Facts 2.1: channels and side, for images of 512 x 512.
 PUBLISHED_DOWN = [(64, 512), (128, 256), (256, 128), (512, 64), (1024, 32)]
@@ -69,11 +70,12 @@ def written_out(net: UNet, x: Tensor) -> Tensor:
     if net.standardize_input:
         pixels = x.flatten(1)
         x = (x - pixels.mean(1).view(-1, 1, 1, 1)) / (pixels.std(1).view(-1, 1, 1, 1) + 0.01)
-    seen = []
+    seen = [x[:, :0], *net.encoder(x)] if net.encoder else []  # at full size it sees nothing
     for number, block in enumerate(net.down):
         x = convolve(F.max_pool2d(x, 2) if number else x, block)
         seen.append(x)
-    for upsample, block, skip in zip(net.upsample, net.up, seen[-2::-1], strict=True):
+    x = seen.pop()
+    for upsample, block, skip in zip(net.upsample, net.up, seen[::-1], strict=True):
         x = convolve(x.repeat_interleave(2, 2).repeat_interleave(2, 3), upsample)
         top, left = (skip.shape[2] - x.shape[2]) // 2, (skip.shape[3] - x.shape[3]) // 2
         skip = skip[:, :, top:, left:][:, :, : x.shape[2], : x.shape[3]]
@@ -165,6 +167,7 @@ def test_the_head_starts_as_keras_starts_a_layer_without_relu():
 
 
 VALID = {"padding": "valid", "normalize": False, "bottleneck": 3}
+PRETRAINED = {"encoder": "efficientnet_lite0", "weights": "offline", "depth": None}
 
 
 @pytest.mark.parametrize(
@@ -177,11 +180,15 @@ VALID = {"padding": "valid", "normalize": False, "bottleneck": 3}
         ({"bottleneck": 3}, 24),
         (VALID, 60),
         (VALID, 62),
+        (PRETRAINED, 64),
+        (PRETRAINED | {"encoder": "resnet18", "skips": False}, 64),
     ],
 )
 def test_it_equals_plain_functional_code(settings, height):
     net = small(**settings)
-    image = torch.rand(2, 1, height, height + 16) * torch.tensor([0.1, 1]).view(2, 1, 1, 1)
+    image = torch.rand(2, 1, height, height + 4 * 2**net.depth) * torch.tensor([0.1, 1]).view(
+        2, 1, 1, 1
+    )
     wanted = written_out(net, image)
     assert wanted.std() > 0
     torch.testing.assert_close(net(image), wanted, rtol=1e-4, atol=1e-5)
@@ -211,15 +218,15 @@ def test_output_size_and_forward_agree_or_both_refuse(height, width, depth, padd
 # Sizes, channels, settings
 
 
-HALVED = r"multiples of 16 \(the image is halved 4 times\), got {}: pad or resize first"
+HALVED = r"multiples of 16 \(the image is halved 4 times\), got {}: pad or resize to {}"
 
 
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((1, 1, 24, 32), HALVED.format(24)),
-        ((1, 1, 32, 40), HALVED.format(40)),
-        ((1, 1, 31, 32), HALVED.format(31)),
+        ((1, 1, 24, 32), HALVED.format(24, 32)),
+        ((1, 1, 32, 40), HALVED.format(40, 48)),
+        ((1, 1, 31, 32), HALVED.format(31, 32)),
         ((1, 3, 32, 32), r"image must be \(N, 1, H, W\), got"),
         ((1, 32, 32), r"image must be \(N, 1, H, W\), got"),
     ],
@@ -240,6 +247,12 @@ def test_other_images_are_refused_with_the_remedy(shape, message):
         ({"padding": "reflect"}, "padding must be"),
         ({"prior": 1.0}, "prior must lie"),
         ({"dropout": 1.5}, "dropout"),
+        (PRETRAINED | {"depth": 5}, "without an encoder, got depth=5, padding='same'"),
+        (PRETRAINED | {"padding": "valid"}, "without an encoder, got .* padding='valid'"),
+        (PRETRAINED | {"dropout": 0.5}, r"without an encoder, got .* dropout=0\.5"),
+        (PRETRAINED | {"bottleneck": 2}, "without an encoder, got .* bottleneck=2"),
+        (PRETRAINED | {"encoder": "vgg"}, "encoder must be one of"),
+        (PRETRAINED | {"weights": "own"}, "weights must be one of"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings, message):
@@ -247,12 +260,62 @@ def test_settings_that_cannot_work_are_refused(settings, message):
         UNet(**{"width": 1, **settings})
 
 
+# With an encoder
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_an_encoder_takes_any_channels_and_gives_logits_of_each_pixel(name, channels):
+    net = on_paper(UNet, channels, 4, width=2, encoder=name, weights=None)
+    assert net(blank(2, channels, 96, 64)).shape == (2, 4, 96, 64)
+    with pytest.raises(ValueError, match=rf"\(N, {channels}, H, W\), got"):
+        net(blank(2, channels + 1, 64, 64))
+    sides = r"multiples of 32 \(the image is halved 5 times\), got 80: pad or resize to 96"
+    with pytest.raises(ValueError, match=sides):
+        net(blank(2, channels, 64, 80))
+
+
+@torch.no_grad()
+def test_other_channels_are_first_seen_as_their_mean():
+    gray = small(**PRETRAINED).double()
+    four = UNet(4, 2, width=4, encoder="efficientnet_lite0", weights=None).double().eval()
+    assert four.load_state_dict(gray.state_dict(), strict=False).missing_keys == ["to_rgb.weight"]
+    image = torch.rand(2, 4, 64, 64, dtype=torch.float64)
+    torch.testing.assert_close(four(image), gray(image.mean(1, keepdim=True)))
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_its_encoder_starts_from_the_weights_that_were_asked_for(name):
+    net = UNet(width=2, encoder=name, weights="offline")
+    assert same(state(net.encoder), state(ENCODERS[name]("offline")))
+    with pytest.raises(ValueError, match="without an encoder"):
+        feature_shapes(net, 64)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_copy_from_a_file_and_an_exported_one_answer_alike(name, tmp_path):
+    net = UNet(5, 2, width=2, encoder=name, weights="offline").eval()
+    other = UNet(5, 2, width=2, encoder=name, weights=None).eval()
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    other.load_state_dict(torch.load(tmp_path / "net.pt"))
+    images = torch.rand(3, 5, 64, 64)
+    assert torch.equal(other(images), net(images))
+    sizes = ({0: torch.export.Dim("images", min=1, max=64)},)
+    carried = torch.export.export(net, (images[:2],), dynamic_shapes=sizes).module()
+    for some in (images, images[:1]):
+        torch.testing.assert_close(carried(some), net(some), rtol=1e-4, atol=1e-4)
+
+
 # Invariances
 
 
-def test_every_weight_learns():
-    net = small().train()
-    F.cross_entropy(net(torch.rand(2, 1, 16, 16)), torch.ones(2, 16, 16).long()).backward()
+@pytest.mark.parametrize("settings", [{}, PRETRAINED, PRETRAINED | {"encoder": "resnet18"}])
+@pytest.mark.parametrize("channels", [1, 5])
+def test_every_weight_learns(settings, channels):
+    torch.manual_seed(0)
+    net = UNet(channels, 2, **{"width": 4, "depth": 2, **settings}).train()
+    F.cross_entropy(net(torch.rand(2, channels, 64, 64)), torch.ones(2, 64, 64).long()).backward()
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 

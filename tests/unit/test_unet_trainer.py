@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from course_utils.data import BinaryMasks, CachedDataset, open_dataset
+from course_utils.models import build_encoder
 from course_utils.trainers import (
     LOSS_NAMES,
     Splits,
@@ -166,6 +167,18 @@ def test_another_network_can_stand_in_and_is_scored_at_the_validation_threshold(
     masks = torch.stack([sample.mask for sample in few.test.samples])
     names = ("background", "defect")
     assert result.scores == score_segmentation(result.probabilities, masks, result.threshold, names)
+
+
+@pytest.mark.parametrize(("encoder", "used"), [(None, "none"), ("efficientnet_lite0", "imagenet")])
+def test_it_goes_on_from_the_weights_of_an_encoder(encoder, used, four_classes):
+    config = TINY.model_copy(update={"encoder": encoder, "classes": "all", "learning_rate": 1e-6})
+    trainer = UNetTrainer(config, four_classes)
+    result = trainer.train(**CPU)
+    assert trainer.agreed(result.model) == {"weights_used": used}
+    if encoder:
+        first = build_encoder(encoder, "offline").stage0[0].weight
+        torch.testing.assert_close(result.model.encoder.stage0[0].weight, first, rtol=0, atol=1e-5)
+        assert not torch.equal(result.model.encoder.stage0[0].weight, first)
 
 
 def test_an_unknown_loss_and_a_batch_larger_than_the_training_set_are_refused(four_classes):

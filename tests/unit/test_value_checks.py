@@ -1,5 +1,7 @@
 """Every network and loss: in half precision, compiled, exported, and on a GPU without one."""
 
+import inspect
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -88,13 +90,14 @@ def test_a_loss_on_a_gpu_stays_there(name):
 
 def filled_memseg(**options) -> nn.Module:
     model = models.MemSeg(weights=None, memory_size=2, **options)
-    model.memory.fill([torch.empty(2, 64 * 2**i, 16 >> i, 16 >> i) for i in range(3)])
+    channels = model.encoder.channels[1:4]
+    model.memory.fill([torch.empty(2, c, 16 >> i, 16 >> i) for i, c in enumerate(channels)])
     return model
 
 
-def filled_patches() -> nn.Module:
-    model = models.NearestPatches(weights=None)
-    model.patches = torch.empty(50, 384)
+def filled_patches(**options) -> nn.Module:
+    model = models.NearestPatches(weights=None, **options)
+    model.patches = torch.empty(50, model.patches.shape[1])
     return model
 
 
@@ -109,9 +112,14 @@ NETWORKS = {
     "CascadedAutoencoder": (lambda: models.CascadedAutoencoder(width=2), (2, 1, 32, 32)),
     "CompactDefectCNN": (models.CompactDefectCNN, (2, 1, 227, 227)),
     "CoordinateAttention": (lambda: models.CoordinateAttention(8), (2, 8, 4, 6)),
+    "EfficientNetEncoder": (lambda: models.EfficientNetEncoder(weights=None), (2, 1, 64, 64)),
     "FeatureNorm": (lambda: models.FeatureNorm(3), (2, 3, 4, 4)),
     "FeatureNorm, published": (lambda: models.FeatureNorm(3, kind="published"), (2, 3, 4, 4)),
     "MemSeg": (filled_memseg, (2, 3, 64, 64)),
+    "MemSeg, EfficientNet-Lite0, scaled maps": (
+        lambda: filled_memseg(encoder="efficientnet_lite0", spatial_maps="scaled"),
+        (2, 1, 64, 64),
+    ),
     "MemSeg, per level": (
         lambda: filled_memseg(nearest="per_level", difference="absolute"),
         (2, 1, 64, 64),
@@ -123,11 +131,20 @@ NETWORKS = {
         ((2, 4, 8, 8), (2, 8, 4, 4), (2, 16, 2, 2)),
     ),
     "NearestPatches": (filled_patches, (2, 3, 64, 64)),
+    "NearestPatches, ResNet-18": (lambda: filled_patches(encoder="resnet18"), (2, 3, 64, 64)),
     "ResNetEncoder": (lambda: models.ResNetEncoder(weights=None), (2, 1, 64, 64)),
     "SegmentationAutoencoder": (lambda: models.SegmentationAutoencoder(width=2), (2, 1, 32, 32)),
     "SmallSegmenter": (lambda: models.SmallSegmenter(prior=0.01), (2, 3, 32, 32)),
     "TwoStageNet": (lambda: models.TwoStageNet(channels=(2, 2, 2, 4)), (2, 1, 128, 64)),
     "UNet": (lambda: models.UNet(width=2, dropout=0.5, prior=0.01), (2, 3, 32, 32)),
+    "UNet, EfficientNet-Lite0": (
+        lambda: models.UNet(5, width=2, encoder="efficientnet_lite0", weights=None),
+        (2, 5, 64, 64),
+    ),
+    "UNet, ResNet-18": (
+        lambda: models.UNet(1, width=2, encoder="resnet18", weights=None),
+        (2, 1, 64, 64),
+    ),
     "UNet, valid": (lambda: models.UNet(1, width=2, depth=1, padding="valid"), (2, 1, 64, 64)),
 }
 
@@ -135,6 +152,7 @@ NETWORKS = {
 def test_no_network_is_forgotten():
     every = [getattr(models, name) for name in models.__all__]
     networks = {n.__name__ for n in every if isinstance(n, type) and issubclass(n, nn.Module)}
+    networks -= {n.__name__ for n in every if inspect.isabstract(n)}
     assert networks <= set(NETWORKS)
 
 
@@ -182,7 +200,11 @@ def test_values_are_read_in_eager_mode_alone():
     assert seen == [True, False, False, False, False, True]
 
 
-@pytest.mark.parametrize("make", [filled_memseg, filled_patches])
+def pretrained_unet() -> nn.Module:
+    return models.UNet(width=2, encoder="efficientnet_lite0", weights=None)
+
+
+@pytest.mark.parametrize("make", [filled_memseg, filled_patches, pretrained_unet])
 def test_images_outside_0_to_1_are_refused(make):
     torch.manual_seed(0)
     model = make()

@@ -71,6 +71,7 @@ class Encoder(nn.Module, ABC):
         batch normalization would go on collecting statistics and the features would drift.
 
         Example:
+            >>> from course_utils.models import ResNetEncoder
             >>> encoder = ResNetEncoder(weights=None)
             >>> encoder.freeze()
             >>> encoder.train().layer3.training, encoder.layer4.training
@@ -118,7 +119,8 @@ def load_exactly(encoder: Encoder, state: dict[str, Tensor]) -> None:
         ValueError: that names the differences; nothing has changed then.
 
     Example:
-        >>> load_exactly(ResNetEncoder(weights=None), {"conv1.weight": torch.zeros(64, 3, 7, 7)})
+        >>> from course_utils.models import ResNetEncoder
+        >>> load_exactly(ResNetEncoder(weights=None), {})
         Traceback (most recent call last):
             ...
         ValueError: weights do not fit this encoder: bn1.bias is missing, bn1.num_batches_...
@@ -144,6 +146,7 @@ def half_precision(encoder: Encoder) -> dict[str, Tensor]:
     Batch normalization stays as it is: its running variances may leave float16's range.
 
     Example:
+        >>> from course_utils.models import ResNetEncoder
         >>> weights = half_precision(ResNetEncoder(weights=None))
         >>> weights["conv1.weight"].dtype, weights["bn1.running_var"].dtype
         (torch.float16, torch.float32)

@@ -33,6 +33,7 @@ class EfficientNetEncoder(Encoder):
             random.
 
     Example:
+        >>> import torch
         >>> encoder = EfficientNetEncoder(weights=None)
         >>> [tuple(f.shape) for f in encoder(torch.rand(2, 1, 64, 32))]
         [(2, 16, 32, 16), (2, 24, 16, 8), (2, 40, 8, 4), (2, 112, 4, 2), (2, 320, 2, 1)]
