@@ -273,8 +273,8 @@ class MemSegConfig(TrainingConfig):
 
     variant: VariantName = "memseg"
     """MemSeg, or with one thing changed."""
-    encoder: EncoderName = "resnet18"
-    """resnet18, the paper's, or efficientnet_lite0."""
+    encoder: EncoderName = "efficientnet_lite0"
+    """efficientnet_lite0, the better one without a download, or resnet18, the paper's."""
     weights: WeightsName = "offline"
     """Of the encoder: offline, imagenet, none (drawn at random) or a safetensors file."""
     size: Annotated[int, Field(ge=64, multiple_of=32)] = 256

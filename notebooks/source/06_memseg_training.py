@@ -189,6 +189,7 @@ prove_equal(loss_from_scratch, memseg_loss, logits, mask)
 # %%
 settings = dict(
     data=dataset,
+    encoder="resnet18",
     size=size,
     steps=lesson.pick(smoke=2, laptop=100, full=2700),
     batch_size=lesson.pick(smoke=2, laptop=8, full=8),
@@ -493,8 +494,8 @@ print({name: best[name] for name in ("gamma", "focal_weight", "learning_rate")})
 # | nearest patches, trained weights | 1.000 | .976 | .914 | .709 |
 # | MemSeg, 400 of the paper's 2700 steps | .999 | .975 | .920 | .835 |
 #
-#     course train nearest --data mvtec_ad/bottle --weights offline --weights none --seed 0 --seed 1 --seed 2
-#     course train memseg --data mvtec_ad/bottle --steps 400 --eval-every 80 --seed 0 --seed 1 --seed 2
+#     course train nearest --data mvtec_ad/bottle --encoder resnet18 --weights offline --weights none --seed 0 --seed 1 --seed 2
+#     course train memseg --data mvtec_ad/bottle --encoder resnet18 --steps 400 --eval-every 80 --seed 0 --seed 1 --seed 2
 #
 # Both tell good bottles from broken ones almost without an error, so the second answer of the
 # prediction is right. In showing *where*, MemSeg's median lies below the patches in pixel AUROC,

@@ -280,7 +280,7 @@ GIVEN = {
         flips=False, split_by="image", seed=5, split_seed=6,
     ),
     "memseg": MemSegConfig(
-        data="mvtec_ad/bottle", variant="no_memory", encoder="efficientnet_lite0", weights="none",
+        data="mvtec_ad/bottle", variant="no_memory", encoder="resnet18", weights="none",
         size=128, steps=7, batch_size=4, learning_rate=0.001, weight_decay=0.25, gamma=2.0,
         focal_weight=0.5, memory_size=9, workers=3, seed=5, split_seed=6,
     ),

@@ -26,7 +26,9 @@ from course_utils.trainers import (
 )
 from course_utils.training import Checkpoint
 
-TINY = MemSegConfig(size=64, steps=2, batch_size=2, memory_size=2, weights="none")
+TINY = MemSegConfig(
+    encoder="resnet18", size=64, steps=2, batch_size=2, memory_size=2, weights="none"
+)
 CPU = {"device": "cpu", "precision": "32-true"}
 
 
