@@ -17,10 +17,10 @@ from rich.table import Table
 from course_utils.config import pick_device
 from course_utils.io import report_errors, write_atomic
 from course_utils.trainers.configs import (
+    ENCODERS,
     LOSS_NAMES,
     TWO_STAGE_VARIANTS,
     VARIANTS,
-    WEIGHTS,
     MemSegConfig,
     NearestPatchesConfig,
     TrainingConfig,
@@ -93,7 +93,7 @@ METHODS = {
     "nearest": Method(
         NearestPatchesConfig,
         "NearestPatchesTrainer",
-        {name: name for name in WEIGHTS},
+        {name: name for name in ENCODERS},
         ANOMALY_SCORES,
         "--size",
         "Score the baseline of MemSeg, which trains nothing: the distance to the nearest "

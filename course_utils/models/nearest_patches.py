@@ -101,7 +101,9 @@ class NearestPatches(nn.Module):
         features = self._features(images)  # (N, C, H/8, W/8)
         cells = features.flatten(2).transpose(1, 2)  # (N, H/8 * W/8, C)
         if values_can_be_read(images):  # image by image: all distances at once may take gigabytes
-            nearest = torch.stack([torch.cdist(one, self.patches).amin(1) for one in cells])
+            nearest = cells.new_empty(cells.shape[:2])
+            for number, one in enumerate(cells):
+                nearest[number] = torch.cdist(one, self.patches).amin(1)
         else:  # a loop would fix the batch size of an exported network
             nearest = torch.cdist(cells, self.patches).amin(2)
         maps = nearest.unflatten(1, features.shape[2:]).unsqueeze(1)  # (N, 1, H/8, W/8)

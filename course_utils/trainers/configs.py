@@ -250,6 +250,8 @@ class UNetConfig(TrainingConfig):
     def _check_size(self) -> Self:
         if self.encoder and self.size % 32:
             raise ValueError(f"size must be a multiple of 32 with an encoder, got {self.size}")
+        if not self.encoder and self.weights != "offline":
+            raise ValueError(f"weights are of an encoder, got {self.weights!r} and no encoder")
         return self
 
 
@@ -306,7 +308,7 @@ class NearestPatchesConfig(TrainingConfig):
     """
 
     image_settings = MemSegConfig.image_settings
-    compared = "weights"
+    compared = "encoder"
 
     encoder: EncoderName = "efficientnet_lite0"
     """efficientnet_lite0 or resnet18."""

@@ -95,6 +95,12 @@ class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
                 f"precision must be one of {', '.join(PRECISIONS)}, got {precision}: the memory is "
                 "filled in float32 and must stay comparable"
             )
+        product = self.variant.model.get("spatial_maps", "product") == "product"
+        if precision == "16-mixed" and product and self.config.encoder != "resnet18":
+            raise ValueError(
+                f"the product of {self.config.encoder}'s differences leaves the range of float16: "
+                "choose the precision bf16-mixed or 32-true, or the variant scaled_maps"
+            )
 
     def build_model(self) -> MemSeg:
         """Return MemSeg, its memory filled."""

@@ -494,7 +494,8 @@ print({name: best[name] for name in ("gamma", "focal_weight", "learning_rate")})
 # | nearest patches, trained weights | 1.000 | .976 | .914 | .709 |
 # | MemSeg, 400 of the paper's 2700 steps | .999 | .975 | .920 | .835 |
 #
-#     course train nearest --data mvtec_ad/bottle --encoder resnet18 --weights offline --weights none --seed 0 --seed 1 --seed 2
+#     course train nearest --data mvtec_ad/bottle --encoder resnet18 --seed 0 --seed 1 --seed 2
+#     course train nearest --data mvtec_ad/bottle --encoder resnet18 --weights none --seed 0 --seed 1 --seed 2
 #     course train memseg --data mvtec_ad/bottle --encoder resnet18 --steps 400 --eval-every 80 --seed 0 --seed 1 --seed 2
 #
 # Both tell good bottles from broken ones almost without an error, so the second answer of the

@@ -384,7 +384,7 @@ def test_a_file_of_the_users_is_not_overwritten_by_the_scores(content, trained, 
     assert not trained
 
 
-def test_the_baseline_prints_a_row_for_each_kind_of_weights(monkeypatch):
+def test_the_baseline_prints_a_row_for_each_encoder(monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     asked = []
 
@@ -393,13 +393,14 @@ def test_the_baseline_prints_a_row_for_each_kind_of_weights(monkeypatch):
             self.config, self.splits = config, splits
 
         def train(self, *, device):
-            asked.append((self.config.weights, self.config.seed))
+            asked.append((self.config.encoder, self.config.seed))
             scores = {"image_auroc": 0.5, "ap": 0.5, "aupro": 0.125, "pixel_auroc": 0.25}
             return SimpleNamespace(scores=scores)
 
     monkeypatch.setattr("course_utils.trainers.NearestPatchesTrainer", Scored)
-    result = call("nearest", "--weights", "offline", "--weights", "none", "--seed", 3)
+    two = ("resnet18", "efficientnet_lite0")
+    result = call("nearest", "--encoder", two[0], "--encoder", two[1], "--seed", 3)
     assert result.exit_code == 0, result.output
-    assert asked == [("offline", 3), ("none", 3)]
-    assert "offline" in result.output
+    assert asked == [(name, 3) for name in two]
+    assert "resnet18" in result.output
     assert "0.125" in result.output

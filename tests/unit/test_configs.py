@@ -55,6 +55,7 @@ def test_what_no_network_trains_by_is_refused(config, field, value, message):
         (UNetConfig, {"size": 80, "encoder": "resnet18"}, "size must be a multiple of 32 .* 80"),
         (UNetConfig, {"encoder": "vgg"}, "encoder must be 'resnet18' or 'efficientnet_lite0', got"),
         (UNetConfig, {"weights": "vgg"}, "weights must be offline, imagenet, none or PATH"),
+        (UNetConfig, {"weights": "imagenet"}, "weights are of an encoder, got 'imagenet'"),
         (UNetConfig, {"width": 0, "steps": 0}, "width must be .* got 0; steps must be .* got 0"),
         (MemSegConfig, {"variant": "memsegg"}, "variant must be 'memseg', 'per_level', .*memsegg"),
         (MemSegConfig, {"weights": "vgg"}, "weights must be offline, imagenet, none or PATH"),

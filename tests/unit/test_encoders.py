@@ -142,6 +142,13 @@ def test_gray_is_a_picture_with_three_equal_channels(name):
 
 
 @each
+def test_a_random_start_does_not_fade_on_the_way_down(name):
+    torch.manual_seed(0)
+    features = build_encoder(name, None).eval()(torch.rand(2, 3, 64, 64))
+    assert all(0.1 < f.std() < 10 for f in features)
+
+
+@each
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_multiple_of_32_has_five_scales(name, channels):
     with torch.device("meta"):

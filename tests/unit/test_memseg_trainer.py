@@ -3,6 +3,7 @@
 import copy
 from functools import lru_cache
 from itertools import combinations
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -88,6 +89,17 @@ def test_a_precision_that_changes_the_memory_and_too_large_a_memory_are_refused(
         MemSegTrainer(TINY, splits).train(device="cpu", precision="bf16-true")
     with pytest.raises(ValueError, match=r"memory of 7 images needs .* synthetic has 6: lower mem"):
         MemSegTrainer(changed(memory_size=7), splits).train(**CPU)
+
+
+def test_half_precision_is_refused_where_the_product_of_maps_leaves_its_range(splits):
+    half = SimpleNamespace(
+        strategy=SimpleNamespace(precision=SimpleNamespace(precision="16-mixed"))
+    )
+    lite = TINY.model_copy(update={"encoder": "efficientnet_lite0"})
+    with pytest.raises(ValueError, match=r"leaves the range of float16: .* scaled_maps"):
+        MemSegTrainer(lite, splits).check(half)
+    for fine in (TINY, lite.model_copy(update={"variant": "scaled_maps"})):
+        MemSegTrainer(fine, splits).check(half)
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

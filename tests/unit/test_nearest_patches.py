@@ -45,6 +45,11 @@ def test_what_normal_images_do_not_show_is_far(stripes, encoder):
     assert 64 <= column < 96
 
 
+def test_no_image_has_no_map(stripes):
+    images, _ = stripes
+    assert filled(images)(images[:0]).shape == (0, *images.shape[2:])
+
+
 def test_an_image_it_knows_is_at_no_distance(stripes):
     images, _ = stripes
     # cdist expands |a - b|^2, so a distance of 0 comes out as the rounding of features of size 50.

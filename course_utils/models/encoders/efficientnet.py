@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from course_utils.models.blocks import he_normal
 from course_utils.models.encoders.base import (
     SHIPPED,
     Encoder,
@@ -57,6 +58,7 @@ class EfficientNetEncoder(Encoder):
         self.stage4 = nn.Sequential(
             *_inverted_residuals(4, 112, 192, 5, stride=2), *_inverted_residuals(1, 192, 320, 3)
         )
+        self.apply(he_normal)  # torch's own start fades through 16 blocks to features of 1e-7
         self.weights_used = None if weights is None else str(weights)
         if weights in get_args(Named):
             self.weights_used = "imagenet"
