@@ -142,7 +142,7 @@ def main() -> None:
         print("this CPU has no bf16 instructions: both sides compute in float32")
     torch.manual_seed(0)
     normal = torch.rand(30, 3, 1, 1) * torch.rand(30, 3, arguments.side, arguments.side)
-    image = normal[:8] + 0.1 * torch.rand(8, 3, arguments.side, arguments.side)
+    image = 0.9 * normal[:8] + 0.1 * torch.rand(8, 3, arguments.side, arguments.side)
     mask = (torch.rand(8, arguments.side, arguments.side) < 0.05).long()
     model = MemSeg(encoder=arguments.encoder, weights="offline").eval()
     model.fill_memory(normal)
