@@ -1,6 +1,7 @@
 """Score the nearest patches of one product: the baseline without training."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +115,15 @@ class NearestPatchesTrainer(Trainer[NearestPatchesConfig, NearestPatchesResult])
     def detector(self, result: NearestPatchesResult) -> Detector:
         """Return the patches, with thresholds as those of MemSeg."""
         val = self.splits.val
-        anomalous = simulated_validation(self.config, val)
-        maps, simulated = _distances(result.model, val), _distances(result.model, anomalous)
-        decided = anomaly_thresholds(maps, groups_of(val), simulated, anomalous)
+        maps = _distances(result.model, val)
+        simulated = _distances(result.model, self.val_with_anomalies)
+        decided = anomaly_thresholds(maps, groups_of(val), simulated, self.val_with_anomalies)
         return self.build_detector(result.model, **decided)
+
+    @cached_property
+    def val_with_anomalies(self) -> CachedDataset:
+        """The validation images with simulated anomalies, some of them unchanged."""
+        return simulated_validation(self.config, self.splits.val)
 
 
 def _distances(model: NearestPatches, images: CachedDataset) -> Tensor:

@@ -258,7 +258,8 @@ class NetworkTrainer(Trainer[Config, Result]):
     def pictures(self, result: Result) -> dict[str, Figure]:
         """Return the learning curves; methods add their test images."""
         assert result.history is not None
-        curves = training_curves({"training": result.history}, metrics=self.metrics)
+        shown = self.metrics if result.history.evaluations else None
+        curves = training_curves({"training": result.history}, metrics=shown)
         return {"learning.png": curves}
 
     def train(

@@ -12,6 +12,7 @@ import torch
 from few_images import write_images
 from stoppable_training import Stopped, weights
 
+from course_utils import load_detector
 from course_utils.anomaly import TextureSource, procedural_source, structure_source
 from course_utils.models import MemSeg, build_encoder
 from course_utils.models.encoders import ENCODERS
@@ -25,7 +26,7 @@ from course_utils.trainers import (
     open_normal_splits,
     simulator,
 )
-from course_utils.training import Checkpoint
+from course_utils.training import Checkpoint, launch
 
 SIDES = {"height": 64, "width": 64}
 TINY = MemSegConfig(
@@ -164,7 +165,7 @@ def test_validation_anomalies_are_their_own_and_the_same_for_all_variants_and_se
         for v, s in (("memseg", 0), ("texture_only", 1))
     ]
     first, second = (
-        torch.stack([sample.mask for sample in trainer._val_with_anomalies.samples])
+        torch.stack([sample.mask for sample in trainer.val_with_anomalies.samples])
         for trainer in trainers
     )
     assert torch.equal(first, second)
@@ -226,7 +227,7 @@ def test_stopped_in_the_middle_it_ends_in_the_same_bits(plain, splits, tmp_path)
     report = trainer.report(resumed)
     assert report["images"] == {"train": 6, "val": 2, "test": 4}
     assert report["weights_used"] == "none"
-    assert set(trainer.pictures(resumed)) == {"predictions.png"}
+    assert set(trainer.pictures(resumed)) == {"learning.png", "predictions.png"}
 
 
 @pytest.mark.parametrize("variant", ["memseg", "scaled_maps", "published_frozen"])
@@ -252,3 +253,37 @@ def test_the_baseline_scores_the_same_images(splits):
     assert first.scores == score(0).scores != score(1).scores
     of_encoders = [score(0, encoder=name, weights="offline").maps for name in ENCODERS]
     assert not any(torch.equal(*pair) for pair in combinations([first.maps, *of_encoders], 2))
+
+
+@pytest.mark.parametrize("method", ["memseg", "nearest"])
+def test_a_detector_decides_by_good_images_that_it_has_not_learnt_from(method, splits, plain):
+    if method == "memseg":
+        trainer, result = MemSegTrainer(TINY, splits), plain
+    else:
+        trainer = NearestPatchesTrainer(NearestPatchesConfig(weights="none", **SIDES), splits)
+        result = trainer.train(device="cpu")
+    detector = trainer.detector(result)
+    threshold = detector.settings.threshold
+    scores = [detector.predict(sample.image).score for sample in splits.val.samples]
+    # Made-up images are no multiples of 1/255, as photographs are.
+    assert threshold.value == pytest.approx(max(scores), rel=0.05)
+    assert (threshold.false_alarms.count, threshold.false_alarms.total) == (0, 2)
+    changed = sum(bool(one.mask.any()) for one in trainer.val_with_anomalies.samples)
+    assert threshold.misses.total == changed
+    for sample, score in zip(splits.test.samples, trainer.image_scores(result), strict=True):
+        assert detector.predict(sample.image).score == pytest.approx(score, rel=0.05, abs=0.01)
+
+
+def test_the_baseline_keeps_a_model_that_answers(splits, tmp_path, monkeypatch):
+    config = NearestPatchesConfig(weights="none", **SIDES)
+    monkeypatch.setattr(NearestPatchesTrainer, "open_splits", lambda *_, **__: splits)
+    scores = launch(
+        NearestPatchesTrainer.run_in_folder, config, tmp_path / "run", 0, False, device="cpu"
+    )
+    assert scores == NearestPatchesTrainer(config, splits).train(device="cpu").scores
+    answer = load_detector(tmp_path / "run", device="cpu").predict(splits.test[0].image)
+    first = (tmp_path / "run" / "predictions.csv").read_text().splitlines()[1].split(",")
+    assert answer.score == pytest.approx(float(first[3]), rel=0.05)
+    found = {path.name for path in (tmp_path / "run").iterdir()} - {".training.lock"}
+    files = "config.json detector.json predictions.csv predictions.png scores.json"
+    assert found == {*files.split(), "weights.safetensors"}, "nothing was trained"

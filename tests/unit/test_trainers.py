@@ -113,6 +113,20 @@ def swapped(sample):
     return sample._replace(label=1 - sample.label, mask=1 - sample.mask)
 
 
+def test_the_detector_gives_test_images_the_scores_that_the_table_has(case):
+    method = case.trainer(case.config, case.splits)
+    detector = method.detector(case.trained)
+    for sample, score in zip(
+        case.splits.test.samples, method.image_scores(case.trained), strict=True
+    ):
+        # Photographs have steps of 1/255, made-up images have not.
+        assert detector.predict(sample.image).score == pytest.approx(score, rel=0.1, abs=0.02)
+    threshold = detector.settings.threshold
+    labels = [sample.label for sample in case.splits.val.samples]
+    errors = [threshold.false_alarms, threshold.misses]
+    assert sum(one.total for one in errors if one) == len(labels)
+
+
 def test_a_config_gives_the_same_bits_twice_and_the_images_are_not_read_again(case, monkeypatch):
     monkeypatch.setattr(case.trainer, "open_splits", lambda *_, **__: pytest.fail("read again"))
     torch.rand(7)  # what was drawn before does not matter
