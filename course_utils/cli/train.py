@@ -5,6 +5,7 @@ import json
 import statistics
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args, get_origin
@@ -28,6 +29,7 @@ from course_utils.trainers.configs import (
     UNetConfig,
 )
 from course_utils.trainers.run_folder import check_folder, collect_scores
+from course_utils.trainers.shapes import shape_remark
 
 app = typer.Typer(help="Train a network of the course, without a notebook.", no_args_is_help=True)
 Scores: TypeAlias = dict[Any, dict[str, float]]
@@ -226,6 +228,9 @@ def command(name: str, method: Method, function: Callable[..., None]) -> None:
                 method.config(**given, **{method.config.compared: value}, seed=seed)
                 for value, seed in product(dict.fromkeys(values), dict.fromkeys(seeds))
             ]
+        with suppress(ValueError, OSError):  # the training will say it, if it needs the images
+            if remark := shape_remark(configs[0]):
+                Console(soft_wrap=True).print(remark, style="yellow", highlight=False, markup=False)
         try:
             function(method, configs, **kept)
         except RuntimeError as error:

@@ -3,6 +3,7 @@
 from .augmentation import SimulatedAnomalies, TransformedDataset
 from .counts import class_weights, count_pixels
 from .defect_crops import Crop, DefectCrops, Region, crop_upright, find_regions
+from .image_files import image_size
 from .image_mask_dataset import ImageMaskDataset
 from .image_set import Entry, ImageSet
 from .near_duplicates import near_duplicate_groups
@@ -64,6 +65,7 @@ __all__ = [
     "find_datasets",
     "find_regions",
     "group_split",
+    "image_size",
     "list_entries",
     "near_duplicate_groups",
     "open_dataset",

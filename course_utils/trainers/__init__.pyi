@@ -24,6 +24,7 @@ from .scores import (
     score_detection,
     score_segmentation,
 )
+from .shapes import shape_remark, sides_for
 from .splits import (
     Splits,
     labels_of,
@@ -74,5 +75,7 @@ __all__ = [
     "score_detection",
     "score_segmentation",
     "segmentation_loss",
+    "shape_remark",
+    "sides_for",
     "simulator",
 ]

@@ -280,13 +280,13 @@ def trained(monkeypatch):
 GIVEN = {
     "unet": UNetConfig(
         data="magnetic_tile", loss="dice", classes="all", encoder="resnet18", weights="none",
-        height=64, width=96, channels=3, steps=7, batch_size=4, learning_rate=0.002, weight_decay=0.25,
-        flips=False, split_by="image", seed=5, split_seed=6,
+        height=64, width=96, channels=3, steps=7, batch_size=4, learning_rate=0.002,
+        weight_decay=0.25, flips=False, split_by="image", seed=5, split_seed=6,
     ),
     "memseg": MemSegConfig(
         data="mvtec_ad/bottle", variant="no_memory", encoder="resnet18", weights="none",
-        height=128, width=192, steps=7, batch_size=4, learning_rate=0.001, weight_decay=0.25, gamma=2.0,
-        focal_weight=0.5, memory_size=9, workers=3, seed=5, split_seed=6,
+        height=128, width=192, steps=7, batch_size=4, learning_rate=0.001, weight_decay=0.25,
+        gamma=2.0, focal_weight=0.5, memory_size=9, workers=3, seed=5, split_seed=6,
     ),
     "two-stage": TwoStageConfig(
         data="kolektor_sdd", variant="no_stops", fold=2, height=704, width=256, channels="slim",

@@ -114,7 +114,7 @@ def test_a_side_that_does_not_fit_is_refused_with_the_next_one_that_does(
         with pytest.raises(ValueError, match=message):
             config(**settings, **{side: given, other: 128})
         assert getattr(config(**settings, **{side: fits, other: 128}), side) == fits
-    with pytest.raises(ValueError, match="^height must be .*; width must be "):
+    with pytest.raises(ValueError, match=r"^height must be .*; width must be "):
         config(height=given, width=given, **settings)
 
 
