@@ -69,7 +69,7 @@ METHODS = {
         "UNetTrainer",
         LOSS_NAMES,
         {"iou": "IoU", "dice": "Dice", "ap": "AP"},
-        "--batch-size, --height, --width or --channels",
+        "--batch-size, --height, --width or --channels, or train on tiles (--tile)",
         "Train a U-Net for each loss and seed, and print the scores of the test images.\n\n"
         + FOLDERS.format("LOSS"),
     ),
@@ -78,7 +78,7 @@ METHODS = {
         "MemSegTrainer",
         {name: variant.title for name, variant in VARIANTS.items()},
         ANOMALY_SCORES,
-        "--batch-size, --height or --width",
+        "--batch-size, --height or --width, or train on tiles (--tile)",
         "Train MemSeg for each variant and seed, and print the scores of the test images.\n\n"
         "Only good images are trained on; the anomalies are simulated. "
         + FOLDERS.format("VARIANT"),
@@ -88,7 +88,7 @@ METHODS = {
         "TwoStageTrainer",
         {name: variant.title for name, variant in TWO_STAGE_VARIANTS.items()},
         {"ap": "AP", "fp": "false alarms", "fn": "misses"},
-        "--batch-size, --height or --width",
+        "--batch-size, --height or --width, or train on tiles (--tile)",
         "Train the two-stage network for each variant and seed, and print the test images' "
         "scores.\n\n" + FOLDERS.format("VARIANT") + " Each fold wants an OUT of its own.",
     ),
@@ -97,7 +97,7 @@ METHODS = {
         "NearestPatchesTrainer",
         {name: name for name in ENCODERS},
         ANOMALY_SCORES,
-        "--height or --width",
+        "--height or --width, or look at tiles (--tile)",
         "Score the baseline of MemSeg, which trains nothing: the distance to the nearest "
         "patches.\n\nThe features of 10,000 patches of good images are kept; a pixel is as "
         "abnormal as its patch is far from the nearest of them.",

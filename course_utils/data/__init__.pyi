@@ -18,6 +18,7 @@ from .registry import DATASETS, DatasetInfo
 from .samples import DefectDataset, Sample
 from .sampling import BalancedBatches, FrequencyOfUseSampler
 from .splits import SplitBy, group_split
+from .tiles import TiledDataset, tile_starts
 from .two_stage_targets import (
     TwoStageSample,
     TwoStageTargets,
@@ -54,6 +55,7 @@ __all__ = [
     "SimulatedAnomalies",
     "SplitBy",
     "Subset",
+    "TiledDataset",
     "TransformedDataset",
     "TwoStageSample",
     "TwoStageTargets",
@@ -70,5 +72,6 @@ __all__ = [
     "near_duplicate_groups",
     "open_dataset",
     "read_image_set",
+    "tile_starts",
     "two_stage_target",
 ]

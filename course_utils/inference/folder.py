@@ -107,7 +107,8 @@ def predict_folder(
                 _write_pictures(out, name, prediction, mask)
                 keep(_row(name, prediction, mask))
         rows = sorted(
-            (done[name] for name in stamps), key=lambda row: (row.score is not None, -(row.score or 0))
+            (done[name] for name in stamps),
+            key=lambda row: (row.score is not None, -(row.score or 0)),
         )
         write_atomic(out / "scores.csv", _as_csv(rows))
         write_atomic(out / "index.html", _as_page(rows, detector, root))

@@ -156,14 +156,14 @@ class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
         return {
             f"{name}/{metric}": value
             for name, images in evaluated.items()
-            for metric, value in _score(model, images)[0].items()
+            for metric, value in _score(model, images, self.config.tile)[0].items()
         }
 
     def score(self, model: nn.Module, history: History) -> MemSegResult:
         """Score the test images, if they are to be."""
         if not self.score_test:
             return MemSegResult(model, history, {}, torch.empty(0))
-        return MemSegResult(model, history, *_score(model, self.splits.test))
+        return MemSegResult(model, history, *_score(model, self.splits.test, self.config.tile))
 
     def report(self, result: MemSegResult) -> dict[str, Any]:
         """Return split, numbers of images, the encoder's weights and the textures."""
@@ -191,7 +191,7 @@ class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
         return CachedDataset(SimulatedAnomalies(val, simulator(self.config.data), seed=seed))
 
 
-def _score(model: nn.Module, images: CachedDataset) -> tuple[dict[str, float], Tensor]:
-    probabilities, masks = predict_probabilities(model, images, batch_size=SCORING_BATCH)
+def _score(model: nn.Module, images: CachedDataset, tile: int) -> tuple[dict[str, float], Tensor]:
+    probabilities, masks = predict_probabilities(model, images, batch_size=SCORING_BATCH, tile=tile)
     maps = probabilities[:, 1]
     return score_anomalies(maps, masks, labels_of(images)), maps

@@ -10,6 +10,7 @@ from course_utils.models import NearestPatches
 from course_utils.trainers.configs import NearestPatchesConfig, encoder_weights
 from course_utils.trainers.scores import score_anomalies
 from course_utils.trainers.splits import Splits, labels_of, masks_of, open_normal_splits
+from course_utils.training import predict_in_tiles
 
 SCORING_BATCH = 8
 
@@ -61,6 +62,12 @@ class NearestPatchesTrainer:
         generator = torch.Generator().manual_seed(self.config.seed)
         model.fill(normal.to(chosen), generator=generator)
         images = torch.stack([sample.image for sample in test.samples])
-        maps = torch.cat([model(few.to(chosen)).cpu() for few in images.split(SCORING_BATCH)])
+        size = 1 if self.config.tile else SCORING_BATCH
+        maps = torch.cat(
+            [
+                predict_in_tiles(model, few.to(chosen), self.config.tile).cpu()
+                for few in images.split(size)
+            ]
+        )
         scores = score_anomalies(maps, masks_of(test), labels_of(test))
         return NearestPatchesResult(model, scores, maps)

@@ -1,7 +1,7 @@
 """The images of a training, in memory: what a network learns from, and what it is judged by."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,10 +17,11 @@ from course_utils.anomaly import (
     structure_source,
 )
 from course_utils.config import data_root
-from course_utils.data import BinaryMasks, CachedDataset, DefectDataset, open_dataset
+from course_utils.data import BinaryMasks, CachedDataset, DefectDataset, TiledDataset, open_dataset
 from course_utils.trainers.configs import (
     MemSegConfig,
     NearestPatchesConfig,
+    TrainingConfig,
     TwoStageConfig,
     UNetConfig,
 )
@@ -56,7 +57,17 @@ def open_splits(config: UNetConfig, *, progress: bool = False) -> Splits:
             images = BinaryMasks(images)
         return CachedDataset(images, progress=progress)
 
-    return Splits(read("train"), read("val"), read("test"))
+    return in_tiles(config, Splits(read("train"), read("val"), read("test")))
+
+
+def in_tiles(config: TrainingConfig, splits: Splits) -> Splits:
+    """Return `splits` with the training images in the tiles of `config`, if it has any.
+
+    Validation and test images stay whole: `predict_in_tiles` looks at them.
+    """
+    if not config.tile:
+        return splits
+    return replace(splits, train=CachedDataset(TiledDataset(splits.train, config.tile)))
 
 
 def open_all_classes(config: UNetConfig, split: str) -> DefectDataset:
@@ -116,7 +127,7 @@ def open_normal_splits(
             )
         return held
 
-    return Splits(read("train"), read("val"), read("test"))
+    return in_tiles(config, Splits(read("train"), read("val"), read("test")))
 
 
 def open_detection_splits(
@@ -146,7 +157,7 @@ def open_detection_splits(
             chosen = sorted(_first_of_each(images, range(len(images)), good=most, defective=most))
         return CachedDataset(images, indices=chosen, progress=progress)
 
-    return Splits(read("train"), read("val"), read("test"))
+    return in_tiles(config, Splits(read("train"), read("val"), read("test")))
 
 
 def labels_of(images: CachedDataset) -> Tensor:

@@ -11,7 +11,13 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_utils.data import TransformedDataset, class_weights, count_pixels
+from course_utils.data import (
+    CachedDataset,
+    FrequencyOfUseSampler,
+    TransformedDataset,
+    class_weights,
+    count_pixels,
+)
 from course_utils.losses import SoftmaxFocalLoss, WeightedCrossEntropy, dice_loss
 from course_utils.models import UNet
 from course_utils.plots import errors
@@ -24,6 +30,7 @@ from course_utils.trainers.scores import (
 )
 from course_utils.trainers.splits import (
     Splits,
+    labels_of,
     masks_of,
     open_all_classes,
     open_splits,
@@ -106,14 +113,23 @@ class UNetTrainer(Trainer[UNetConfig, UNetResult]):
         )
 
     def build_batches(self) -> EpochLoader:
-        """Return the training images, shuffled, and turned over at random."""
-        train = self.splits.train
+        """Return the training images, shuffled, and turned over at random.
+
+        Of tiles, defective ones and as many good ones come in turn.
+        """
+        config, train = self.config, self.splits.train
+        labels = labels_of(train)
+        sampler = None
+        if config.tile and 0 < int((labels > 0).sum()) < len(train):
+            # Of a large image with a small defect, hundreds of tiles show none.
+            sampler = FrequencyOfUseSampler(labels, seed=config.seed)
         return EpochLoader(
-            TransformedDataset(train) if self.config.flips else train,
-            self.config.batch_size,
-            shuffle=True,
-            drop_last=True,
-            seed=self.config.seed,
+            TransformedDataset(train) if config.flips else train,
+            config.batch_size,
+            shuffle=sampler is None,
+            sampler=sampler,
+            drop_last=sampler is None or len(sampler) >= config.batch_size,
+            seed=config.seed,
         )
 
     def build_loss(self, device: torch.device) -> nn.Module:
@@ -127,15 +143,15 @@ class UNetTrainer(Trainer[UNetConfig, UNetResult]):
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Return IoU, Dice and AP at the best threshold of these images."""
-        probabilities, masks = predict_probabilities(model, self.splits.val)
+        probabilities, masks = self._predict(model, self.splits.val)
         threshold = choose_threshold(probabilities, masks)
         scores = score_segmentation(probabilities, masks, threshold, self.class_names)
         return {f"val/{name}": scores[name] for name in ("iou", "dice", "ap")}
 
     def score(self, model: nn.Module, history: History) -> UNetResult:
         """Choose the threshold on validation images and score the test images."""
-        threshold = choose_threshold(*predict_probabilities(model, self.splits.val))
-        probabilities, masks = predict_probabilities(model, self.splits.test)
+        threshold = choose_threshold(*self._predict(model, self.splits.val))
+        probabilities, masks = self._predict(model, self.splits.test)
         scores = score_segmentation(probabilities, masks, threshold, self.class_names)
         return UNetResult(model, history, scores, threshold, probabilities)
 
@@ -167,6 +183,9 @@ class UNetTrainer(Trainer[UNetConfig, UNetResult]):
                 [sample.name for sample in shown],
             )
         }
+
+    def _predict(self, model: nn.Module, images: CachedDataset) -> tuple[Tensor, Tensor]:
+        return predict_probabilities(model, images, tile=self.config.tile)
 
 
 def segmentation_loss(name: str, counts: np.ndarray | Tensor) -> nn.Module:
