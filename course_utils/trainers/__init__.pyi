@@ -1,5 +1,6 @@
 """What `course_utils.trainers` offers, and where it is; `lazy_loader` reads this."""
 
+from .anomalies import ChosenForeground, choose_foreground, simulator
 from .configs import (
     CHANNELS,
     LOSS_NAMES,
@@ -31,7 +32,6 @@ from .splits import (
     open_detection_splits,
     open_normal_splits,
     open_splits,
-    simulator,
 )
 from .trainer import Trainer, TrainingResult
 from .two_stage import TwoStageResult, TwoStageTrainer, predict_two_stage
@@ -43,6 +43,7 @@ __all__ = [
     "TWO_STAGE_VARIANTS",
     "VARIANTS",
     "WEIGHTS",
+    "ChosenForeground",
     "MemSegConfig",
     "MemSegResult",
     "MemSegTrainer",
@@ -60,6 +61,7 @@ __all__ = [
     "UNetResult",
     "UNetTrainer",
     "check_folder",
+    "choose_foreground",
     "choose_threshold",
     "collect_scores",
     "decide",

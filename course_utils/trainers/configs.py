@@ -34,6 +34,9 @@ ENCODERS = ("resnet18", "efficientnet_lite0")
 """Names that `build_encoder` takes."""
 WEIGHTS = {"offline": "offline", "imagenet": "imagenet", "none": None}
 """Of an encoder, by the name that stands in a config; a path of a file may stand there, too."""
+FOREGROUNDS = ("auto", "none", "dark", "bright")
+"""Where anomalies may lie, by the name that stands in a config; a path of a mask may, too."""
+MASK_SUFFIXES = (".png", ".bmp", ".webp")
 CHANNELS = {"published": (32, 64, 64, 1024), "slim": (8, 16, 16, 64)}
 """Of the two-stage network, at the image's full side, at a half, at a quarter, and at the end."""
 
@@ -132,6 +135,21 @@ def check_weights(name: str) -> str:
     return name
 
 
+def check_foreground(name: str) -> str:
+    """Return the name of a foreground, or the path of a mask, as it is.
+
+    Raises:
+        ValueError: for any other text.
+
+    Example:
+        >>> check_foreground("product.png")
+        'product.png'
+    """
+    if name not in FOREGROUNDS and not name.lower().endswith(MASK_SUFFIXES):
+        raise ValueError(f"must be {', '.join(FOREGROUNDS)} or PATH of a mask ({MASK_SUFFIXES[0]})")
+    return name
+
+
 def encoder_weights(name: str) -> Literal["offline", "imagenet"] | Path | None:
     """Return what an encoder takes for the name that stands in a config.
 
@@ -152,6 +170,7 @@ Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 WeightsName = Annotated[str, AfterValidator(check_weights)]
+ForegroundName = Annotated[str, AfterValidator(check_foreground)]
 
 
 class TrainingConfig(BaseModel):
@@ -335,6 +354,9 @@ class MemSegConfig(TrainingConfig):
     """efficientnet_lite0, the better one without a download, or resnet18, the paper's."""
     weights: WeightsName = "offline"
     """Of the encoder: offline, imagenet, none (drawn at random) or a safetensors file."""
+    foreground: ForegroundName = "auto"
+    """Where simulated anomalies lie: none (anywhere), on the dark or the bright part of each image,
+    in a PATH of a mask, not 0 on the product; auto looks at the training images, and says it."""
     steps: Count = 2700
     """Batches to train on."""
     batch_size: Annotated[int, Field(ge=2, multiple_of=2)] = 8
@@ -351,6 +373,15 @@ class MemSegConfig(TrainingConfig):
     """Images in the memory."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Processes that simulate anomalies; they change no bit of the result."""
+
+    @model_validator(mode="after")
+    def _check_foreground(self) -> Self:
+        if self.tile and self.foreground not in ("auto", "none"):
+            raise ValueError(
+                f"foreground {self.foreground} goes with whole images, since many tiles show no "
+                "object: leave out foreground or tile"
+            )
+        return self
 
 
 class NearestPatchesConfig(TrainingConfig):

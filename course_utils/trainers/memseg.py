@@ -13,19 +13,24 @@ import torch
 from lightning_fabric import Fabric
 from matplotlib.figure import Figure
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from course_utils.data import BalancedBatches, CachedDataset, SimulatedAnomalies
 from course_utils.losses import MemSegLoss
 from course_utils.models import MemSeg
 from course_utils.plots import heat_maps
+from course_utils.trainers.anomalies import (
+    ChosenForeground,
+    choose_foreground,
+    simulator,
+    textures_of,
+)
 from course_utils.trainers.configs import VARIANTS, MemSegConfig, encoder_weights
 from course_utils.trainers.scores import score_anomalies
 from course_utils.trainers.splits import (
     Splits,
     labels_of,
     open_normal_splits,
-    simulator,
-    textures_of,
     with_defects,
 )
 from course_utils.trainers.trainer import Trainer, TrainingResult
@@ -82,7 +87,7 @@ class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
         self.evaluate_test, self.score_test = evaluate_test, score_test
 
     def check(self, fabric: Fabric) -> None:
-        """Raise `ValueError` for a precision in which the weights are not float32."""
+        """Raise `ValueError` for a precision without float32 weights, and for a bad mask."""
         precision = fabric.strategy.precision.precision
         if precision not in PRECISIONS:
             raise ValueError(
@@ -95,6 +100,9 @@ class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
                 f"the product of {self.config.encoder}'s differences leaves the range of float16: "
                 "choose the precision bf16-mixed or 32-true, or the variant scaled_maps"
             )
+        note = self.foreground.note
+        if self.progress and fabric.is_global_zero:
+            tqdm.write(f"foreground of the anomalies: {note}")
 
     def build_model(self) -> MemSeg:
         """Return MemSeg, its memory filled."""
@@ -121,9 +129,8 @@ class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
     def build_batches(self) -> EpochLoader:
         """Return batches that are half good, half simulated."""
         config = self.config
-        data = SimulatedAnomalies(
-            self.splits.train, simulator(config.data, self.variant.anomalies), seed=config.seed
-        )
+        maker = simulator(config.data, self.variant.anomalies, self.foreground.foreground)
+        data = SimulatedAnomalies(self.splits.train, maker, seed=config.seed)
         return EpochLoader(
             data,
             batch_sampler=BalancedBatches(data, config.batch_size),
@@ -141,11 +148,12 @@ class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
         )
 
     def agreed(self, model: MemSeg) -> Mapping[str, str | int]:
-        """Return which weights were found, and where textures come from."""
+        """Return which weights were found, where textures come from, and where anomalies lie."""
         return {
             "weights_used": model.encoder.weights_used or "none",
             "frozen_weights": int(model.memory_fingerprint),
             "textures": textures_of(self.config.data),
+            "foreground": self.foreground.note,
         }
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
@@ -166,12 +174,13 @@ class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
         return MemSegResult(model, history, *_score(model, self.splits.test, self.config.tile))
 
     def report(self, result: MemSegResult) -> dict[str, Any]:
-        """Return split, numbers of images, the encoder's weights and the textures."""
+        """Return split, numbers of images, the encoder's weights, textures and foreground."""
         return {
             "split": self.splits.test.split_note,
             "images": {name: len(images) for name, images in vars(self.splits).items()},
             "weights_used": result.model.encoder.weights_used or "none",
             "textures": textures_of(self.config.data),
+            "foreground": self.foreground.note,
         }
 
     def pictures(self, result: MemSegResult) -> dict[str, Figure]:
@@ -183,12 +192,18 @@ class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
         return {"predictions.png": heat_maps(images, masks, maps, limit=1.0)}
 
     @cached_property
+    def foreground(self) -> ChosenForeground:
+        """Where the anomalies lie, and why."""
+        return choose_foreground(self.config, self.splits.train)
+
+    @cached_property
     def _val_with_anomalies(self) -> CachedDataset:
         # A seed of its own: the training's would draw the masks of its first epoch once more.
         # Anomalies of both kinds, whatever the training sees: variants are to be compared.
         seed = int(np.random.SeedSequence([self.config.split_seed, 1]).generate_state(1)[0])
         val = self.splits.val
-        return CachedDataset(SimulatedAnomalies(val, simulator(self.config.data), seed=seed))
+        maker = simulator(self.config.data, foreground=self.foreground.foreground)
+        return CachedDataset(SimulatedAnomalies(val, maker, seed=seed))
 
 
 def _score(model: nn.Module, images: CachedDataset, tile: int) -> tuple[dict[str, float], Tensor]:

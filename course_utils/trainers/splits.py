@@ -1,22 +1,13 @@
 """The images of a training, in memory: what a network learns from, and what it is judged by."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from course_utils.anomaly import (
-    MVTEC_FOREGROUNDS,
-    AnomalySynthesizer,
-    TextureFolder,
-    TextureSource,
-    procedural_source,
-    structure_source,
-)
-from course_utils.config import data_root
 from course_utils.data import BinaryMasks, CachedDataset, DefectDataset, TiledDataset, open_dataset
 from course_utils.trainers.configs import (
     MemSegConfig,
@@ -178,42 +169,6 @@ def with_defects(images: CachedDataset, count: int) -> list[int]:
     defects = [i for i, sample in enumerate(images.samples) if bool(sample.mask.any())]
     shown = min(count, len(defects))
     return [defects[n * len(defects) // shown] for n in range(shown)]
-
-
-def simulator(
-    data: str, kinds: Literal["both", "texture", "structure"] = "both"
-) -> AnomalySynthesizer:
-    """Return what simulates anomalies on the images of `data`.
-
-    Anomalies lie on the object where MemSeg's best known re-implementation has a foreground, else
-    anywhere. Textures are those of DTD where its folder is in the data root, for real images;
-    else they are made from noise.
-
-    Example:
-        >>> simulator("synthetic", "structure").foreground is None
-        True
-    """
-    sources: dict[str, Callable[..., Any]] = {
-        "texture": procedural_source,
-        "structure": structure_source,
-    }
-    if textures_of(data) == "dtd":
-        sources["texture"] = TextureSource(TextureFolder(data_root() / "dtd" / "images"))
-    return AnomalySynthesizer(
-        sources=tuple(sources.values()) if kinds == "both" else (sources[kinds],),
-        foreground=MVTEC_FOREGROUNDS.get(data.removeprefix("mvtec_ad/")),
-    )
-
-
-def textures_of(data: str) -> Literal["dtd", "noise"]:
-    """Return where `simulator` takes the textures for `data` from, on this machine.
-
-    Example:
-        >>> textures_of("synthetic")
-        'noise'
-    """
-    there = data != "synthetic" and (data_root() / "dtd" / "images").is_dir()
-    return "dtd" if there else "noise"
 
 
 def _first_of_each(
