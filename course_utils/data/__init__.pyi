@@ -3,6 +3,7 @@
 from .augmentation import SimulatedAnomalies, TransformedDataset
 from .counts import class_weights, count_pixels
 from .defect_crops import Crop, DefectCrops, Region, crop_upright, find_regions
+from .image_files import image_size
 from .image_mask_dataset import ImageMaskDataset
 from .image_set import Entry, ImageSet
 from .near_duplicates import near_duplicate_groups
@@ -17,6 +18,7 @@ from .registry import DATASETS, DatasetInfo
 from .samples import DefectDataset, Sample
 from .sampling import BalancedBatches, FrequencyOfUseSampler
 from .splits import SplitBy, group_split
+from .tiles import TiledDataset, tile_starts
 from .two_stage_targets import (
     TwoStageSample,
     TwoStageTargets,
@@ -53,6 +55,7 @@ __all__ = [
     "SimulatedAnomalies",
     "SplitBy",
     "Subset",
+    "TiledDataset",
     "TransformedDataset",
     "TwoStageSample",
     "TwoStageTargets",
@@ -64,9 +67,11 @@ __all__ = [
     "find_datasets",
     "find_regions",
     "group_split",
+    "image_size",
     "list_entries",
     "near_duplicate_groups",
     "open_dataset",
     "read_image_set",
+    "tile_starts",
     "two_stage_target",
 ]

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 # No TIFF: OpenCV gives the first of several pages, and paints what is missing of a cut file.
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 JPEG_SUFFIXES = (".jpeg", ".jpg")
+_THIS_SIDE_UP = 274  # EXIF tag; 5 and above swap height and width
 _NOT_PICTURES = ("Thumbs.db", "desktop.ini")  # what file managers leave behind
 
 
@@ -76,6 +78,25 @@ def read_image(path: Path) -> np.ndarray:
             raise ValueError(f"{path} has see-through pixels: save it without an alpha channel")
         pixels = pixels[..., :3]
     return np.ascontiguousarray(pixels[..., ::-1])
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return height and width of the picture in `path`, as `read_image` gives it, from its header.
+
+    Raises `ValueError` when the file is no picture.
+    """
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # nothing is decoded here
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+            lies = path.suffix.lower() in JPEG_SUFFIXES and picture.getexif().get(_THIS_SIDE_UP, 1)
+    except UnidentifiedImageError:
+        raise ValueError(
+            f"{path} cannot be read as an image: it is damaged or no picture"
+        ) from None
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+    return (width, height) if lies >= 5 else (height, width)
 
 
 def read_gray(path: Path) -> np.ndarray:

@@ -18,16 +18,17 @@ from course_utils.inference import Detector
 from course_utils.models import NearestPatches
 from course_utils.plots import heat_maps
 from course_utils.trainers.configs import NearestPatchesConfig, encoder_weights
+from course_utils.trainers.anomalies import simulated_validation
 from course_utils.trainers.scores import SCORE_PIXELS, anomaly_thresholds, score_anomalies
 from course_utils.trainers.splits import (
     groups_of,
     labels_of,
     masks_of,
     open_normal_splits,
-    simulated_validation,
     with_defects,
 )
 from course_utils.trainers.trainer import Trainer, TrainingResult
+from course_utils.training import predict_in_tiles
 
 PICTURES = 6
 SCORING_BATCH = 8
@@ -89,7 +90,7 @@ class NearestPatchesTrainer(Trainer[NearestPatchesConfig, NearestPatchesResult])
         generator = torch.Generator().manual_seed(self.config.seed)
         model.fill(normal.to(chosen), generator=generator)
         test = self.splits.test
-        maps = _distances(model, test)
+        maps = _distances(model, test, self.config.tile)
         scores = score_anomalies(maps, masks_of(test), labels_of(test))
         return NearestPatchesResult(model, None, scores, maps)
 
@@ -115,8 +116,10 @@ class NearestPatchesTrainer(Trainer[NearestPatchesConfig, NearestPatchesResult])
     def detector(self, result: NearestPatchesResult) -> Detector:
         """Return the patches, with thresholds as those of MemSeg."""
         val = self.splits.val
-        maps = _distances(result.model, val)
-        simulated = _distances(result.model, self.val_with_anomalies)
+        maps, simulated = (
+            _distances(result.model, images, self.config.tile)
+            for images in (val, self.val_with_anomalies)
+        )
         decided = anomaly_thresholds(maps, groups_of(val), simulated, self.val_with_anomalies)
         return self.build_detector(result.model, **decided)
 
@@ -126,9 +129,13 @@ class NearestPatchesTrainer(Trainer[NearestPatchesConfig, NearestPatchesResult])
         return simulated_validation(self.config, self.splits.val)
 
 
-def _distances(model: NearestPatches, images: CachedDataset) -> Tensor:
+def _distances(model: NearestPatches, images: CachedDataset, tile: int) -> Tensor:
     """Return the maps of all images, (N, H, W), on the CPU."""
-    pixels = torch.stack([sample.image for sample in images.samples])
+    parts = torch.stack([sample.image for sample in images.samples])
+    device = model.patches.device
     return torch.cat(
-        [model(few.to(model.patches.device)).cpu() for few in pixels.split(SCORING_BATCH)]
+        [
+            predict_in_tiles(model, few.to(device), tile).cpu()
+            for few in parts.split(1 if tile else SCORING_BATCH)
+        ]
     )

@@ -1,32 +1,18 @@
 """The images of a training, in memory: what a network learns from, and what it is judged by."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from course_utils.anomaly import (
-    MVTEC_FOREGROUNDS,
-    AnomalySynthesizer,
-    TextureFolder,
-    TextureSource,
-    procedural_source,
-    structure_source,
-)
-from course_utils.config import data_root
-from course_utils.data import (
-    BinaryMasks,
-    CachedDataset,
-    DefectDataset,
-    SimulatedAnomalies,
-    open_dataset,
-)
+from course_utils.data import BinaryMasks, CachedDataset, DefectDataset, TiledDataset, open_dataset
 from course_utils.trainers.configs import (
     MemSegConfig,
     NearestPatchesConfig,
+    TrainingConfig,
     TwoStageConfig,
     UNetConfig,
 )
@@ -62,7 +48,17 @@ def open_splits(config: UNetConfig, *, progress: bool = False) -> Splits:
             images = BinaryMasks(images)
         return CachedDataset(images, progress=progress)
 
-    return Splits(read("train"), read("val"), read("test"))
+    return in_tiles(config, Splits(read("train"), read("val"), read("test")))
+
+
+def in_tiles(config: TrainingConfig, splits: Splits) -> Splits:
+    """Return `splits` with the training images in the tiles of `config`, if it has any.
+
+    Validation and test images stay whole: `predict_in_tiles` looks at them.
+    """
+    if not config.tile:
+        return splits
+    return replace(splits, train=CachedDataset(TiledDataset(splits.train, config.tile)))
 
 
 def open_all_classes(config: UNetConfig, split: str) -> DefectDataset:
@@ -122,7 +118,7 @@ def open_normal_splits(
             )
         return held
 
-    return Splits(read("train"), read("val"), read("test"))
+    return in_tiles(config, Splits(read("train"), read("val"), read("test")))
 
 
 def open_detection_splits(
@@ -152,7 +148,7 @@ def open_detection_splits(
             chosen = sorted(_first_of_each(images, range(len(images)), good=most, defective=most))
         return CachedDataset(images, indices=chosen, progress=progress)
 
-    return Splits(read("train"), read("val"), read("test"))
+    return in_tiles(config, Splits(read("train"), read("val"), read("test")))
 
 
 def labels_of(images: CachedDataset) -> Tensor:
@@ -178,54 +174,6 @@ def with_defects(images: CachedDataset, count: int) -> list[int]:
     defects = [i for i, sample in enumerate(images.samples) if bool(sample.mask.any())]
     shown = min(count, len(defects))
     return [defects[n * len(defects) // shown] for n in range(shown)]
-
-
-def simulator(
-    data: str, kinds: Literal["both", "texture", "structure"] = "both"
-) -> AnomalySynthesizer:
-    """Return what simulates anomalies on the images of `data`.
-
-    Anomalies lie on the object where MemSeg's best known re-implementation has a foreground, else
-    anywhere. Textures are those of DTD where its folder is in the data root, for real images;
-    else they are made from noise.
-
-    Example:
-        >>> simulator("synthetic", "structure").foreground is None
-        True
-    """
-    sources: dict[str, Callable[..., Any]] = {
-        "texture": procedural_source,
-        "structure": structure_source,
-    }
-    if textures_of(data) == "dtd":
-        sources["texture"] = TextureSource(TextureFolder(data_root() / "dtd" / "images"))
-    return AnomalySynthesizer(
-        sources=tuple(sources.values()) if kinds == "both" else (sources[kinds],),
-        foreground=MVTEC_FOREGROUNDS.get(data.removeprefix("mvtec_ad/")),
-    )
-
-
-def simulated_validation(
-    config: MemSegConfig | NearestPatchesConfig, val: CachedDataset
-) -> CachedDataset:
-    """Return good validation images with simulated anomalies, the same at each call.
-
-    Anomalies are of both kinds, whatever a training sees: variants are to be compared.
-    """
-    # A seed of its own: the training's would draw the masks of its first epoch once more.
-    seed = int(np.random.SeedSequence([config.split_seed, 1]).generate_state(1)[0])
-    return CachedDataset(SimulatedAnomalies(val, simulator(config.data), seed=seed))
-
-
-def textures_of(data: str) -> Literal["dtd", "noise"]:
-    """Return where `simulator` takes the textures for `data` from, on this machine.
-
-    Example:
-        >>> textures_of("synthetic")
-        'noise'
-    """
-    there = data != "synthetic" and (data_root() / "dtd" / "images").is_dir()
-    return "dtd" if there else "noise"
 
 
 def _first_of_each(

@@ -133,6 +133,7 @@ class Trainer(ABC, Generic[Config, Result]):
             channels=train.channels,  # type: ignore[arg-type]
             height=self.config.height,
             width=self.config.width,
+            tile=self.config.tile,
             data=self.config.data,
             split=self.splits.test.split_note,
             **decided,

@@ -33,7 +33,7 @@ from course_utils.trainers.splits import (
     open_detection_splits,
 )
 from course_utils.trainers.trainer import NetworkTrainer, TrainingResult
-from course_utils.training import EpochLoader, History, evaluating
+from course_utils.training import EpochLoader, History, evaluating, predict_in_tiles
 
 PICTURES = 6
 SCORING_BATCH = 8
@@ -138,16 +138,16 @@ class TwoStageTrainer(NetworkTrainer[TwoStageConfig, TwoStageResult]):
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Return the AP of the decisions on validation images."""
-        decisions, _ = predict_two_stage(model, self.splits.val)
+        decisions, _ = predict_two_stage(model, self.splits.val, tile=self.config.tile)
         scores = score_detection(decisions, labels_of(self.splits.val), threshold=0.0)
         return {"val/ap": scores["ap"]}
 
     def score(self, model: nn.Module, history: History) -> TwoStageResult:
         """Choose the threshold on validation images and score the test images."""
         val, test = self.splits.val, self.splits.test
-        found = predict_two_stage(model, val)
+        found = predict_two_stage(model, val, tile=self.config.tile)
         threshold = best_threshold(found[0], labels_of(val), middle=True)
-        decisions, maps = predict_two_stage(model, test)
+        decisions, maps = predict_two_stage(model, test, tile=self.config.tile)
         scores = score_detection(decisions, labels_of(test), threshold)
         return TwoStageResult(model, history, scores, threshold, decisions, maps, *found)
 
@@ -214,12 +214,13 @@ class TwoStageTrainer(NetworkTrainer[TwoStageConfig, TwoStageResult]):
 
 
 def predict_two_stage(
-    model: nn.Module, images: CachedDataset, *, batch_size: int = SCORING_BATCH
+    model: nn.Module, images: CachedDataset, *, batch_size: int = SCORING_BATCH, tile: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Return the logit of each image, (N,), and of each cell of its map, (N, H / 8, W / 8).
 
     Both on the CPU, in float32, in the order of the data set. Logits, not probabilities: those of
-    sure answers are 1 in float32, and equal scores cannot be ranked.
+    sure answers are 1 in float32, and equal scores cannot be ranked. With `tile`, an image is as
+    suspicious as the most suspicious of its tiles, see `predict_in_tiles`.
 
     Example:
         >>> from course_utils.data import open_dataset
@@ -231,10 +232,12 @@ def predict_two_stage(
     weights = next(model.parameters())
     decisions, maps = [], []
     with evaluating(model):
-        for start in range(0, len(images), batch_size):
-            stop = min(start + batch_size, len(images))
+        at_once = 1 if tile else batch_size
+        for start in range(0, len(images), at_once):
+            stop = min(start + at_once, len(images))
             batch = torch.stack([images[i].image for i in range(start, stop)]).to(weights)
-            output = model(batch.contiguous(memory_format=torch.channels_last))
+            batch = batch.contiguous(memory_format=torch.channels_last)
+            output = predict_in_tiles(model, batch, tile, batch_size=batch_size)
             decisions.append(output.decision.float().cpu())
             maps.append(output.segmentation[:, 0].float().cpu())
     return torch.cat(decisions), torch.cat(maps)

@@ -11,7 +11,13 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_utils.data import TransformedDataset, class_weights, count_pixels
+from course_utils.data import (
+    CachedDataset,
+    FrequencyOfUseSampler,
+    TransformedDataset,
+    class_weights,
+    count_pixels,
+)
 from course_utils.evaluation import image_score
 from course_utils.inference import Detector, choose_image_threshold
 from course_utils.losses import SoftmaxFocalLoss, WeightedCrossEntropy, dice_loss
@@ -119,14 +125,23 @@ class UNetTrainer(NetworkTrainer[UNetConfig, UNetResult]):
         }
 
     def build_batches(self) -> EpochLoader:
-        """Return the training images, shuffled, and turned over at random."""
-        train = self.splits.train
+        """Return the training images, shuffled, and turned over at random.
+
+        Of tiles, defective ones and as many good ones come in turn.
+        """
+        config, train = self.config, self.splits.train
+        labels = labels_of(train)
+        sampler = None
+        if config.tile and 0 < int((labels > 0).sum()) < len(train):
+            # Of a large image with a small defect, hundreds of tiles show none.
+            sampler = FrequencyOfUseSampler(labels, seed=config.seed)
         return EpochLoader(
-            TransformedDataset(train) if self.config.flips else train,
-            self.config.batch_size,
-            shuffle=True,
-            drop_last=True,
-            seed=self.config.seed,
+            TransformedDataset(train) if config.flips else train,
+            config.batch_size,
+            shuffle=sampler is None,
+            sampler=sampler,
+            drop_last=sampler is None or len(sampler) >= config.batch_size,
+            seed=config.seed,
         )
 
     def build_loss(self, device: torch.device) -> nn.Module:
@@ -140,19 +155,17 @@ class UNetTrainer(NetworkTrainer[UNetConfig, UNetResult]):
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Return IoU, Dice and AP at the best threshold of these images."""
-        probabilities, masks = predict_probabilities(model, self.splits.val)
+        probabilities, masks = self._predict(model, self.splits.val)
         threshold = choose_threshold(probabilities, masks)
         scores = score_segmentation(probabilities, masks, threshold, self.class_names)
         return {f"val/{name}": scores[name] for name in ("iou", "dice", "ap")}
 
     def score(self, model: nn.Module, history: History) -> UNetResult:
         """Choose the threshold on validation images and score the test images."""
-        probabilities, masks = predict_probabilities(model, self.splits.val)
-        threshold, val_scores = (
-            choose_threshold(probabilities, masks),
-            segmentation_scores(probabilities),
-        )
-        probabilities, masks = predict_probabilities(model, self.splits.test)
+        probabilities, masks = self._predict(model, self.splits.val)
+        threshold = choose_threshold(probabilities, masks)
+        val_scores = segmentation_scores(probabilities)
+        probabilities, masks = self._predict(model, self.splits.test)
         scores = score_segmentation(probabilities, masks, threshold, self.class_names)
         return UNetResult(model, history, scores, threshold, probabilities, val_scores)
 
@@ -205,6 +218,9 @@ class UNetTrainer(NetworkTrainer[UNetConfig, UNetResult]):
                 [sample.name for sample in shown],
             )
         }
+
+    def _predict(self, model: nn.Module, images: CachedDataset) -> tuple[Tensor, Tensor]:
+        return predict_probabilities(model, images, tile=self.config.tile)
 
 
 def segmentation_scores(probabilities: Tensor) -> np.ndarray:

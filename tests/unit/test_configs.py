@@ -66,6 +66,8 @@ def test_what_no_network_trains_by_is_refused(config, field, value, message):
             {"encoder": None},
             "encoder must be 'resnet18' or 'efficientnet_lite0', got",
         ),
+        (MemSegConfig, {"foreground": "light"}, "foreground must be auto, none, dark, bright or"),
+        (MemSegConfig, {"foreground": "product.jpg"}, "foreground must be .*got 'product.jpg'"),
         (MemSegConfig, {"batch_size": 5}, "batch_size must be a multiple of 2, got 5"),
         (MemSegConfig, {"memory_size": 0}, "memory_size must be greater than or equal to 1"),
         (MemSegConfig, {"focal_weight": 1.5}, "focal_weight must be less than or equal to 1"),

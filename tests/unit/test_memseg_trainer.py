@@ -13,7 +13,14 @@ from few_images import write_images
 from stoppable_training import Stopped, weights
 
 from course_utils import load_detector
-from course_utils.anomaly import TextureSource, procedural_source, structure_source
+from course_utils.anomaly import (
+    MVTEC_FOREGROUNDS,
+    ForegroundRule,
+    TextureSource,
+    procedural_source,
+    structure_source,
+)
+from course_utils.data import CachedDataset, Sample
 from course_utils.models import MemSeg, build_encoder
 from course_utils.models.encoders import ENCODERS
 from course_utils.trainers import (
@@ -22,6 +29,8 @@ from course_utils.trainers import (
     MemSegTrainer,
     NearestPatchesConfig,
     NearestPatchesTrainer,
+    Splits,
+    choose_foreground,
     memseg,
     open_normal_splits,
     simulator,
@@ -150,13 +159,116 @@ def test_anomalies_are_of_the_kind_asked_and_lie_on_the_object(tmp_path, monkeyp
     monkeypatch.setenv("COURSE_DATA_ROOT", str(tmp_path))
     assert simulator("synthetic").sources == (procedural_source, structure_source)
     assert simulator("mvtec_ad/bottle", "structure").sources == (structure_source,)
-    assert simulator("mvtec_ad/bottle").foreground is not None
-    assert simulator("mvtec_ad/carpet").foreground is None
+    for category, rule in (("bottle", MVTEC_FOREGROUNDS["bottle"]), ("carpet", None)):
+        found = choose_foreground(changed(data=f"mvtec_ad/{category}"), ...)
+        assert simulator("synthetic", foreground=found.foreground).foreground == rule
+        assert "best known re-implementation" in found.note
     (tmp_path / "dtd" / "images").mkdir(parents=True)
     cv2.imwrite(str(tmp_path / "dtd" / "images" / "a.png"), np.full((8, 8, 3), 9, np.uint8))
     (texture,) = simulator("mvtec_ad/bottle", "texture").sources
     assert isinstance(texture, TextureSource)
     assert simulator("synthetic", "texture").sources == (procedural_source,)
+
+
+class Plates:
+    """Good images of one dark plate on a bright ground; it lies a little elsewhere each time."""
+
+    class_names = ("background", "defect")
+    channels = 1
+    split_note = "Made up."
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> Sample:
+        if index >= 6:
+            raise IndexError(index)
+        image = 0.9 + 0.05 * torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(index))
+        image[:, 16 + index : 48 + index, 12:52] -= 0.7
+        return Sample(image, torch.zeros(64, 64, dtype=torch.long), 0, str(index), str(index))
+
+
+@pytest.fixture(scope="module")
+def plates() -> CachedDataset:
+    return CachedDataset(Plates())
+
+
+def on_plates(**settings) -> MemSegConfig:
+    return changed(data="folder:plates", **settings)
+
+
+@pytest.mark.parametrize("foreground", ["auto", "dark"])
+def test_anomalies_lie_on_an_object_of_ones_own(foreground, plates):
+    trainer = MemSegTrainer(on_plates(foreground=foreground), Splits(plates, plates, plates))
+    assert trainer.foreground.foreground == ForegroundRule(None, bright=False)
+    for made in (trainer.build_batches().dataset, trainer.val_with_anomalies):
+        for index in range(6):
+            plate = plates[index].image[0] < 0.5
+            mask = made[6 + index].mask.bool()
+            assert mask.any()
+            assert not bool((mask & ~plate).any())
+
+
+def test_it_is_said_where_the_anomalies_lie_and_a_training_elsewhere_does_not_go_on(
+    plates, tmp_path, capsys
+):
+    splits = Splits(plates, plates, plates)
+    trainer = MemSegTrainer(on_plates(), splits, score_test=False, progress=True)
+    result = trainer.train(folder=tmp_path, **CPU)
+    said = "a dark object stands out from the ground in 6 of 6 training images"
+    assert f"foreground of the anomalies: {said}" in "".join(capsys.readouterr())
+    assert trainer.report(result)["foreground"] == said
+    for other in ("none", "dark"):
+        with pytest.raises(ValueError, match="foreground"):
+            MemSegTrainer(on_plates(foreground=other), splits).train(folder=tmp_path, **CPU)
+
+
+def test_without_an_object_anomalies_lie_anywhere_and_that_is_said(splits):
+    chosen = choose_foreground(TINY, splits.train)
+    assert chosen.foreground is None
+    assert chosen.note.startswith("none: a bright object stands out from a plain ground in only 0")
+
+
+@pytest.mark.parametrize("size", [(64, 64), (300, 200)])
+def test_a_mask_says_where_the_product_is(size, plates, tmp_path):
+    region = np.zeros(size, np.uint8)
+    region[: size[0] // 2] = 255
+    cv2.imwrite(str(tmp_path / "product.png"), region)
+    chosen = choose_foreground(on_plates(foreground=str(tmp_path / "product.png")), plates)
+    assert "50.0% of an image" in chosen.note
+    mask = simulator("synthetic", foreground=chosen.foreground).foreground(
+        np.zeros((64, 64), np.uint8)
+    )
+    assert mask[:32].all()
+    assert not mask[32:].any()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "error", "message"),
+    [
+        (None, FileNotFoundError, "there is no mask .*product.png"),
+        (np.zeros((8, 8), np.uint8), ValueError, "draw it in black and white"),
+        (np.arange(64, dtype=np.uint8).reshape(8, 8), ValueError, r"64 values in 0\.\.63"),
+    ],
+)
+def test_a_mask_that_says_nothing_is_refused_before_the_training(
+    pixels, error, message, plates, tmp_path
+):
+    if pixels is not None:
+        cv2.imwrite(str(tmp_path / "product.png"), pixels)
+    config = on_plates(foreground=str(tmp_path / "product.png"))
+    trainer = MemSegTrainer(config, Splits(plates, plates, plates))
+    with pytest.raises(error, match=message):
+        trainer.train(folder=tmp_path / "out", **CPU)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("foreground", ["dark", "product.png"])
+def test_on_tiles_anomalies_lie_anywhere(foreground, plates):
+    with pytest.raises(ValueError, match=f"foreground {foreground} goes with whole images"):
+        MemSegConfig(tile=64, foreground=foreground)
+    note = choose_foreground(MemSegConfig(data="folder:plates", tile=64), plates).note
+    assert note.startswith("none: many tiles show no object")
 
 
 def test_validation_anomalies_are_their_own_and_the_same_for_all_variants_and_seeds(splits):
