@@ -17,8 +17,8 @@ from course_utils.evaluation import image_score
 from course_utils.inference import Detector
 from course_utils.models import NearestPatches
 from course_utils.plots import heat_maps
-from course_utils.trainers.configs import NearestPatchesConfig, encoder_weights
 from course_utils.trainers.anomalies import simulated_validation
+from course_utils.trainers.configs import NearestPatchesConfig, encoder_weights
 from course_utils.trainers.scores import SCORE_PIXELS, anomaly_thresholds, score_anomalies
 from course_utils.trainers.splits import (
     groups_of,
