@@ -1,11 +1,15 @@
 """Score the nearest patches of one product: the baseline without training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from course_utils.config import pick_device, seed_everything
+from course_utils.data import CachedDataset
 from course_utils.models import NearestPatches
 from course_utils.trainers.configs import NearestPatchesConfig, encoder_weights
 from course_utils.trainers.scores import score_anomalies
@@ -58,10 +62,22 @@ class NearestPatchesTrainer:
         seed_everything(self.config.seed)
         weights = encoder_weights(self.config.weights)
         model = NearestPatches(encoder=self.config.encoder, weights=weights).to(chosen)
-        normal = torch.stack([sample.image for sample in self.splits.train.samples])
         generator = torch.Generator().manual_seed(self.config.seed)
-        model.fill(normal.to(chosen), generator=generator)
-        images = torch.stack([sample.image for sample in test.samples])
-        maps = torch.cat([model(few.to(chosen)).cpu() for few in images.split(SCORING_BATCH)])
+        model.fill(_Images(self.splits.train), generator=generator)
+        loader = DataLoader(test, SCORING_BATCH)
+        maps = torch.cat([model(batch.image.to(chosen)).cpu() for batch in loader])
         scores = score_anomalies(maps, masks_of(test), labels_of(test))
         return NearestPatchesResult(model, scores, maps)
+
+
+class _Images(Sequence[Tensor]):
+    """The images of a data set alone, each made float32 when it is asked for."""
+
+    def __init__(self, dataset: CachedDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.dataset[index].image
