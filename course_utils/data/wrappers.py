@@ -1,7 +1,7 @@
 """Data sets made of other data sets: some of their samples, held in memory, with other masks."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 
 import cv2
@@ -91,19 +91,20 @@ class EllipseMasks(MappedDataset):
 
 
 class CachedDataset(Dataset[Sample]):
-    """The samples of `dataset`, read once and held: for images that many epochs read.
+    """The samples of `dataset`, read once and held: for small images that many epochs read.
 
     An image on 256 levels, as every image on disk is, and a mask take a byte a value, so 2000 RGB
     images of 256 x 256 pixels and their masks take 0.5 GB; images between the levels, as synthetic
     ones are, take four. Samples are those of `dataset`, bit for bit.
 
     Args:
-        dataset: any defect data set.
+        dataset: any defect data set whose images are of one size.
         indices: which samples to keep, in this order; None keeps all.
         progress: whether to show a progress bar while reading, which says what they will take.
 
     Raises:
         MemoryError: before it reads more than one image, if they take more than is free.
+        ValueError: for images of several sizes.
         IndexError: for indices outside the data set.
 
     Example:
@@ -120,27 +121,34 @@ class CachedDataset(Dataset[Sample]):
         indices: Sequence[int] | None = None,
         progress: bool = False,
     ) -> None:
-        wanted = check_indices(indices, dataset)
-        needed = memory_needed(dataset, len(wanted)) if wanted else 0
-        require_memory(len(wanted), needed)
-        about = describe(dataset)
+        about, wanted = describe(dataset), check_indices(indices, dataset)
         self.class_names = about.class_names
         self.channels = about.channels
         self.split_note = about.split_note
+        needed = memory_needed(dataset, len(wanted))
+        require_memory(len(wanted), needed)
         title = f"reading {len(wanted)} images into {tqdm.format_sizeof(needed, 'B')} of memory"
-        self._held = [
-            _pack(dataset[i]) for i in tqdm(wanted, title, disable=not progress, leave=False)
-        ]
+        self._images = torch.empty((0, 0, 0, 0), dtype=torch.uint8)
+        self._masks = torch.empty((0, 0, 0), dtype=torch.uint8)
+        self._facts: list[tuple[int, str, str]] = []
+        for i in tqdm(wanted, title, disable=not progress, leave=False):
+            sample = dataset[i]
+            image, mask = _pack_image(sample.image), _pack_mask(sample.mask)
+            if not self._facts:
+                self._images = image.new_empty((len(wanted), *image.shape))
+                self._masks = mask.new_empty((len(wanted), *mask.shape))
+            row = len(self._facts)
+            self._images = _put(self._images, row, image, _unpack_image)
+            self._masks = _put(self._masks, row, mask, Tensor.long)
+            self._facts.append((sample.label, sample.group, sample.name))
+        self._rows = list(range(len(wanted)))
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._rows)
 
     def __getitem__(self, index: int) -> Sample:
-        sample = self._held[index]
-        image = sample.image
-        if image.dtype == torch.uint8:
-            image = image.float().div_(255)
-        return sample._replace(image=image, mask=sample.mask.long())
+        row = self._rows[index]
+        return Sample(_unpack_image(self._images[row]), self._masks[row].long(), *self._facts[row])
 
     def __iter__(self) -> Iterator[Sample]:
         return map(self.__getitem__, range(len(self)))
@@ -148,12 +156,12 @@ class CachedDataset(Dataset[Sample]):
     @property
     def labels(self) -> list[int]:
         """The label of each image."""
-        return [sample.label for sample in self._held]
+        return [self._facts[row][0] for row in self._rows]
 
     @property
-    def masks(self) -> list[Tensor]:
-        """The mask of each image, (H, W), as it is held: uint8, or int64 for classes above 255."""
-        return [sample.mask for sample in self._held]
+    def masks(self) -> Tensor:
+        """All masks, (N, H, W): uint8, or int64 for classes above 255."""
+        return self._masks[self._rows]
 
     def subset(self, indices: Iterable[int]) -> "CachedDataset":
         """Return these samples alone, in this order, which take no memory of their own.
@@ -168,7 +176,7 @@ class CachedDataset(Dataset[Sample]):
             True
         """
         few = copy(self)
-        few._held = [self._held[index] for index in check_indices(indices, self)]
+        few._rows = [self._rows[index] for index in check_indices(indices, self)]
         return few
 
     def fingerprint(self) -> str:
@@ -183,12 +191,13 @@ class CachedDataset(Dataset[Sample]):
             >>> few.fingerprint() == CachedDataset(second, indices=[2, 5]).fingerprint()
             False
         """
-        digest = hashlib.blake2b(repr((tuple(self.class_names), self.channels)).encode())
-        for image, mask, *rest in self._held:
-            digest.update(repr((image.shape, image.dtype, mask.dtype, rest)).encode())
-            for pixels in (image, mask):
-                digest.update(pixels.contiguous().numpy().data)
-        return digest.hexdigest()[:32]
+        digest = hashlib.blake2b(digest_size=16)
+        for row in self._rows:
+            image, mask = self._images[row], self._masks[row]
+            about = image.shape, image.dtype, mask.dtype, self._facts[row]
+            for part in (repr(about).encode(), image.numpy().data, mask.numpy().data):
+                digest.update(part)
+        return digest.hexdigest()
 
 
 def memory_needed(dataset: SampleSource, count: int) -> int:
@@ -199,8 +208,10 @@ def memory_needed(dataset: SampleSource, count: int) -> int:
         >>> memory_needed(open_dataset("synthetic", size=32), 10)  # 4 bytes a value, 1 in the mask
         133120
     """
-    first = _pack(dataset[0])
-    return count * (first.image.nbytes + first.mask.nbytes)
+    if not count:
+        return 0
+    first = dataset[0]
+    return count * (_pack_image(first.image).nbytes + _pack_mask(first.mask).nbytes)
 
 
 def require_memory(count: int, needed: int) -> None:
@@ -214,14 +225,32 @@ def require_memory(count: int, needed: int) -> None:
         )
 
 
-def _pack(sample: Sample) -> Sample:
-    """Return `sample` with a byte a value, where that changes no value."""
-    image, mask = sample.image, sample.mask
-    levels, classes = (image * 255).round().to(torch.uint8), mask.to(torch.uint8)
-    return sample._replace(
-        image=levels if torch.equal(levels.float().div_(255), image) else image,
-        mask=classes if torch.equal(classes.long(), mask) else mask,
-    )
+def _pack_image(image: Tensor) -> Tensor:
+    """Return `image` in 256 levels, uint8, if it has no others."""
+    levels = (image * 255).round().to(torch.uint8)
+    return levels if torch.equal(_unpack_image(levels), image) else image
+
+
+def _unpack_image(values: Tensor) -> Tensor:
+    return values.float().div_(255) if values.dtype == torch.uint8 else values
+
+
+def _pack_mask(mask: Tensor) -> Tensor:
+    classes = mask.to(torch.uint8)
+    return classes if torch.equal(classes.long(), mask) else mask
+
+
+def _put(block: Tensor, row: int, values: Tensor, unpack: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return `block` with `values` in that row; unpacked as soon as one of both is."""
+    if values.shape != block.shape[1:]:
+        raise ValueError(
+            f"images that are held must be of one size, got {tuple(values.shape)} after "
+            f"{tuple(block.shape[1:])}: open them at one size"
+        )
+    if values.dtype != block.dtype:
+        block, values = unpack(block), unpack(values)
+    block[row] = values
+    return block
 
 
 def check_indices(indices: Iterable[int] | None, items: SampleSource) -> list[int]:

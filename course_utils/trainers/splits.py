@@ -171,12 +171,12 @@ def labels_of(images: CachedDataset) -> Tensor:
 
 def masks_of(images: CachedDataset) -> Tensor:
     """Return the masks of all images, (N, H, W), as they are held: uint8."""
-    return torch.stack(images.masks)
+    return images.masks
 
 
 def with_defects(images: CachedDataset, count: int) -> list[int]:
     """Return the indices of `count` images with defects, or fewer, evenly spaced."""
-    defects = [i for i, mask in enumerate(images.masks) if bool(mask.any())]
+    defects = images.masks.flatten(1).any(dim=1).nonzero().flatten().tolist()
     shown = min(count, len(defects))
     return [defects[n * len(defects) // shown] for n in range(shown)]
 

@@ -1,6 +1,7 @@
 """MemSeg's training: what it sees, what it may not see, and that it goes on to the same bits."""
 
 import copy
+from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations
 from types import SimpleNamespace
@@ -40,9 +41,8 @@ def changed(**settings) -> MemSegConfig:
 @pytest.fixture(scope="module")
 def splits():
     few = open_normal_splits("synthetic", size=64, most=6)
-    few.val.samples = few.val.samples[:2]
-    few.test.samples = sorted(few.test.samples, key=lambda sample: sample.label)[4:8]
-    return few
+    by_label = sorted(range(len(few.test)), key=lambda i: few.test.labels[i])
+    return replace(few, val=few.val.subset(range(2)), test=few.test.subset(by_label[4:8]))
 
 
 @pytest.fixture(scope="module")
@@ -117,16 +117,16 @@ def test_workers_change_no_bit_and_go_with_a_checkpoint(plain, splits, tmp_path,
 def test_only_good_images_are_learnt_from_and_both_kinds_scored():
     splits = open_normal_splits("synthetic", size=64)
     for images in (splits.train, splits.val):
-        assert not any(sample.label or sample.mask.any() for sample in images.samples)
-    assert {sample.label for sample in splits.test.samples} == {0, 1}
+        assert not any(sample.label or sample.mask.any() for sample in images)
+    assert {sample.label for sample in splits.test} == {0, 1}
 
 
 def test_a_few_images_of_each_kind_are_drawn_by_the_seed():
     def names(seed):
         splits = open_normal_splits("synthetic", size=64, most=5, split_seed=seed)
         assert [len(images) for images in vars(splits).values()] == [5, 5, 10]
-        assert sum(sample.label for sample in splits.test.samples) == 5
-        return [sample.name for sample in splits.test.samples]
+        assert sum(sample.label for sample in splits.test) == 5
+        return [sample.name for sample in splits.test]
 
     assert names(0) == names(0) != names(1)
 
@@ -162,10 +162,7 @@ def test_validation_anomalies_are_their_own_and_the_same_for_all_variants_and_se
         MemSegTrainer(changed(variant=v, seed=s), splits)
         for v, s in (("memseg", 0), ("texture_only", 1))
     ]
-    first, second = (
-        torch.stack([sample.mask for sample in trainer._val_with_anomalies.samples])
-        for trainer in trainers
-    )
+    first, second = (trainer._val_with_anomalies.masks for trainer in trainers)
     assert torch.equal(first, second)
     count = len(splits.val)
     trained_on = trainers[0].build_batches().dataset

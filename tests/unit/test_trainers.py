@@ -9,7 +9,7 @@ from stoppable_training import Stopped, weights
 from tiny_defects import CHANNELS as TINY_CHANNELS
 from tiny_defects import HEIGHT, WIDTH, Squares
 
-from course_utils.data import BinaryMasks, CachedDataset, open_dataset
+from course_utils.data import BinaryMasks, CachedDataset, MappedDataset, open_dataset
 from course_utils.trainers import (
     CHANNELS,
     Splits,
@@ -103,9 +103,9 @@ def same(case, found) -> bool:
 
 
 def with_changed(images: CachedDataset, change) -> CachedDataset:
-    copy = CachedDataset(images, indices=[])
-    copy.samples = [change(sample) for sample in images.samples]
-    return copy
+    changed = MappedDataset(images)
+    changed.map_sample = change
+    return CachedDataset(changed)
 
 
 def swapped(sample):
