@@ -1,5 +1,6 @@
 """Score the nearest patches of one product: the baseline without training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from course_utils.config import pick_device, seed_everything
 from course_utils.data import CachedDataset
@@ -86,9 +88,8 @@ class NearestPatchesTrainer(Trainer[NearestPatchesConfig, NearestPatchesResult])
         seed_everything(self.config.seed)
         weights = encoder_weights(self.config.weights)
         model = NearestPatches(**self.arguments, weights=weights).to(chosen)
-        normal = torch.stack([sample.image for sample in self.splits.train.samples])
         generator = torch.Generator().manual_seed(self.config.seed)
-        model.fill(normal.to(chosen), generator=generator)
+        model.fill(_Images(self.splits.train), generator=generator)
         test = self.splits.test
         maps = _distances(model, test, self.config.tile)
         scores = score_anomalies(maps, masks_of(test), labels_of(test))
@@ -129,13 +130,22 @@ class NearestPatchesTrainer(Trainer[NearestPatchesConfig, NearestPatchesResult])
         return simulated_validation(self.config, self.splits.val)
 
 
+class _Images(Sequence[Tensor]):
+    """The images of a data set alone, each made float32 when it is asked for."""
+
+    def __init__(self, dataset: CachedDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.dataset[index].image
+
+
 def _distances(model: NearestPatches, images: CachedDataset, tile: int) -> Tensor:
     """Return the maps of all images, (N, H, W), on the CPU."""
-    parts = torch.stack([sample.image for sample in images.samples])
     device = model.patches.device
-    return torch.cat(
-        [
-            predict_in_tiles(model, few.to(device), tile).cpu()
-            for few in parts.split(1 if tile else SCORING_BATCH)
-        ]
-    )
+    loader = DataLoader(images, 1 if tile else SCORING_BATCH)
+    parts = (predict_in_tiles(model, batch.image.to(device), tile).cpu() for batch in loader)
+    return torch.cat(list(parts))

@@ -203,7 +203,7 @@ class TwoStageTrainer(NetworkTrainer[TwoStageConfig, TwoStageResult]):
         config = self.config
         if config.segmented < 0:
             return None
-        names = [sample.name for sample in self.splits.train.samples if sample.mask.any()]
+        names = [sample.name for sample in self.splits.train if sample.mask.any()]
         if config.segmented > len(names):
             raise ValueError(
                 f"segmented asks for the masks of {config.segmented} defective images, and "

@@ -1,6 +1,7 @@
 """MemSeg's training: what it sees, what it may not see, and that it goes on to the same bits."""
 
 import copy
+from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations
 from types import SimpleNamespace
@@ -51,9 +52,8 @@ def changed(**settings) -> MemSegConfig:
 @pytest.fixture(scope="module")
 def splits():
     few = open_normal_splits(TINY, most=6)
-    few.val.samples = few.val.samples[:2]
-    few.test.samples = sorted(few.test.samples, key=lambda sample: sample.label)[4:8]
-    return few
+    by_label = sorted(range(len(few.test)), key=lambda i: few.test.labels[i])
+    return replace(few, val=few.val.subset(range(2)), test=few.test.subset(by_label[4:8]))
 
 
 @pytest.fixture(scope="module")
@@ -128,16 +128,16 @@ def test_workers_change_no_bit_and_go_with_a_checkpoint(plain, splits, tmp_path,
 def test_only_good_images_are_learnt_from_and_both_kinds_scored():
     splits = open_normal_splits(TINY)
     for images in (splits.train, splits.val):
-        assert not any(sample.label or sample.mask.any() for sample in images.samples)
-    assert {sample.label for sample in splits.test.samples} == {0, 1}
+        assert not any(sample.label or sample.mask.any() for sample in images)
+    assert {sample.label for sample in splits.test} == {0, 1}
 
 
 def test_a_few_images_of_each_kind_are_drawn_by_the_seed():
     def names(seed):
         splits = open_normal_splits(changed(split_seed=seed), most=5)
         assert [len(images) for images in vars(splits).values()] == [5, 5, 10]
-        assert sum(sample.label for sample in splits.test.samples) == 5
-        return [sample.name for sample in splits.test.samples]
+        assert sum(sample.label for sample in splits.test) == 5
+        return [sample.name for sample in splits.test]
 
     assert names(0) == names(0) != names(1)
 
@@ -276,10 +276,7 @@ def test_validation_anomalies_are_their_own_and_the_same_for_all_variants_and_se
         MemSegTrainer(changed(variant=v, seed=s), splits)
         for v, s in (("memseg", 0), ("texture_only", 1))
     ]
-    first, second = (
-        torch.stack([sample.mask for sample in trainer.val_with_anomalies.samples])
-        for trainer in trainers
-    )
+    first, second = (trainer.val_with_anomalies.masks for trainer in trainers)
     assert torch.equal(first, second)
     count = len(splits.val)
     trained_on = trainers[0].build_batches().dataset
@@ -376,13 +373,13 @@ def test_a_detector_decides_by_good_images_that_it_has_not_learnt_from(method, s
         result = trainer.train(device="cpu")
     detector = trainer.detector(result)
     threshold = detector.settings.threshold
-    scores = [detector.predict(sample.image).score for sample in splits.val.samples]
+    scores = [detector.predict(sample.image).score for sample in splits.val]
     # Made-up images are no multiples of 1/255, as photographs are.
     assert threshold.value == pytest.approx(max(scores), rel=0.05)
     assert (threshold.false_alarms.count, threshold.false_alarms.total) == (0, 2)
-    changed = sum(bool(one.mask.any()) for one in trainer.val_with_anomalies.samples)
+    changed = sum(bool(one.mask.any()) for one in trainer.val_with_anomalies)
     assert threshold.misses.total == changed
-    for sample, score in zip(splits.test.samples, trainer.image_scores(result), strict=True):
+    for sample, score in zip(splits.test, trainer.image_scores(result), strict=True):
         assert detector.predict(sample.image).score == pytest.approx(score, rel=0.05, abs=0.01)
 
 

@@ -76,7 +76,9 @@ def test_a_training_leaves_its_files_and_no_drafts(finished, tiny):
     folder, _ = finished
     # The system decides whether the lock stays as an empty file.
     found = {path.name for path in folder.iterdir()} - {".training.lock"}
-    wanted = "checkpoint.pt config.json learning.png predictions.png scores.json tensorboard"
+    wanted = (
+        "checkpoint.pt config.json data.json learning.png predictions.png scores.json tensorboard"
+    )
     answers = "detector.json predictions.csv weights.safetensors"
     assert found == {*wanted.split(), *answers.split()}
     assert json.loads((folder / "config.json").read_text()) == tiny.model_dump()

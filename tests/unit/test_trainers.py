@@ -9,7 +9,7 @@ from stoppable_training import Stopped, weights
 from tiny_defects import CHANNELS as TINY_CHANNELS
 from tiny_defects import HEIGHT, WIDTH, Squares
 
-from course_utils.data import BinaryMasks, CachedDataset, open_dataset
+from course_utils.data import BinaryMasks, CachedDataset, MappedDataset, open_dataset
 from course_utils.trainers import (
     CHANNELS,
     Splits,
@@ -103,9 +103,9 @@ def same(case, found) -> bool:
 
 
 def with_changed(images: CachedDataset, change) -> CachedDataset:
-    copy = CachedDataset(images, indices=[])
-    copy.samples = [change(sample) for sample in images.samples]
-    return copy
+    changed = MappedDataset(images)
+    changed.map_sample = change
+    return CachedDataset(changed)
 
 
 def swapped(sample):
@@ -116,13 +116,11 @@ def swapped(sample):
 def test_the_detector_gives_test_images_the_scores_that_the_table_has(case):
     method = case.trainer(case.config, case.splits)
     detector = method.detector(case.trained)
-    for sample, score in zip(
-        case.splits.test.samples, method.image_scores(case.trained), strict=True
-    ):
+    for sample, score in zip(case.splits.test, method.image_scores(case.trained), strict=True):
         # Photographs have steps of 1/255, made-up images have not.
         assert detector.predict(sample.image).score == pytest.approx(score, rel=0.1, abs=0.02)
     threshold = detector.settings.threshold
-    labels = [sample.label for sample in case.splits.val.samples]
+    labels = [sample.label for sample in case.splits.val]
     errors = [threshold.false_alarms, threshold.misses]
     assert sum(one.total for one in errors if one) == len(labels)
 

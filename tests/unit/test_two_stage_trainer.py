@@ -11,7 +11,7 @@ from test_trainers import CPU, squares, with_changed
 from tiny_defects import CHANNELS as TINY_CHANNELS
 from tiny_defects import HEIGHT, WIDTH, Squares
 
-from course_utils.data import CachedDataset, EllipseMasks, two_stage_target
+from course_utils.data import EllipseMasks, two_stage_target
 from course_utils.evaluation import best_threshold
 from course_utils.losses import TwoStageLoss
 from course_utils.models import TwoStageNet
@@ -272,8 +272,8 @@ def test_both_kinds_of_images_must_be_there_before_the_training(
     kind, split, name, splits, monkeypatch
 ):
     monkeypatch.setattr(trainer, "fit", lambda *_, **__: pytest.fail("trained"))
-    one = CachedDataset(getattr(splits, split))
-    one.samples = [sample for sample in one.samples if sample.label == kind]
+    images = getattr(splits, split)
+    one = images.subset(i for i, label in enumerate(images.labels) if label == kind)
     count = len(one) if kind else 0
     with pytest.raises(ValueError, match=f"^{count} of the {len(one)} {name} images of synthetic"):
         TwoStageTrainer(TINY, replace(splits, **{split: one})).train(**CPU)
