@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from course_utils.data.image_files import FileStamp, file_stamps, read_gray
-from course_utils.data.image_set import Entry, ImageSet
+from course_utils.data.image_set import Entry, ImageSet, Parts
 from course_utils.data.readers.masks import nonzero_mask_classes, require_folder, require_images
 from course_utils.data.registry import DAGM
 
@@ -42,7 +42,7 @@ def read(folder: Path, number: str) -> ImageSet:
         class_names=DAGM.class_names,
         channels=1,
         read_mask=_mask_classes,
-        published_test=np.array(parts) == "Test" if "Test" in parts else None,
+        parts=Parts.with_test(np.array(parts) == "Test") if "Test" in parts else None,
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from course_utils.data.image_files import JPEG_SUFFIXES, list_by_suffix
-from course_utils.data.image_set import Entry, ImageSet
+from course_utils.data.image_set import Entry, ImageSet, Parts
 from course_utils.data.readers.masks import require_folder, require_images, soft_mask_classes
 from course_utils.data.registry import DTD
 
@@ -42,7 +42,7 @@ def defect_free_set(entries: list[Entry], test: np.ndarray | None = None) -> Ima
         class_names=("background",),
         channels=3,
         read_mask=soft_mask_classes,  # never called, since no entry has a mask
-        published_test=test,
+        parts=None if test is None else Parts.with_test(test),
     )
 
 

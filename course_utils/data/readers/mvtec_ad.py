@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from course_utils.data.image_files import list_images
-from course_utils.data.image_set import Entry, ImageSet
+from course_utils.data.image_set import Entry, ImageSet, Parts
 from course_utils.data.readers.masks import (
     require_folder,
     require_images,
@@ -31,7 +31,7 @@ def read(folder: Path, category: str) -> ImageSet:
         class_names=("background", *_kinds(folder / category)),
         channels=3,
         read_mask=soft_mask_classes,
-        published_test=np.array([entry.name.startswith("test/") for entry in entries]),
+        parts=Parts.with_test(np.array([entry.name.startswith("test/") for entry in entries])),
     )
 
 
