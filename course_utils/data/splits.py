@@ -71,11 +71,10 @@ def split_images(
 ) -> tuple[np.ndarray, str]:
     """Return the indices of the part `split` and the sentences that say how it was made.
 
-    Arguments as in `open_dataset`. Stated parts stay as they are. Where no validation part is stated,
-    and where a fold is the test part, a fifth of the other images, in whole groups, is for
-    validation. Where folds cut a
-    group in two, its images on the side of training are in no part: the test part stays comparable
-    with what others report, and nothing leaks.
+    Arguments as in `open_dataset`. Stated parts stay as they are. Where no validation part is
+    stated, and where a fold is the test part, a fifth of the other images, in whole groups, is for
+    validation. Where folds cut a group in two, its images on the side of training are in no part:
+    the test part stays comparable with what others report, and nothing leaks.
 
     Raises:
         ValueError: if there are too few groups for all parts.
@@ -190,7 +189,7 @@ def _missing_classes(image_set: ImageSet, parts: Sequence[np.ndarray]) -> str:
         for label in gone:
             name = image_set.class_names[label] if label else "good"
             where = labels == label
-            held = f"{where.sum()} images in {len(np.unique(groups[where]))} groups"
+            held = f"images with it: {where.sum()}, groups: {len(np.unique(groups[where]))}"
             sentences += f" Not in {part_name}: {name} ({held})."
         if (labels > 0).any() and not (labels[indices] > 0).any():
             sentences += (

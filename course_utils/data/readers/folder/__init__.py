@@ -25,6 +25,7 @@ from course_utils.data.readers.folder.turning import find_turned_masks
 
 __all__ = ["FOLDER_LAYOUT", "list_entries", "read"]
 
+_ANY_NAMES = tuple(map(str, range(1, 256)))
 _MOSTLY = 0.5
 """Share of an image above which a mask marks more than a defect usually covers."""
 
@@ -61,7 +62,7 @@ def read(folder: Path) -> ImageSet:
     faults = Faults()
     listing = list_layout(folder, faults)
     images = listing.images
-    classes = ClassList()
+    classes = ClassList(_ANY_NAMES)  # if the file is faulty, no mask is blamed for it
     with faults.collect():
         classes = read_class_list(folder / "classes.txt")
     kinds = _kinds(folder, images, classes, faults)
@@ -71,23 +72,21 @@ def read(folder: Path) -> ImageSet:
     of_kinds = any(one.kind and one.mask for one in images)  # then masks say where, not what
     mask_classes = 0 if of_kinds else len(classes.names)
     masks = [entry.mask for entry in entries if entry.mask is not None]
-    summaries = dict(
-        zip(masks, survey_masks(masks, mask_classes, classes.has_void), strict=True)
-    )
+    summaries = dict(zip(masks, survey_masks(masks, mask_classes, classes.has_void), strict=True))
     faults.add(*(summary.fault for summary in summaries.values() if summary.fault))
     turned = find_turned_masks(folder, entries, survey, summaries, faults)
     if not of_kinds:
         entries = [_labeled(entry, summaries) for entry in entries]
-    file_names = [entry.name for entry in entries]
-    if (table := folder / "groups.csv").is_file():
-        grouping, group_remarks = "groups.csv", ()
+    table = folder / "groups.csv"
+    grouping = table.name if table.is_file() else "near-identical images"
+    if table.is_file():
         with faults.collect():
-            groups, group_remarks = read_groups(table, file_names, faults)
-    elif not faults.found:
-        grouping = "near-identical images"
-        look = group_by_looks([entry.image for entry in entries], [e.label for e in entries])
+            groups, group_remarks = read_groups(table, [e.name for e in entries], faults)
+        faults.raise_any()
+    else:
+        faults.raise_any()
+        look = group_by_looks([e.image for e in entries], [e.label for e in entries])
         groups, group_remarks = look.groups, _look_remarks(look, len(entries))
-    faults.raise_any()
     stated = np.array([one.part for one in images])
     return ImageSet(
         entries=entries,
@@ -222,5 +221,7 @@ def _image_remarks(survey: ImageSurvey) -> list[str]:
         )
     gray = sum(survey.gray)
     if 0 < gray < len(survey.gray):
-        remarks.append(f"{gray} of {len(survey.gray)} images are gray and come as RGB like the rest.")
+        remarks.append(
+            f"{gray} of {len(survey.gray)} images are gray and come as RGB like the rest."
+        )
     return remarks

@@ -59,44 +59,43 @@ def list_layout(folder: Path, faults: Faults) -> Listing:
 
     Folders may be written in capitals. Parts are folders around the others (`train/images`) or
     inside of them (`images/train`), `PART_NAMES`. Folders within `defective/` are kinds of defects.
-    If there is a `ground_truth/`, as in MVTec AD, the folders of a part other than `good` are kinds
-    of defects with masks in `ground_truth/<kind>/`.
+    If there is a `ground_truth/`, as in MVTec AD, other folders are kinds of defects, with masks in
+    `ground_truth/<kind>/`.
     """
     listing = Listing()
     if not folder.is_dir():
-        missing = FileNotFoundError(f"{folder} does not exist: want a folder with {FOLDER_LAYOUT}")
-        faults.found.append(missing)
+        _add_missing(f"{folder} does not exist: want a folder with {FOLDER_LAYOUT}", faults)
         return listing
     top = _folders(folder, faults)
+    truth = _folders(top.pop(_TRUTH), faults) if _TRUTH in top else {}
     around = _by_part(top, faults)
     roles = {name: path for name, path in top.items() if name in _ROLES}
     inside = {name: _by_part(_folders(path, faults), faults) for name, path in roles.items()}
     if around:
         for name, path in roles.items():
             faults.add(f"{path} lies beside {_listed(around)}: put {name}/ into one of the parts")
-        truth = _folders(top[_TRUTH], faults) if _TRUTH in top else None
         for part, place in around.items():
             _list_place(_folders(place, faults), part, truth, listing, faults)
+        top = {name: path for name, path in top.items() if name not in PART_NAMES}
+        listing.not_read += [path.name for name, path in top.items() if name not in _ROLES]
     elif any(inside.values()):
-        for name, path in roles.items():
+        stated = {part: path for parts in inside.values() for part, path in parts.items()}
+        for path in roles.values():
             if any(one.is_file() or plain(one.name) not in PART_NAMES for one in list_folder(path)):
                 faults.add(
                     f"{path} holds other things than parts, and other folders here hold "
-                    f"{_listed({p: q for parts in inside.values() for p, q in parts.items()})}: "
-                    f"put all images and masks into parts"
+                    f"{_listed(stated)}: put all images and masks into parts"
                 )
-        for part in dict.fromkeys(part for parts in inside.values() for part in parts):
+        for part in stated:
             here = {name: parts[part] for name, parts in inside.items() if part in parts}
-            _list_place(here, part, None, listing, faults)
+            _list_place(here, part, {}, listing, faults)
+        listing.not_read += [path.name for name, path in top.items() if name not in _ROLES]
     else:
-        _list_place(roles, "", None, listing, faults)
-    used = {*_ROLES, *(path.name.lower() for path in around.values()), *([_TRUTH] * bool(around))}
-    listing.not_read += [path.name for name, path in top.items() if name not in used]
+        _list_place(top, "", truth, listing, faults)
     if not listing.images and not faults.found:
-        here = [path.name for path in list_folder(folder)]
-        lies_here = f" in their places (it holds {', '.join(here[:5])} ...)" if here else ""
-        error = f"{folder} holds no images{lies_here}: want {FOLDER_LAYOUT}"
-        faults.found.append(FileNotFoundError(error))
+        found = [path.name for path in list_folder(folder)]
+        has = f". It has {', '.join(found[:5])}{' ...' if len(found) > 5 else ''}" if found else ""
+        _add_missing(f"{folder} holds no images: want {FOLDER_LAYOUT}{has}", faults)
     _check_parts(folder, listing, faults)
     return listing
 
@@ -104,37 +103,33 @@ def list_layout(folder: Path, faults: Faults) -> Listing:
 def _list_place(
     place: Mapping[str, Path],
     part: str,
-    truth: Mapping[str, Path] | None,
+    truth: Mapping[str, Path],
     listing: Listing,
     faults: Faults,
 ) -> None:
-    """Add what lies in the folders of `place`, by name, to `listing`."""
-    for one, other in (("images", "masks"), ("masks", "images")):
-        if one in place and other not in place:
-            missing = (
-                f"{other} does not exist, and {place[one]} needs it: want a folder with "
-                f"{FOLDER_LAYOUT}"
-            )
-            faults.found.append(FileNotFoundError(missing))
-    if "images" in place and "masks" in place:
-        listing.images += _paired(_images(place, "images", faults), place["masks"], part, faults)
-    listing.images += [Found(path, part=part) for path in _images(place, "good", faults).values()]
-    if "defective" in place:
-        listing.images += _defective(place["defective"], part, faults)
-    others = {name: path for name, path in place.items() if name not in _ROLES}
-    for name, path in others.items():
-        if truth is None:
-            listing.not_read.append(f"{path.parent.name}/{path.name}")
-        elif name not in truth:
-            lacking = f"{path} holds defects: want their masks in {_TRUTH}/{path.name}/"
-            faults.found.append(FileNotFoundError(lacking))
-        else:
-            kind_images = list_by_suffix(path, IMAGE_SUFFIXES, faults=faults)[0]
-            listing.images += _paired(kind_images, truth[name], part, faults, kind=path.name)
+    """Add what lies in the folders of `place`, by name, to `listing`.
 
-
-def _images(place: Mapping[str, Path], name: str, faults: Faults) -> dict[str, Path]:
-    return list_by_suffix(place[name], IMAGE_SUFFIXES, faults=faults)[0] if name in place else {}
+    `truth` are the folders of masks by the name of the kind.
+    """
+    for name, path in place.items():
+        if name in truth:
+            images = list_by_suffix(path, IMAGE_SUFFIXES, faults=faults)[0]
+            listing.images += _paired(images, truth[name], part, faults, kind=path.name)
+        elif name == "images" and "masks" in place:
+            images = list_by_suffix(path, IMAGE_SUFFIXES, faults=faults)[0]
+            listing.images += _paired(images, place["masks"], part, faults)
+        elif name in ("images", "masks") and not {"images", "masks"} <= set(place):
+            other = "masks" if name == "images" else "images"
+            _add_missing(f"{other} does not exist for {path}: want {FOLDER_LAYOUT}", faults)
+        elif name == "good":
+            images = list_by_suffix(path, IMAGE_SUFFIXES, faults=faults)[0]
+            listing.images += [Found(image, part=part) for image in images.values()]
+        elif name == "defective":
+            listing.images += _defective(path, part, faults)
+        elif name != "masks" and truth:
+            _add_missing(f"{path} has no masks: want them in {_TRUTH}/{path.name}/", faults)
+        elif name != "masks":
+            listing.not_read.append(f"{part}/{path.name}" if part else path.name)
 
 
 def _defective(folder: Path, part: str, faults: Faults) -> list[Found]:
@@ -184,11 +179,11 @@ def _paired(
             both = " and ".join(left.pop(mask).name for mask in fitting)
             faults.add(f"{image} has several masks in {mask_folder} ({both}): merge or remove one")
         else:
-            missing = (
+            text = (
                 f"{image} has no mask: {mask_folder} holds no file called {image.stem}.*, nor "
                 f"with one of the usual endings ({MASK_ENDINGS})"
             )
-            faults.found.append(FileNotFoundError(missing))
+            _add_missing(text, faults)
     for mask in left.values():
         faults.add(f"{mask} is a mask without an image: add the image or take it away")
     return sorted(found, key=lambda one: one.image)
@@ -206,6 +201,10 @@ def _by_plain_stem(files: Mapping[str, Path], faults: Faults) -> dict[str, Path]
 def _core(name: str, word: re.Pattern[str]) -> str:
     match = word.fullmatch(name)
     return (match["stem"] or match["rest"]) if match else name
+
+
+def _add_missing(text: str, faults: Faults) -> None:
+    faults.found.append(FileNotFoundError(text))
 
 
 def _check_parts(folder: Path, listing: Listing, faults: Faults) -> None:
@@ -227,7 +226,9 @@ def _folders(folder: Path, faults: Faults) -> dict[str, Path]:
     for path in list_folder(folder):
         if path.is_dir():
             if plain(path.name) in found:
-                faults.add(f"{found[plain(path.name)]} and {path.name} differ in capitals: join them")
+                faults.add(
+                    f"{found[plain(path.name)]} and {path.name} differ in capitals: join them"
+                )
             found[plain(path.name)] = path
     return found
 

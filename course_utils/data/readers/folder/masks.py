@@ -99,18 +99,23 @@ def to_classes(mask: Path, values: np.ndarray, named_classes: int, has_void: boo
 def stored_values(mask: Path, named_classes: int) -> tuple[np.ndarray, int]:
     """Return the values of a mask, uint8 (H, W), as shown, and the file's EXIF orientation.
 
-    Of a palette picture these are the palette's indices, unless its only colors are black and
-    white and there is one class: then white is 255. Of a gray picture with 1, 2 or 4 bits they are the numbers stored,
-    which viewers stretch to 0..255. 16 bits may be used for 0..255, or for 0 and 65535. In a color
-    picture all channels must agree, or mark one class in one color on black. With transparent
-    pixels, what is opaque is the mask, if that has one color; if it is gray, transparent is 0.
+    Of a palette picture these are the palette's indices, unless there is one class and the only
+    colors are black and white: then white is 255. Of a gray picture with 1, 2 or 4 bits they are
+    the numbers stored, which viewers stretch to 0..255. 16 bits may be used for 0..255, or for 0
+    and 65535. In a color picture all channels must agree, or mark one class in one color on black.
+    With transparent pixels, what is opaque is the mask, if that has one color; if it is gray,
+    transparent is 0.
 
     Raises:
         ValueError: naming the file and the way out, for anything else and for damaged files.
     """
     with mask.open("rb") as file:
         head = file.read(32)
-    if head[:4] == b"GIF8" or head[:2] == b"BM" or (head[:8] == _PNG_START and head[25] == _PALETTE):
+    if (
+        head[:4] == b"GIF8"
+        or head[:2] == b"BM"
+        or (head[:8] == _PNG_START and head[25] == _PALETTE)
+    ):
         indices = _palette_indices(mask, several=named_classes > 1)
         if indices is not None:
             return indices, 1
@@ -141,14 +146,14 @@ def _palette_indices(mask: Path, *, several: bool) -> np.ndarray | None:
         return indices
     colors = palette[used]
     black_and_white = np.isin(colors, (0, _MARKED)).all() and not (colors != colors[:, :1]).any()
-    return palette[indices, 0] if black_and_white else indices
+    return np.asarray(palette[indices, 0]) if black_and_white else indices
 
 
 def _eight_bits(mask: Path, pixels: np.ndarray) -> np.ndarray:
     if pixels.max() <= 255:
         return pixels.astype(np.uint8)
     if np.isin(pixels, (0, np.iinfo(pixels.dtype).max)).all():
-        return (pixels > 0) * np.uint8(_MARKED)
+        return np.where(pixels > 0, np.uint8(_MARKED), np.uint8(0))
     raise ValueError(
         f"{mask} holds {pixels.dtype} values up to {pixels.max()}: a mask has 8 bits, its values "
         f"are classes"
@@ -165,13 +170,13 @@ def _one_channel(mask: Path, pixels: np.ndarray, *, several: bool) -> np.ndarray
         painted = seen if not seen.all() else color.any(axis=2)
         one_color = not (color[painted] != color[painted][:1]).any()
         if not several and one_color and (not seen.all() or not gray):
-            return painted * np.uint8(_MARKED)
+            return np.where(painted, np.uint8(_MARKED), np.uint8(0))
         if gray:
             return np.where(seen, color[..., 0], np.uint8(0))
     if opaque.min() < 255:
         raise ValueError(
             f"{mask} has transparent pixels, and what is opaque is not one flat color: fill the "
-            f'transparent ground with black and save without an alpha channel (with Pillow: '
+            f"transparent ground with black and save without an alpha channel (with Pillow: "
             f'Image.alpha_composite(Image.new("RGBA", m.size, "black"), m).convert("L"))'
         )
     raise ValueError(

@@ -15,16 +15,19 @@ VOID = 255
 """What LabelMe and VOC write where an annotator left it open."""
 _VOID_NAMES = ("__ignore__",)
 _BACKGROUND_NAMES = ("_background_", "__background__", "background")
-_MARKED = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"))
-_MARKED += ((codecs.BOM_UTF16_BE, "utf-16"),)
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 _DELIMITERS = ";\t,"
 
 
 def plain(name: str) -> str:
-    """Return `name` so that two spellings of one are equal: macOS takes letters apart (NFD).
+    r"""Return `name` so that two spellings of one are equal: macOS takes letters apart (NFD).
 
     Example:
-        >>> plain("TEIL_U\\u0308.png") == plain("teil_\\u00fc.png")
+        >>> plain("TEIL_U\u0308.png") == plain("teil_\u00fc.png")
         True
     """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
@@ -40,7 +43,7 @@ def read_text(path: Path) -> tuple[str, str]:
         ValueError: for bytes that are none of these.
     """
     content = path.read_bytes()
-    for mark, encoding in _MARKED:
+    for mark, encoding in _MARKS.items():
         if content.startswith(mark):
             return _decoded(path, content, encoding), ""
     if b"\0" in content:  # ASCII letters in UTF-16 have one: in the second place, or in the first
@@ -100,9 +103,11 @@ def read_class_list(path: Path) -> ClassList:
     for known in (_VOID_NAMES, _BACKGROUND_NAMES):
         if names and names[0].lower() in known:
             dropped.append(names.pop(0))
-    if not names or "" in names or len(set(names)) < len(names) or len(names) > VOID - 1:
+    has_void = bool(dropped) and dropped[0].lower() in _VOID_NAMES
+    most = VOID - has_void
+    if not names or "" in names or len(set(names)) < len(names) or len(names) > most:
         raise ValueError(
-            f"{path} must hold 1 to {VOID - 1} different names, one per line, no empty line"
+            f"{path} must hold 1 to {most} different names, one per line, no empty line"
         )
     for name in names:
         if name.lower() in (*_VOID_NAMES, *_BACKGROUND_NAMES):
@@ -121,7 +126,7 @@ def read_class_list(path: Path) -> ClassList:
             f"{path.name} is not UTF-8 and was read as {guessed}: {', '.join(names)}. If that "
             f"looks wrong, save it as UTF-8."
         )
-    return ClassList(tuple(names), bool(dropped) and dropped[0].lower() in _VOID_NAMES, (*remarks,))
+    return ClassList(tuple(names), has_void, tuple(remarks))
 
 
 def read_groups(
@@ -169,13 +174,9 @@ def read_groups(
             groups[found[0]] = group
     for name, group in zip(names, groups, strict=True):
         if not group:
-            faults.add(f"{path} names no group for {name}: add a line, if need be with its own name")
-    remarks = ()
-    if unknown:
-        remarks = (
-            f"{path.name} names {len(unknown)} files that are not here, such as {unknown[0]}.",
-        )
-    return np.unique(groups, return_inverse=True)[1], remarks
+            faults.add(f"{path} names no group for {name}: add a line, with any name of its own")
+    remark = f"{path.name} names {len(unknown)} files that are not here, such as {unknown[:1]}."
+    return np.unique(groups, return_inverse=True)[1], (remark,) if unknown else ()
 
 
 def _places(names: Sequence[str]) -> dict[str, list[int]]:
