@@ -10,19 +10,11 @@ import numpy as np
 from PIL import Image
 
 from course_utils.data.faults import Faults
+from course_utils.io import is_junk
 
 # No TIFF: OpenCV gives the first of several pages, and paints what is missing of a cut file.
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 JPEG_SUFFIXES = (".jpeg", ".jpg")
-_JUNK = re.compile(
-    r"""[.] .* | ~[$] .* | .* ~
-    | (eh)? thumbs .* [.]db (:.*)? | zbthumbnail[.]info | icon \r | desktop[.] (ini|db)
-    | picasa[.]ini | pspbrwse[.]jbf | synofile_thumb .*
-    | @eadir | @recycle | @recently-snapshot | [#]recycle | [#]snapshot | __macosx
-    | [$]recycle[.]bin | recycler | system[ ]volume[ ]information | lost[+]found
-    | found[.]\d+ | temporary[ ]items | network[ ]trash[ ]folder""",
-    re.VERBOSE | re.IGNORECASE,
-)
 _EXIF_MARKS = (b"Exif\0\0", b"eXIf", b"EXIF")  # of JPEG, PNG and WebP
 _EXIF = re.compile(
     rb"(?:Exif\0\0|eXIf|EXIF.{4}(?:Exif\0\0)?)(?=II[*]\0|MM\0[*])",
@@ -32,18 +24,8 @@ _LONGEST_EXIF = 1 << 16  # bytes
 _ORIENTATION = 0x0112
 
 
-def is_junk(name: str) -> bool:
-    """Whether `name`, of a file or folder, is what systems, NAS and viewers leave behind.
-
-    Example:
-        >>> [is_junk(name) for name in ("Thumbs.db", "._001.png", "@eaDir", "001.png")]
-        [True, True, True, False]
-    """
-    return _JUNK.fullmatch(name) is not None
-
-
 def list_folder(folder: Path) -> list[Path]:
-    """Return what lies in `folder`, sorted by name, without junk (see `is_junk`)."""
+    """Return what lies in `folder`, sorted by name, without junk (see `io.is_junk`)."""
     return sorted(path for path in folder.iterdir() if not is_junk(path.name))
 
 
@@ -57,7 +39,7 @@ def list_by_suffix(
 ) -> list[dict[str, Path]]:
     """Return the files of `folder` by stem, a dict for each of `kinds`, sorted by name.
 
-    A kind is some suffixes in lower case; files may write them in capitals. Junk (see `is_junk`) is
+    A kind is some suffixes in lower case; files may write them in capitals. Junk (`io.is_junk`) is
     no part of a data set. Raises one `ValueError` for all else that is of no kind, and for two
     files of one kind and stem, since images and masks are matched by it; `faults` collects them
     instead, where given.

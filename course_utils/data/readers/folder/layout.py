@@ -111,7 +111,8 @@ def _list_place(
 
     `truth` are the folders of masks by the name of the kind.
     """
-    for name, path in place.items():
+    order = dict.fromkeys((*_ROLES, *place))
+    for name, path in ((name, place[name]) for name in order if name in place):
         if name in truth:
             images = list_by_suffix(path, IMAGE_SUFFIXES, faults=faults)[0]
             listing.images += _paired(images, truth[name], part, faults, kind=path.name)
