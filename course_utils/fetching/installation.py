@@ -217,10 +217,8 @@ def _unpack(
             members = archive_members(file)
             renamed = _under_another_name(archive, members, wanted, published)
             count = unpack(file, target, renamed.get, limit=archive.limit, tick=watch.reach)
-            if count:
-                watch.say(
-                    f"{next(iter(renamed))} of {file} is taken as {renamed[next(iter(renamed))]}"
-                )
+            for member, goes_to in [*renamed.items()][:1]:
+                watch.say(f"{file} has other folders: {member} is taken as {goes_to}, and so on")
         if not count:
             raise ArchiveError(
                 f"{file} holds nothing of what is wanted ({', '.join(sorted(wanted)[:5])}): "
