@@ -222,20 +222,8 @@ def test_folders_without_a_meaning_are_said(tmp_path):
     assert opened(tmp_path).split_note.endswith("Not read: bad.")
 
 
-ENDINGS = [
-    "_mask",
-    "-mask",
-    ".mask",
-    "_masks",
-    "_label",
-    "_labels",
-    "_GT",
-    "_gt",
-    "_seg",
-    "_segmentation",
-    "_annotation",
-    "_MASK",
-]
+ENDINGS = ["_mask", "-mask", ".mask", "_masks", "_MASK", "_label", "_labels", "_GT", "_gt", "_seg"]
+ENDINGS += ["_segmentation", "_annotation"]
 
 
 @pytest.mark.parametrize(

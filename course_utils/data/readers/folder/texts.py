@@ -175,8 +175,11 @@ def read_groups(
     for name, group in zip(names, groups, strict=True):
         if not group:
             faults.add(f"{path} names no group for {name}: add a line, with any name of its own")
-    remark = f"{path.name} names {len(unknown)} files that are not here, such as {unknown[:1]}."
-    return np.unique(groups, return_inverse=True)[1], (remark,) if unknown else ()
+    remarks = [
+        f"{path.name} names {len(unknown)} files that are not here, such as {one}."
+        for one in unknown[:1]
+    ]
+    return np.unique(groups, return_inverse=True)[1], tuple(remarks)
 
 
 def _places(names: Sequence[str]) -> dict[str, list[int]]:
