@@ -9,6 +9,11 @@ from course_utils.data.image_set import AUTHORS, ImageSet, Parts
 
 SplitBy = Literal["group", "image"]
 SPLIT_NAMES = ("train", "val", "test")
+_WITHOUT_DEFECTS = {
+    "train": "only methods that learn from good images can train",
+    "val": "no threshold can be chosen by defects",
+    "test": "nothing can be scored",
+}
 
 
 def group_split(
@@ -181,23 +186,29 @@ def _shared_groups(image_set: ImageSet, parts: Sequence[np.ndarray]) -> str:
 
 
 def _missing_classes(image_set: ImageSet, parts: Sequence[np.ndarray]) -> str:
-    """Return a sentence for each part that lacks a label, and one for each without any defect."""
-    labels, groups = image_set.labels, image_set.groups
+    """Return a sentence for each part that lacks a label, with what follows and what to do."""
+    labels = image_set.labels
+    defects = bool((labels > 0).any())
     sentences = ""
     for part_name, indices in zip(SPLIT_NAMES, parts, strict=True):
+        without_defects = defects and not (labels[indices] > 0).any()
         gone = np.setdiff1d(labels, labels[indices])
-        for label in gone:
-            name = image_set.class_names[label] if label else "good"
-            where = labels == label
-            held = f"images with it: {where.sum()}, groups: {len(np.unique(groups[where]))}"
-            sentences += f" Not in {part_name}: {name} ({held})."
-        if (labels > 0).any() and not (labels[indices] > 0).any():
+        named = [_counted(image_set, label) for label in gone if not (without_defects and label)]
+        if named:
+            sentences += f" Not in {part_name}: {', '.join(named)}."
+        if without_defects:
             sentences += (
-                f" No image of {part_name} shows a defect, so nothing can be "
-                f"{'learned' if part_name == 'train' else 'measured'} there: add defective images, "
-                f"or state who is in which part."
+                f" {part_name} has no defective image, so {_WITHOUT_DEFECTS[part_name]}: add "
+                f"some, or state the parts yourself (train/, val/, test/)."
             )
     return sentences
+
+
+def _counted(image_set: ImageSet, label: int) -> str:
+    groups = image_set.groups[image_set.labels == label]
+    images, count = len(groups), len(np.unique(groups))
+    name = image_set.class_names[label] if label else "good"
+    return f"{name} ({images} image{'s'[: images > 1]} in {count} group{'s'[: count > 1]})"
 
 
 def _numbered(values: Sequence[object] | np.ndarray) -> np.ndarray:

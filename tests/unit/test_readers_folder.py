@@ -145,7 +145,7 @@ def test_a_class_too_rare_for_every_part_is_named(folder):
     for index in range(8):
         write_image(folder / "masks" / f"teil_ß{index}.png", mask_with(2 if index == 5 else 1))
     note = opened(folder, "train").split_note
-    assert "Not in val: pit (images with it: 1, groups: 1)." in note
+    assert "Not in val: pit (1 image in 1 group)." in note
 
 
 def test_the_cache_changes_nothing_but_where_pixels_come_from(folder):

@@ -39,7 +39,7 @@ def test_good_images_alone_are_a_set_of_one_label(tmp_path):
     }
     assert all(set(labels(dataset)) == {0} for dataset in parts.values())
     assert tuple(parts["train"].class_names) == ("background", "defect")
-    assert "shows a defect" not in parts["val"].split_note
+    assert "no defective image" not in parts["val"].split_note
 
 
 def test_images_sorted_by_hand_have_labels_and_empty_masks(tmp_path):
@@ -153,8 +153,8 @@ def test_good_ones_alone_to_train_on_and_sorted_ones_to_test(tmp_path):
     parts = parts_of(tmp_path)
     assert Counter(labels(parts["test"])) == {0: 3, 1: 3}
     note = parts["test"].split_note
-    assert "No image of val shows a defect, so nothing can be measured there: add defective" in note
-    assert "No image of train shows a defect, so nothing can be learned" in note
+    assert "val has no defective image, so no threshold can be chosen by defects: add some" in note
+    assert "train has no defective image, so only methods that learn from good images" in note
 
 
 def test_a_tree_like_mvtec_ad_is_understood(tmp_path):

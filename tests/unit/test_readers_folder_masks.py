@@ -51,7 +51,7 @@ def channels(*planes):
 
 
 def white(mask):
-    return (mask > 0) * 255
+    return (mask > 0) * np.uint8(255)
 
 
 def black(mask):

@@ -77,6 +77,7 @@ def read(folder: Path) -> ImageSet:
     turned = find_turned_masks(folder, entries, survey, summaries, faults)
     if not of_kinds:
         entries = [_labeled(entry, summaries) for entry in entries]
+    stated = np.array([one.part for one in images])
     table = folder / "groups.csv"
     grouping = table.name if table.is_file() else "near-identical images"
     if table.is_file():
@@ -86,8 +87,9 @@ def read(folder: Path) -> ImageSet:
     else:
         faults.raise_any()
         look = group_by_looks([e.image for e in entries], [e.label for e in entries])
-        groups, group_remarks = look.groups, _look_remarks(look, len(entries))
-    stated = np.array([one.part for one in images])
+        groups, group_remarks = look.groups, ()
+        if "val" not in stated:  # else no group decides anything
+            group_remarks = _look_remarks(look, len(entries))
     return ImageSet(
         entries=entries,
         groups=groups,
@@ -101,7 +103,7 @@ def read(folder: Path) -> ImageSet:
             of_kinds=of_kinds,
             turned=turned.masks,
         ),
-        parts=Parts(stated, "as your folders state it") if stated.any() else None,
+        parts=Parts(stated, "as your folders state it") if (stated != "").any() else None,
         remarks=(
             *group_remarks,
             *classes.remarks,
