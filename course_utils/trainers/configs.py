@@ -211,6 +211,8 @@ class TrainingConfig(BaseModel):
     """Of the weights, the order of the images, and all that is drawn while training."""
     split_seed: Seed = 0
     """Deals the images out to training, validation and test."""
+    split_by: Literal["group", "image"] = "group"
+    """group, or image: leaks, to measure what that pretends."""
 
     def __init__(self, **settings: Any) -> None:
         try:
@@ -304,8 +306,6 @@ class UNetConfig(TrainingConfig):
     """Of AdamW."""
     flips: bool = True
     """Turn images over at random while training."""
-    split_by: Literal["group", "image"] = "group"
-    """group, or image: leaks, to measure what that pretends."""
 
     @model_validator(mode="before")
     @classmethod
@@ -341,7 +341,7 @@ class MemSegConfig(TrainingConfig):
         2700
     """
 
-    image_settings = ("data", "height", "width", "tile", "split_seed")
+    image_settings = ("data", "height", "width", "tile", "split_seed", "split_by")
     compared = "variant"
 
     height: Count = 256
@@ -419,7 +419,7 @@ class TwoStageConfig(TrainingConfig):
         50
     """
 
-    image_settings = ("data", "fold", "height", "width", "tile", "split_seed")
+    image_settings = ("data", "fold", "height", "width", "tile", "split_seed", "split_by")
     compared = "variant"
 
     variant: TwoStageVariantName = "two_stage"

@@ -102,11 +102,11 @@ class UNetTrainer(NetworkTrainer[UNetConfig, UNetResult]):
                 f"a batch of {config.batch_size} images needs at least as many to train on, and "
                 f"{config.data} has {len(train)}: choose a smaller batch_size"
             )
-        for name, images in (("validation", self.splits.val), ("test", self.splits.test)):
+        for name, images in vars(self.splits).items():
             if not with_defects(images, 1):
                 raise ValueError(
-                    f"none of the {len(images)} {name} images of {config.data} shows a defect: "
-                    "choose another split_seed or a larger data set"
+                    f"none of the {len(images)} {name} images of {config.data} has a defect in its "
+                    f"mask, and a U-Net learns from masks. {_way_out(self.splits)}"
                 )
 
     def build_model(self) -> nn.Module:
@@ -221,6 +221,16 @@ class UNetTrainer(NetworkTrainer[UNetConfig, UNetResult]):
 
     def _predict(self, model: nn.Module, images: CachedDataset) -> tuple[Tensor, Tensor]:
         return predict_probabilities(model, images, tile=self.config.tile)
+
+
+def _way_out(splits: Splits) -> str:
+    """Say what can be done with images that a U-Net cannot be trained on."""
+    labels = [label for images in vars(splits).values() for label in images.labels]
+    if not any(labels):
+        return "All images are good: train memseg or nearest, which learn from these."
+    if not any(with_defects(images, 1) for images in vars(splits).values()):
+        return "Only labels are known: draw masks, or train two-stage, which learns from labels."
+    return f"Choose another split_seed, or state the parts. {splits.test.split_note}"
 
 
 def segmentation_scores(probabilities: Tensor) -> np.ndarray:
