@@ -290,6 +290,8 @@ class UNetConfig(TrainingConfig):
     """What is minimized."""
     classes: Literal["one", "all"] = "one"
     """one: defect or not; all: each class of defect for itself."""
+    network: Literal["unet", "casae"] = "unet"
+    """unet, or casae: two autoencoders, trained one after the other in 3/5 and 2/5 of the steps."""
     encoder: EncoderName | None = None
     """resnet18 or efficientnet_lite0, trained on other pictures; else a network from nothing."""
     weights: WeightsName = "offline"
@@ -321,6 +323,8 @@ class UNetConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _check_weights(self) -> Self:
+        if self.encoder and self.network == "casae":
+            raise ValueError(f"casae has encoders of its own, got {self.encoder}: leave it out")
         if not self.encoder and self.weights != "offline":
             raise ValueError(f"weights are of an encoder, got {self.weights!r} and no encoder")
         return self
