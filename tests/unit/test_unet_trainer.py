@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from course_utils import load_detector
 from course_utils.data import BinaryMasks, CachedDataset, open_dataset
 from course_utils.models import build_encoder
 from course_utils.trainers import (
@@ -19,6 +20,7 @@ from course_utils.trainers import (
     splits,
     unet,
 )
+from course_utils.training import Checkpoint
 
 TINY = UNetConfig(height=32, width=32, channels=2, steps=2, batch_size=4, seed=3)
 CPU = {"device": "cpu", "precision": "32-true"}
@@ -32,6 +34,16 @@ def four_classes() -> Splits:
             for split in ("train", "val", "test")
         )
     )
+
+
+@pytest.fixture
+def few() -> Splits:
+    def surfaces(split):
+        return CachedDataset(
+            BinaryMasks(open_dataset("synthetic", split, size=32)), indices=range(8)
+        )
+
+    return Splits(*map(surfaces, ("train", "val", "test")))
 
 
 # Losses
@@ -187,8 +199,7 @@ def test_an_unknown_loss_and_a_batch_larger_than_the_training_set_are_refused(fo
         UNetTrainer(TINY.model_copy(update={"batch_size": 17}), four_classes).train(**CPU)
 
 
-def test_a_cascade_trains_one_autoencoder_after_the_other_and_goes_on(tmp_path):
-    few = surfaces()
+def test_a_cascade_trains_one_autoencoder_after_the_other_and_goes_on(few, tmp_path):
     config = UNetConfig(network="casae", height=32, width=32, channels=2, steps=5, batch_size=4)
     whole = UNetTrainer(config, few).train(**CPU, folder=tmp_path / "whole")
     begun = UNetTrainer(config, few).build_model()
