@@ -97,15 +97,15 @@ def per_image_table(
     for name, label, score, (one, other) in zip(
         names, kinds.ravel(), values.ravel(), pairs, strict=True
     ):
-        one, other = counted(one, other, ignore_index)
-        found, real = as_binary(one, "pred"), as_binary(other, "target")
+        found, real = counted(one, other, ignore_index)
+        found, real = as_binary(found, "pred"), as_binary(real, "target")
         rows.append(
             ImageRow(
                 name=str(name),
                 label=int(label),
                 score=float(score),
-                iou=iou(found, real, empty=empty),
-                dice=dice(found, real, empty=empty),
+                iou=iou(one, other, empty=empty, ignore_index=ignore_index),
+                dice=dice(one, other, empty=empty, ignore_index=ignore_index),
                 fn=int((real & ~found).sum()),
                 fp=int((found & ~real).sum()),
             )

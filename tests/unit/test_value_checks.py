@@ -15,6 +15,8 @@ from course_utils.value_checks import values_can_be_read
 MASK = torch.tensor([[[0, 1], [1, 0]], [[0, 0], [0, 0]]])  # (N, H, W)
 BINARY = torch.linspace(-2, 2, 8).view(2, 1, 2, 2), MASK[:, None].float()
 CLASSES = torch.linspace(-2, 2, 16).view(2, 2, 2, 2), MASK
+VOID = torch.tensor([[[0, 1], [255, 0]], [[255, 255], [255, 255]]])
+VOID_BINARY, VOID_CLASSES = (BINARY[0], VOID[:, None]), (CLASSES[0], VOID)
 WEIGHTS = torch.tensor([0.2, 0.8])
 STAGES = (
     (BINARY[0], BINARY[0].amax((1, 2, 3))),
@@ -26,6 +28,13 @@ LOSSES = {
     "BinaryFocalLoss": (losses.BinaryFocalLoss, BINARY),
     "DiceLoss": (losses.DiceLoss, CLASSES),
     "DiceLoss of one class": (losses.DiceLoss, BINARY),
+    "void, BinaryFocalLoss": (lambda: losses.BinaryFocalLoss(ignore_index=255), VOID_BINARY),
+    "void, DiceLoss": (lambda: losses.DiceLoss(ignore_index=255), VOID_CLASSES),
+    "void, SoftmaxFocalLoss": (lambda: losses.SoftmaxFocalLoss(ignore_index=255), VOID_CLASSES),
+    "void, WeightedCrossEntropy": (
+        lambda: losses.WeightedCrossEntropy(WEIGHTS, normalise="weights", ignore_index=255),
+        VOID_CLASSES,
+    ),
     "MemSegLoss": (losses.MemSegLoss, CLASSES),
     "MemSegLoss, softmax twice": (lambda: losses.MemSegLoss(double_softmax=True), CLASSES),
     "SoftmaxFocalLoss": (lambda: losses.SoftmaxFocalLoss(class_weights=WEIGHTS), CLASSES),
