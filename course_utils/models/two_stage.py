@@ -61,7 +61,8 @@ class TwoStageNet(nn.Module):
 
     `stop_shortcut` and `stop_extractor` are plain attributes: set them whenever wanted. They
     change gradients, never outputs. Weights start as Glorot and Bengio propose (normal), shifts
-    at 0.
+    at 0. `torch.compile`, `torch.export` (and ONNX by it) and `torch.jit.trace` work for any batch
+    size.
 
     Example:
         >>> net = TwoStageNet(channels=(8, 16, 16, 64))
