@@ -91,21 +91,6 @@ def test_its_patches_are_saved_with_it_and_it_never_trains(stripes):
     assert torch.equal(other(images[:1]), detector(images[:1]))
 
 
-@pytest.mark.parametrize("way", ["trace", "export"])
-@pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.filterwarnings("ignore")  # torch.jit: that it is old, that shapes are looked at
-def test_a_carried_copy_answers_other_batches_as_the_detector_does(stripes, encoder, way):
-    images, spoiled = stripes
-    detector = filled(images[:2], encoder=encoder, patches=70)
-    if way == "trace":
-        carried = torch.jit.trace(detector, images[:2])
-    else:
-        size = ({0: torch.export.Dim("images", min=1, max=64)},)
-        carried = torch.export.export(detector, (images[:2],), dynamic_shapes=size).module()
-    for given in (spoiled, torch.cat([images[2:], spoiled])):
-        torch.testing.assert_close(carried(given), detector(given), rtol=1e-3, atol=1e-2)
-
-
 def test_misuse_is_named():
     detector = NearestPatches(weights=None)
     with pytest.raises(RuntimeError, match="there are no patches: call fill"):
