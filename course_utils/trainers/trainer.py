@@ -176,7 +176,7 @@ class Trainer(ABC, Generic[Config, Result]):
             settings={
                 **config.model_dump(exclude=COMPARED_BY_FIT | CHANGES_NOTHING),
                 **self.agreed(model),
-                **{f"{part} images": digest for part, digest in self.splits.fingerprints().items()},
+                **{f"{part}_images": digest for part, digest in self.splits.fingerprints().items()},
             },
             device=device,
             precision=precision,
