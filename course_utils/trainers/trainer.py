@@ -321,7 +321,7 @@ class NetworkTrainer(Trainer[Config, Result]):
         config = self.config
         seed_everything(config.seed)
         model = self.build_model()
-        images = {f"{name} images": digest for name, digest in self.splits.fingerprints().items()}
+        images = {f"{name}_images": digest for name, digest in self.splits.fingerprints().items()}
         for stage, steps, name in self.stages(model):
             history = fit(
                 stage,

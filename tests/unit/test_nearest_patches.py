@@ -50,6 +50,12 @@ def test_no_image_has_no_map(stripes):
     assert filled(images)(images[:0]).shape == (0, *images.shape[2:])
 
 
+def test_a_list_of_images_fills_it_as_a_batch_does(stripes):
+    images = torch.cat([stripes[0]] * 3)[:11]  # more than are taken at a time
+    batch, one_by_one = filled(images, patches=100), filled(list(images), patches=100)
+    assert torch.equal(one_by_one.patches, batch.patches)
+
+
 def test_an_image_it_knows_is_at_no_distance(stripes):
     images, _ = stripes
     # cdist expands |a - b|^2, so a distance of 0 comes out as the rounding of features of size 50.
