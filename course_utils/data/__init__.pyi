@@ -3,6 +3,7 @@
 from .augmentation import SimulatedAnomalies, TransformedDataset
 from .counts import class_weights, count_pixels
 from .defect_crops import Crop, DefectCrops, Region, crop_upright, find_regions
+from .fingerprints import data_fingerprint
 from .image_files import image_size
 from .image_mask_dataset import ImageMaskDataset
 from .image_set import Entry, ImageSet
@@ -15,7 +16,7 @@ from .opening import (
     read_image_set,
 )
 from .registry import DATASETS, DatasetInfo
-from .samples import DefectDataset, Sample
+from .samples import DefectDataset, Sample, SampleSource
 from .sampling import BalancedBatches, FrequencyOfUseSampler
 from .splits import SplitBy, group_split
 from .tiles import TiledDataset, tile_starts
@@ -31,7 +32,6 @@ from .wrappers import (
     CachedDataset,
     EllipseMasks,
     MappedDataset,
-    Subset,
 )
 
 __all__ = [
@@ -52,9 +52,9 @@ __all__ = [
     "MappedDataset",
     "Region",
     "Sample",
+    "SampleSource",
     "SimulatedAnomalies",
     "SplitBy",
-    "Subset",
     "TiledDataset",
     "TransformedDataset",
     "TwoStageSample",
@@ -62,6 +62,7 @@ __all__ = [
     "class_weights",
     "count_pixels",
     "crop_upright",
+    "data_fingerprint",
     "distance_weights",
     "downsample_mask",
     "find_datasets",

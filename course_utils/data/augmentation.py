@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 from course_utils.anomaly import AnomalySynthesizer, SimulatedAnomaly
 from course_utils.anomaly.inputs import Image
 from course_utils.config import check_seed
-from course_utils.data.samples import DefectDataset, Sample
+from course_utils.data.samples import Sample, SampleSource
 from course_utils.data.wrappers import BINARY_CLASSES, MappedDataset
 
 
@@ -36,7 +36,7 @@ class TransformedDataset(MappedDataset):
         True
     """
 
-    def __init__(self, dataset: DefectDataset, transform: Callable[..., Any] | None = None) -> None:
+    def __init__(self, dataset: SampleSource, transform: Callable[..., Any] | None = None) -> None:
         super().__init__(dataset)
         self.transform = transform or v2.Compose(
             [v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()]
@@ -89,7 +89,7 @@ class SimulatedAnomalies(MappedDataset):
 
     def __init__(
         self,
-        dataset: DefectDataset,
+        dataset: SampleSource,
         synthesizer: Callable[[Image, np.random.Generator], SimulatedAnomaly] | None = None,
         *,
         seed: int = 0,

@@ -20,10 +20,10 @@ from course_utils.anomaly import (
     structure_source,
 )
 from course_utils.config import data_root
-from course_utils.data import CachedDataset
+from course_utils.data import CachedDataset, SimulatedAnomalies
 from course_utils.data.augmentation import as_picture
 from course_utils.data.image_files import read_mask
-from course_utils.trainers.configs import MemSegConfig
+from course_utils.trainers.configs import MemSegConfig, NearestPatchesConfig
 
 
 class ChosenForeground(NamedTuple):
@@ -119,6 +119,22 @@ def simulator(
         sources=tuple(sources.values()) if kinds == "both" else (sources[kinds],),
         foreground=foreground,
     )
+
+
+def simulated_validation(
+    config: MemSegConfig | NearestPatchesConfig,
+    val: CachedDataset,
+    *,
+    foreground: Foreground | None = None,
+) -> CachedDataset:
+    """Return good validation images with simulated anomalies, the same at each call.
+
+    Anomalies are of both kinds, whatever a training sees: variants are to be compared.
+    """
+    # A seed of its own: the training's would draw the masks of its first epoch once more.
+    seed = int(np.random.SeedSequence([config.split_seed, 1]).generate_state(1)[0])
+    maker = simulator(config.data, foreground=foreground)
+    return CachedDataset(SimulatedAnomalies(val, maker, seed=seed))
 
 
 def textures_of(data: str) -> Literal["dtd", "noise"]:

@@ -1,14 +1,23 @@
 """The images of a training, in memory: what a network learns from, and what it is judged by."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Subset
 
-from course_utils.data import BinaryMasks, CachedDataset, DefectDataset, TiledDataset, open_dataset
+from course_utils.data import (
+    BinaryMasks,
+    CachedDataset,
+    DefectDataset,
+    SampleSource,
+    TiledDataset,
+    open_dataset,
+)
+from course_utils.data.wrappers import memory_needed, require_memory
 from course_utils.trainers.configs import (
     MemSegConfig,
     NearestPatchesConfig,
@@ -38,17 +47,33 @@ class Splits:
     val: CachedDataset
     test: CachedDataset
 
+    def fingerprints(self) -> dict[str, str]:
+        """Return what names the images, masks, labels and groups of each part."""
+        return {name: images.fingerprint() for name, images in vars(self).items()}
+
 
 def open_splits(config: UNetConfig, *, progress: bool = False) -> Splits:
     """Read the images of a config, defect or not, or all classes of its data set."""
 
-    def read(split: str) -> CachedDataset:
+    def part(split: str) -> DefectDataset:
         images = open_all_classes(config, split)
-        if config.classes == "one":
-            images = BinaryMasks(images)
-        return CachedDataset(images, progress=progress)
+        return BinaryMasks(images) if config.classes == "one" else images
 
-    return in_tiles(config, Splits(read("train"), read("val"), read("test")))
+    return in_tiles(config, hold(part, progress=progress))
+
+
+def hold(part: Callable[[str], SampleSource], *, progress: bool = False) -> Splits:
+    """Read `part("train")`, `part("val")` and `part("test")` into memory.
+
+    Raises:
+        MemoryError: before it reads more than an image of each, if all do not fit.
+    """
+    parts = {split: part(split) for split in ("train", "val", "test")}
+    require_memory(
+        sum(len(images) for images in parts.values()),
+        sum(memory_needed(images, len(images)) for images in parts.values() if len(images)),
+    )
+    return Splits(**{name: CachedDataset(one, progress=progress) for name, one in parts.items()})
 
 
 def in_tiles(config: TrainingConfig, splits: Splits) -> Splits:
@@ -87,12 +112,12 @@ def open_normal_splits(
 
     Example:
         >>> splits = open_normal_splits(NearestPatchesConfig(height=64, width=64), most=4)
-        >>> [sample.label for sample in splits.train.samples], len(splits.test)
+        >>> splits.train.labels, len(splits.test)
         ([0, 0, 0, 0], 8)
     """
     data, seed, size = config.data, config.split_seed, (config.height, config.width)
 
-    def read(split: str) -> CachedDataset:
+    def part(split: str) -> SampleSource:
         good_only = split != "test"
         options: dict[str, Any] = {}
         if data == "synthetic":
@@ -100,25 +125,25 @@ def open_normal_splits(
             options = SYNTHETIC_PRODUCT | {"length": NORMAL_LENGTHS[split], "frequency": frequency}
         images = BinaryMasks(open_dataset(data, split, size=size, seed=seed, **options))
         if most is None:
-            held = CachedDataset(images, progress=progress)
-            held.samples = [one for one in held.samples if not (good_only and one.label)]
-        else:
-            order = np.random.default_rng(seed).permutation(len(images)).tolist()
-            chosen = _first_of_each(images, order, good=most, defective=0 if good_only else most)
-            held = CachedDataset(images, indices=chosen)
-        if all(sample.label for sample in held.samples):
+            return images
+        order = np.random.default_rng(seed).permutation(len(images)).tolist()
+        chosen = _first_of_each(images, order, good=most, defective=0 if good_only else most)
+        return Subset(images, chosen)
+
+    held = hold(part, progress=progress)
+    splits = Splits(_good_ones(held.train), _good_ones(held.val), held.test)
+    for name, images in vars(splits).items():
+        if all(images.labels):
             raise ValueError(
-                f"the {split} part of {data} has no good image: normal images must be there to "
+                f"the {name} part of {data} has no good image: normal images must be there to "
                 "learn from, and to tell defects from"
             )
-        if not good_only and not any(bool(sample.mask.any()) for sample in held.samples):
-            raise ValueError(
-                f"the test part of {data} has no defect that is left at {size[0]} x {size[1]} "
-                "pixels: nothing can be scored; with labelled defects, choose a larger size"
-            )
-        return held
-
-    return in_tiles(config, Splits(read("train"), read("val"), read("test")))
+    if not with_defects(splits.test, 1):
+        raise ValueError(
+            f"the test part of {data} has no defect that is left at {size[0]} x {size[1]} "
+            "pixels: nothing can be scored; with labelled defects, choose a larger size"
+        )
+    return in_tiles(config, splits)
 
 
 def open_detection_splits(
@@ -130,7 +155,7 @@ def open_detection_splits(
     many as there are; None keeps all.
     """
 
-    def read(split: str) -> CachedDataset:
+    def part(split: str) -> SampleSource:
         options: dict[str, Any] = {}
         if config.fold:
             options["fold"] = config.fold
@@ -143,12 +168,12 @@ def open_detection_splits(
         images = BinaryMasks(
             open_dataset(config.data, split, size=size, seed=config.split_seed, **options)
         )
-        chosen = None
-        if most is not None:
-            chosen = sorted(_first_of_each(images, range(len(images)), good=most, defective=most))
-        return CachedDataset(images, indices=chosen, progress=progress)
+        if most is None:
+            return images
+        chosen = _first_of_each(images, range(len(images)), good=most, defective=most)
+        return Subset(images, sorted(chosen))
 
-    return in_tiles(config, Splits(read("train"), read("val"), read("test")))
+    return in_tiles(config, hold(part, progress=progress))
 
 
 def labels_of(images: CachedDataset) -> Tensor:
@@ -156,19 +181,28 @@ def labels_of(images: CachedDataset) -> Tensor:
 
     An image stays defective if its defect was lost when it was made smaller, or has no mask.
     """
-    return torch.tensor([int(sample.label > 0) for sample in images.samples])
+    return torch.tensor([int(label > 0) for label in images.labels])
+
+
+def groups_of(images: CachedDataset) -> list[str]:
+    """Return the group of each image."""
+    return [sample.group for sample in images]
 
 
 def masks_of(images: CachedDataset) -> Tensor:
-    """Return the masks of all images, (N, H, W)."""
-    return torch.stack([sample.mask for sample in images.samples])
+    """Return the masks of all images, (N, H, W), as they are held: uint8."""
+    return images.masks
 
 
 def with_defects(images: CachedDataset, count: int) -> list[int]:
     """Return the indices of `count` images with defects, or fewer, evenly spaced."""
-    defects = [i for i, sample in enumerate(images.samples) if bool(sample.mask.any())]
+    defects = images.masks.flatten(1).any(dim=1).nonzero().flatten().tolist()
     shown = min(count, len(defects))
     return [defects[n * len(defects) // shown] for n in range(shown)]
+
+
+def _good_ones(images: CachedDataset) -> CachedDataset:
+    return images.subset(i for i, label in enumerate(images.labels) if not label)
 
 
 def _first_of_each(

@@ -305,10 +305,10 @@ def test_every_method_trains_on_tiles_and_is_scored_on_whole_images(method, phot
     trainer_of, config_of, settings = CASES[method]
     config = config_of(data=photographs, height=128, width=256, **settings)
     trainer = trainer_of(config)
-    sides = {tuple(sample.mask.shape) for sample in trainer.splits.train.samples}
+    sides = {tuple(sample.mask.shape) for sample in trainer.splits.train}
     assert sides == {(config.tile, config.tile)}
     for images in (trainer.splits.val, trainer.splits.test):
-        assert {tuple(sample.mask.shape) for sample in images.samples} == {(128, 256)}
+        assert {tuple(sample.mask.shape) for sample in images} == {(128, 256)}
     given = {"device": "cpu"} if method == "nearest" else CPU
     result = trainer.train(**given)
     assert all(np.isfinite([*result.scores.values()]))

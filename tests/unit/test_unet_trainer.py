@@ -140,7 +140,7 @@ def test_the_weights_of_the_loss_are_counted_on_training_images_alone(four_class
         unet, "segmentation_loss", lambda *given: seen.append(given) or nn.CrossEntropyLoss()
     )
     UNetTrainer(TINY.model_copy(update={"loss": "weighted"}), four_classes).train(**CPU)
-    masks = torch.stack([sample.mask for sample in four_classes.train.samples])
+    masks = torch.stack([sample.mask for sample in four_classes.train])
     ((name, counts),) = seen
     assert (name, counts.tolist()) == ("weighted", masks.flatten().bincount(minlength=4).tolist())
 
@@ -158,13 +158,12 @@ def test_another_network_can_stand_in_and_is_scored_at_the_validation_threshold(
     result = UNetTrainer(config, few, model=network).train(**CPU)
     assert result.model is network
     p, masks = (
-        torch.stack([getattr(sample, name) for sample in few.val.samples])
-        for name in ("image", "mask")
+        torch.stack([getattr(sample, name) for sample in few.val]) for name in ("image", "mask")
     )
     with torch.no_grad():
         p = network(p.contiguous(memory_format=torch.channels_last)).softmax(1)
     assert result.threshold == pytest.approx(choose_threshold(p, masks), rel=1e-4)
-    masks = torch.stack([sample.mask for sample in few.test.samples])
+    masks = torch.stack([sample.mask for sample in few.test])
     names = ("background", "defect")
     assert result.scores == score_segmentation(result.probabilities, masks, result.threshold, names)
 
