@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 import statistics
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -190,6 +191,9 @@ def print_table(method: Method, scores: Scores) -> None:
         cells = []
         for score in method.scores:
             values = [found[score] for found in several]
+            if any(map(math.isnan, values)):  # nobody can know it: no defect, or no mask
+                cells.append("-")
+                continue
             form = "g" if score in COUNTS else ".3f"  # the median of two counts may be a half
             cell = f"{statistics.median(values):{form}}"
             cells.append(

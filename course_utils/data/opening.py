@@ -32,17 +32,23 @@ def open_dataset(
     seed: int = 0,
     root: str | Path | None = None,
     split_by: SplitBy = "group",
+    normal_only: bool = False,
     **options: Any,
 ) -> "DefectDataset":
     """Return the part `split` ("train", "val", "test" or "all") of the data set `name`.
 
     `name` is one of `DATASETS`, `mvtec_ad/<category>`, `dagm/<1..10>`, or `folder:<path>` for a
-    person's own images (see `readers.folder`; a relative path starts at `root` if given, else at
-    the working directory). Images come at `size`, one side or (height, width). Which image goes
+    person's own images: `images/` and `masks/`, `good/`, `defective/`, in parts or not (see
+    `readers.folder`; a relative path starts at `root` if given, else at the working directory).
+    Images come at `size`, one side or (height, width). Which image goes
     where depends on `seed` alone; images that show the same thing stay together.
     `split_by="image"` deals images out one by one, as is often done and **leaks**: it is here to
-    measure what that pretends. Where the authors chose the test part, it is theirs whatever
-    `split_by` says. `split_note` says how it was done.
+    measure what that pretends. Where parts are stated, by the authors or by the folders of a
+    person, they stay so whatever `split_by` says. `split_note` says how it was done, and what was
+    seen of the images on the way.
+
+    `normal_only=True` is for methods that learn from good images: train and val hold no others, and
+    where nobody has stated parts, all defective images are in test.
 
     Options: `fold=1`, 2 or 3, of `kolektor_sdd` only, makes that fold the test part and takes a
     fifth of the others for validation (see `split_images`); "all" is all images nevertheless.
@@ -51,7 +57,7 @@ def open_dataset(
 
     Raises:
         ValueError: for an unknown name, split or option, a `seed` that is no whole number in 0 ..
-            2**32 - 1, and files that do not fit the layout.
+            2**32 - 1, and files that do not fit the layout: of a person's own, all of them.
         FileNotFoundError: with the way to get it for a set that is not on disk, or the path of
             what is missing from it.
 
@@ -65,6 +71,8 @@ def open_dataset(
         raise ValueError(f'split_by must be "group" or "image", got {split_by!r}')
     height_width, seed = _checked_size(size), check_seed(seed)
     if name == SYNTHETIC.name:
+        if normal_only and split != "test":
+            options["frequency"] = 0.0
         return _open_synthetic(split, split_by, size=height_width, seed=seed, **options)
     from course_utils.data.image_mask_dataset import ImageMaskDataset
 
@@ -73,7 +81,9 @@ def open_dataset(
     _check_options(name, options, [*(["fold"] if info and info.folds else []), *own])
     fold = _checked_fold(name, options.pop("fold", None), split_by)
     image_set = read_image_set(name, root, **options)
-    indices, note = split_images(image_set, split, seed=seed, split_by=split_by, fold=fold)
+    indices, note = split_images(
+        image_set, split, seed=seed, split_by=split_by, fold=fold, normal_only=normal_only
+    )
     return ImageMaskDataset(image_set, indices, size=height_width, split_note=note)
 
 

@@ -211,6 +211,8 @@ class TrainingConfig(BaseModel):
     """Of the weights, the order of the images, and all that is drawn while training."""
     split_seed: Seed = 0
     """Deals the images out to training, validation and test."""
+    split_by: Literal["group", "image"] = "group"
+    """group, or image: leaks, to measure what that pretends."""
 
     def __init__(self, **settings: Any) -> None:
         try:
@@ -288,6 +290,8 @@ class UNetConfig(TrainingConfig):
     """What is minimized."""
     classes: Literal["one", "all"] = "one"
     """one: defect or not; all: each class of defect for itself."""
+    network: Literal["unet", "casae"] = "unet"
+    """unet, or casae: two autoencoders, trained one after the other in 3/5 and 2/5 of the steps."""
     encoder: EncoderName | None = None
     """resnet18 or efficientnet_lite0, trained on other pictures; else a network from nothing."""
     weights: WeightsName = "offline"
@@ -304,8 +308,6 @@ class UNetConfig(TrainingConfig):
     """Of AdamW."""
     flips: bool = True
     """Turn images over at random while training."""
-    split_by: Literal["group", "image"] = "group"
-    """group, or image: leaks, to measure what that pretends."""
 
     @model_validator(mode="before")
     @classmethod
@@ -321,6 +323,8 @@ class UNetConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _check_weights(self) -> Self:
+        if self.encoder and self.network == "casae":
+            raise ValueError(f"casae has encoders of its own, got {self.encoder}: leave it out")
         if not self.encoder and self.weights != "offline":
             raise ValueError(f"weights are of an encoder, got {self.weights!r} and no encoder")
         return self
@@ -341,7 +345,7 @@ class MemSegConfig(TrainingConfig):
         2700
     """
 
-    image_settings = ("data", "height", "width", "tile", "split_seed")
+    image_settings = ("data", "height", "width", "tile", "split_seed", "split_by")
     compared = "variant"
 
     height: Count = 256
@@ -419,7 +423,7 @@ class TwoStageConfig(TrainingConfig):
         50
     """
 
-    image_settings = ("data", "fold", "height", "width", "tile", "split_seed")
+    image_settings = ("data", "fold", "height", "width", "tile", "split_seed", "split_by")
     compared = "variant"
 
     variant: TwoStageVariantName = "two_stage"

@@ -36,7 +36,7 @@ from course_utils.trainers.splits import (
     labels_of,
     masks_of,
     open_normal_splits,
-    with_defects,
+    to_show,
 )
 from course_utils.trainers.trainer import NetworkTrainer, TrainingResult
 from course_utils.training import EpochLoader, History, predict_probabilities
@@ -196,7 +196,7 @@ class MemSegTrainer(NetworkTrainer[MemSegConfig, MemSegResult]):
 
     def pictures(self, result: MemSegResult) -> dict[str, Figure]:
         """Return the maps of some test images with defects."""
-        chosen = with_defects(self.splits.test, PICTURES)
+        chosen = to_show(self.splits.test, PICTURES)
         shown = [self.splits.test[i] for i in chosen]
         images, masks = [sample.image for sample in shown], [sample.mask for sample in shown]
         maps = {"MemSeg": result.maps[chosen]}

@@ -27,7 +27,7 @@ from course_utils.trainers.splits import (
     labels_of,
     masks_of,
     open_normal_splits,
-    with_defects,
+    to_show,
 )
 from course_utils.trainers.trainer import Trainer, TrainingResult
 from course_utils.training import predict_in_tiles
@@ -105,7 +105,7 @@ class NearestPatchesTrainer(Trainer[NearestPatchesConfig, NearestPatchesResult])
 
     def pictures(self, result: NearestPatchesResult) -> dict[str, Figure]:
         """Return the maps of some test images with defects."""
-        chosen = with_defects(self.splits.test, PICTURES)
+        chosen = to_show(self.splits.test, PICTURES)
         shown = [self.splits.test[i] for i in chosen]
         images, masks = [sample.image for sample in shown], [sample.mask for sample in shown]
         return {"predictions.png": heat_maps(images, masks, {"distance": result.maps[chosen]})}

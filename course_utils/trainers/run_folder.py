@@ -66,7 +66,7 @@ def is_started(folder: Path) -> bool:
         >>> is_started(Path("nowhere"))
         False
     """
-    return (folder / CHECKPOINT).exists() or (folder / SCORES).exists()
+    return any(folder.glob(f"*{CHECKPOINT}")) or (folder / SCORES).exists()
 
 
 def read_data(folder: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from course_utils.data import (
     DefectDataset,
     SampleSource,
     TiledDataset,
+    list_entries,
     open_dataset,
 )
 from course_utils.data.wrappers import memory_needed, require_memory
@@ -107,8 +108,8 @@ def open_normal_splits(
         progress: whether to show a progress bar.
 
     Raises:
-        ValueError: if a split has no good images or the test no defect, and what `open_dataset`
-            raises.
+        ValueError: if a split has no good images, if no defect of the test is left at this size,
+            and what `open_dataset` raises.
 
     Example:
         >>> splits = open_normal_splits(NearestPatchesConfig(height=64, width=64), most=4)
@@ -118,30 +119,28 @@ def open_normal_splits(
     data, seed, size = config.data, config.split_seed, (config.height, config.width)
 
     def part(split: str) -> SampleSource:
-        good_only = split != "test"
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"split_by": config.split_by, "normal_only": True}
         if data == "synthetic":
-            frequency = 0.0 if good_only else 0.5
-            options = SYNTHETIC_PRODUCT | {"length": NORMAL_LENGTHS[split], "frequency": frequency}
+            options |= SYNTHETIC_PRODUCT | {"length": NORMAL_LENGTHS[split], "frequency": 0.5}
         images = BinaryMasks(open_dataset(data, split, size=size, seed=seed, **options))
         if most is None:
             return images
         order = np.random.default_rng(seed).permutation(len(images)).tolist()
-        chosen = _first_of_each(images, order, good=most, defective=0 if good_only else most)
-        return Subset(images, chosen)
+        defective = most if split == "test" else 0
+        return Subset(images, _first_of_each(images, order, good=most, defective=defective))
 
-    held = hold(part, progress=progress)
-    splits = Splits(_good_ones(held.train), _good_ones(held.val), held.test)
+    splits = hold(part, progress=progress)
     for name, images in vars(splits).items():
         if all(images.labels):
             raise ValueError(
                 f"the {name} part of {data} has no good image: normal images must be there to "
                 "learn from, and to tell defects from"
             )
-    if not with_defects(splits.test, 1):
+    lost = any(splits.test.labels) and not with_defects(splits.test, 1) and data != "synthetic"
+    if lost and any(entry.mask for entry in list_entries(data)[1]):
         raise ValueError(
-            f"the test part of {data} has no defect that is left at {size[0]} x {size[1]} "
-            "pixels: nothing can be scored; with labelled defects, choose a larger size"
+            f"the test part of {data} has no defect that is left at {size[0]} x {size[1]} pixels "
+            "(height x width): choose larger ones, or tiles"
         )
     return in_tiles(config, splits)
 
@@ -156,11 +155,11 @@ def open_detection_splits(
     """
 
     def part(split: str) -> SampleSource:
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"split_by": config.split_by}
         if config.fold:
             options["fold"] = config.fold
         elif config.data == "synthetic":
-            options = SYNTHETIC_PRODUCT | {
+            options |= SYNTHETIC_PRODUCT | {
                 "length": DETECTION_LENGTHS[split],
                 "frequency": DETECTION_FREQUENCY,
             }
@@ -201,8 +200,15 @@ def with_defects(images: CachedDataset, count: int) -> list[int]:
     return [defects[n * len(defects) // shown] for n in range(shown)]
 
 
-def _good_ones(images: CachedDataset) -> CachedDataset:
-    return images.subset(i for i, label in enumerate(images.labels) if not label)
+def to_show(images: CachedDataset, count: int) -> list[int]:
+    """Return the indices of `count` images for a picture: those with defects where there are any.
+
+    Without masks it is defective ones, without these good ones.
+    """
+    labels = np.array(images.labels)
+    of_a_kind = np.flatnonzero(labels > 0 if labels.any() else labels == 0)
+    even = np.linspace(0, len(of_a_kind) - 1, min(count, len(of_a_kind)), dtype=int)
+    return with_defects(images, count) or of_a_kind[even].tolist()
 
 
 def _first_of_each(

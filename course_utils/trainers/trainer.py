@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -267,6 +267,13 @@ class NetworkTrainer(Trainer[Config, Result]):
     def score(self, model: Any, history: History) -> Result:
         """Score the test images, once."""
 
+    def stages(self, model: Any) -> Iterator[tuple[nn.Module, int, str]]:
+        """Yield what is trained in turn, its steps, and what the name of its checkpoint begins with.
+
+        Here it is the whole network.
+        """
+        yield model, self.steps, ""
+
     def agreed(self, model: Any) -> Mapping[str, str | int | float | bool | None]:
         """Return what else a training agrees in with one that it goes on from."""
         return {}
@@ -314,30 +321,32 @@ class NetworkTrainer(Trainer[Config, Result]):
         config = self.config
         seed_everything(config.seed)
         model = self.build_model()
-        history = fit(
-            model,
-            self.build_batches(),
-            self.build_loss(fabric.device),
-            steps=self.steps,
-            optimizer=getattr(config, "optimizer", "adamw"),
-            learning_rate=config.learning_rate,  # type: ignore[attr-defined]
-            weight_decay=config.weight_decay,  # type: ignore[attr-defined]
-            evaluate=self.evaluate if evaluate_every else None,
-            evaluate_every=evaluate_every,
-            on_evaluation=on_evaluation,
-            checkpoint=Path(folder) / CHECKPOINT if folder else None,
-            log_folder=Path(folder) / "tensorboard" if folder else None,
-            settings={
-                **config.model_dump(exclude=COMPARED_BY_FIT | CHANGES_NOTHING),
-                **self.agreed(model),
-                **{f"{part} images": digest for part, digest in self.splits.fingerprints().items()},
-            },
-            device=device,
-            precision=precision,
-            fabric=fabric,
-            progress=self.progress,
-            description=description or f"{config.name}, seed {config.seed}",
-        )
+        images = {f"{name} images": digest for name, digest in self.splits.fingerprints().items()}
+        for stage, steps, name in self.stages(model):
+            history = fit(
+                stage,
+                self.build_batches(),
+                self.build_loss(fabric.device),
+                steps=steps,
+                optimizer=getattr(config, "optimizer", "adamw"),
+                learning_rate=config.learning_rate,  # type: ignore[attr-defined]
+                weight_decay=config.weight_decay,  # type: ignore[attr-defined]
+                evaluate=self.evaluate if evaluate_every else None,
+                evaluate_every=evaluate_every,
+                on_evaluation=on_evaluation,
+                checkpoint=Path(folder) / f"{name}{CHECKPOINT}" if folder else None,
+                log_folder=Path(folder) / "tensorboard" / name if folder else None,
+                settings={
+                    **config.model_dump(exclude=COMPARED_BY_FIT | CHANGES_NOTHING),
+                    **self.agreed(model),
+                    **images,
+                },
+                device=device,
+                precision=precision,
+                fabric=fabric,
+                progress=self.progress,
+                description=description or f"{config.name}, seed {config.seed}",
+            )
         return self.score(model, history)
 
 

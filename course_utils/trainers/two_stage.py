@@ -87,18 +87,13 @@ class TwoStageTrainer(NetworkTrainer[TwoStageConfig, TwoStageResult]):
 
     def check(self, fabric: Fabric) -> None:
         """Raise `ValueError` for a split without good or without defective images."""
-        splits = self.splits
-        for name, images in (
-            ("training", splits.train),
-            ("validation", splits.val),
-            ("test", splits.test),
-        ):
+        for name, images in vars(self.splits).items():
             defective = int(labels_of(images).sum())
             if not 0 < defective < len(images):
                 raise ValueError(
                     f"{defective} of the {len(images)} {name} images of {self.config.data} show a "
-                    "defect, and both kinds are needed: choose another split_seed or a larger data "
-                    "set"
+                    "defect, and both kinds are needed: choose another split_seed, or state the "
+                    f"parts; of good images alone, memseg and nearest learn. {images.split_note}"
                 )
 
     def build_model(self) -> TwoStageNet:
