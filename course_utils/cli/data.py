@@ -1,8 +1,9 @@
 """`course data`: fetch data sets, list what is here, and verify it."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 from rich.console import Console
@@ -170,6 +171,52 @@ def verify_sets(
             wrong += bool(findings.faults)
     if wrong:
         raise typer.Exit(1)
+
+
+@app.command("import")
+def import_folder(
+    source: Annotated[
+        Path, typer.Argument(help="What the tool wrote: an annotation file, or a folder of them.")
+    ],
+    target: Annotated[Path, typer.Argument(help="Folder to make; nothing is overwritten.")],
+    tool: Annotated[
+        Literal["labelme", "coco", "voc", "cvat"],
+        typer.Option("--from", help="LabelMe JSON, COCO JSON, Pascal VOC, CVAT for images 1.1."),
+    ],
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the images, if they are not in SOURCE.")
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(help="Text file with the names of the classes, one a line, in their order."),
+    ] = None,
+    good: Annotated[
+        bool, typer.Option("--good", help="Images without a region are free of defects.")
+    ] = False,
+    line_width: Annotated[int, typer.Option(help="Of lines, in pixels.", min=1)] = 3,
+) -> None:
+    """Turn annotations of a tool into a folder that folder:PATH reads."""
+    console = Console(soft_wrap=True)
+    with report_errors("Nothing was made"), ProgressBar(console) as bar:
+        from course_utils.data.annotations import import_annotations  # loads OpenCV
+
+        bar.start(f"importing {source}", 0)
+        made = import_annotations(
+            tool,
+            source,
+            target,
+            images=images,
+            classes=classes,
+            good=good,
+            line_width=line_width,
+            tick=bar.reach,
+        )
+    print_plain(console, f"{made.folder}: {made.annotated} images with masks, {made.good} good")
+    for name, count in made.regions.items():
+        print_plain(console, f"  {name}: {count} regions on {made.images[name]} images")
+    for note in made.notes:
+        print_plain(console, note, "yellow")
+    print_plain(console, f"next: course data check {shlex.quote(str(made.folder))}")
 
 
 Order: TypeAlias = tuple[PublishedSet, list[Part], dict[str, Path]]
