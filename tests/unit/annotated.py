@@ -9,7 +9,13 @@ from typing import Any
 import cv2
 import numpy as np
 from few_images import write_image
+from PIL import Image
 
+from course_utils.data.annotations import import_annotations
+
+BOX, SMALL = (10, 5, 40, 25), (20, 10, 24, 14)
+COMPRESSED_BOX = "e<d0d0" + "0" * 57 + "kh0"
+"""What pycocotools 2.0.11 writes for the pixels of `BOX` in an image of 60 x 40."""
 Box = tuple[int, int, int, int]
 """left, top, right, bottom in pixels, the last two excluded."""
 
@@ -75,7 +81,7 @@ def coco(
     files: Sequence[str],
     names: Sequence[str] = ("scratch",),
 ) -> None:
-    """Write a JSON file; `annotations` lack their id, and their image unless it is not the first."""
+    """Write a JSON file; `annotations` lack their id, those of the first image its id, too."""
     content = {
         "images": [
             {"id": n, "file_name": file, "height": 40, "width": 60}
@@ -115,3 +121,12 @@ def voc_box(path: Path, box: Box, label: str = "dent", size: str = "", file: str
         f"</name><bndbox><xmin>{left + 1}</xmin><ymin>{top + 1}</ymin><xmax>{right}</xmax>"
         f"<ymax>{bottom}</ymax></bndbox></object></annotation>"
     )
+
+
+def imported(tool: str, source: Path, tmp_path: Path, **options) -> dict[str, np.ndarray]:
+    """Return the masks that an import makes, by stem, read without the project's reader."""
+    made = import_annotations(tool, source, tmp_path / "target", **options)
+    assert made.folder == tmp_path / "target"
+    return {
+        path.stem: np.asarray(Image.open(path)) for path in (made.folder / "masks").glob("*.png")
+    }

@@ -85,7 +85,7 @@ def import_annotations(
                 draft.add(one)
             if tick:
                 tick(number, len(found.images))
-        if not found.images or not draft.seen["annotated"]:
+        if not draft.seen["annotated"] and not found.faults.found:
             found.faults.add(
                 f"{source} marks no defect on any of {len(found.images)} images: is it the right "
                 f"file? A folder of good images alone needs no import"

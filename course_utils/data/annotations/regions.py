@@ -8,8 +8,10 @@ in memory, does not return from a polygon with a corner at 1e9, and leaves nothi
 thinner than a pixel; a file that a person made by a script may hold all three.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -95,7 +97,7 @@ def fill_polygon(points: np.ndarray, size: Size) -> np.ndarray:
             fine.astype(np.float32), (right - left, end - start), interpolation=cv2.INTER_AREA
         )
         mask[start:end, left:right] = share > 0.5
-    return mask if mask.any() else draw_line(np.concatenate([corners, corners[:1]]), 1, size)
+    return mask if mask.any() else draw_line(np.concatenate([corners, corners[:1]]), 0, size)
 
 
 def fill_polygons(parts: Sequence[np.ndarray], size: Size) -> np.ndarray:
@@ -106,8 +108,10 @@ def fill_polygons(parts: Sequence[np.ndarray], size: Size) -> np.ndarray:
     return mask
 
 
-def draw_line(points: np.ndarray, width: int, size: Size) -> np.ndarray:
+def draw_line(points: np.ndarray, width: float, size: Size) -> np.ndarray:
     """Return bool (H, W): a line through `points` (N, 2) that is `width` pixels wide.
+
+    The pixels that it runs through are always in it, even if it has no width.
 
     Raises:
         ValueError: as `fill_polygon`, for fewer than two points.
@@ -117,10 +121,20 @@ def draw_line(points: np.ndarray, width: int, size: Size) -> np.ndarray:
         [0, 4, 0]
     """
     corners = _checked(points, size, 2)
-    at = np.round(corners * 16 - 8).astype(np.int32)
-    mask = np.zeros(size, np.uint8)
-    cv2.polylines(mask, [at], False, 1, thickness=width, shift=4)
-    return mask.astype(bool)
+    mask = np.zeros(size, bool)
+    for start, end in pairwise(corners):
+        length = float(np.hypot(*(end - start)))
+        steps = np.linspace(start, end, 2 + math.ceil(_SUBPIXELS * length))
+        columns, rows = np.floor(steps).astype(int).T
+        inside = (columns >= 0) & (columns < size[1]) & (rows >= 0) & (rows < size[0])
+        mask[rows[inside], columns[inside]] = True
+        if width and length:
+            aside = (end - start)[::-1] * (-1, 1) * width / 2 / length
+            sides = np.stack([start + aside, end + aside, end - aside, start - aside])
+            mask |= fill_polygon(sides, size)
+    for x, y in corners[1:-1] if width else ():
+        mask |= fill_polygon(ellipse_points((x, y), (width / 2, width / 2)), size)
+    return mask
 
 
 def ellipse_points(
