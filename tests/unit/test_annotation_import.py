@@ -238,7 +238,7 @@ def test_faults_of_voc_are_named(tmp_path):
         "b.xml, object 1 has no box",
         "c.png holds the value (3, 2, 1), which labelmap.txt or class_names.txt does not name",
         "e.png cannot be read",
-        "names the image d.png, which is not in",
+        "d.png names the image d, which is not in",
     ):
         assert fact in told, (fact, told)
 

@@ -153,6 +153,15 @@ def test_masks_of_voc_keep_their_classes(tmp_path, mode, file, text):
     assert names == (["rust", "chip"] if file else ["class 1", "class 2"])
 
 
+def test_photographs_of_voc_may_lie_elsewhere_and_masks_are_no_photographs(tmp_path):
+    for place in ("SegmentationClass", "SegmentationObject"):
+        voc_mask(tmp_path / "in" / place / "a.png", filled(BOX), "P")
+    write_image(tmp_path / "in" / "a.png", photograph(1))
+    made = import_annotations("voc", tmp_path / "in", tmp_path / "out", good=True)
+    assert (made.annotated, made.good) == (1, 0)
+    assert np.array_equal(cv2.imread(str(made.folder / "images" / "a.png"), 0), photograph(1))
+
+
 def test_borders_of_voc_that_nobody_cares_for_are_background(tmp_path):
     classes = filled(BOX)
     classes[5] = 255
@@ -174,6 +183,7 @@ def test_boxes_of_voc_are_pixels_from_one_and_masks_count_more(tmp_path, place):
         voc_mask(source / "SegmentationClass" / "b.png", filled(SMALL), "P")
         (source / "class_names.txt").write_text("_background_\ndent\n")
     masks = imported("voc", source, tmp_path)
+    assert sorted(masks) == ["a", "b"]
     assert np.array_equal(masks["a"], filled(BOX))
     assert np.array_equal(masks["b"], filled(SMALL if place == "Annotations" else BOX))
 

@@ -10,6 +10,7 @@ from typing import Any
 from course_utils.data.faults import Faults
 
 PICTURES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_MASKS = "Segmentation"  # how Pascal VOC calls each of its folders of masks
 _JUNK = ("__macosx", "@eadir")
 
 
@@ -71,7 +72,11 @@ class ImageFinder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.images = [path for path in _walk(folder) if path.suffix.lower() in PICTURES]
+        self.images = [
+            path
+            for path in _walk(folder)
+            if path.suffix.lower() in PICTURES and not path.parent.name.startswith(_MASKS)
+        ]
         self._by_name: dict[str, list[Path]] = {}
         for path in self.images:
             for name in {_plain(path.name), _plain(path.stem)}:

@@ -99,7 +99,7 @@ def _from_mask(path: Path, names: dict[Value, str], found: Annotations) -> Itera
             found.faults.add(f"{path} holds the value {value}, which {where} does not name")
             continue
         regions.append(Region(label, partial(_class, path, code)))
-    yield AnnotatedImage(path.name, path, regions, pixels.shape)
+    yield AnnotatedImage(path.stem, path, regions, pixels.shape)
 
 
 @lru_cache(maxsize=2)
