@@ -67,7 +67,7 @@ METHODS = {
         "UNetTrainer",
         LOSS_NAMES,
         {"iou": "IoU", "dice": "Dice", "ap": "AP"},
-        "--batch-size, --size or --width",
+        "--batch-size, --height, --width or --channels",
         "Train a U-Net for each loss and seed, and print the scores of the test images.\n\n"
         + FOLDERS.format("LOSS"),
     ),
@@ -76,7 +76,7 @@ METHODS = {
         "MemSegTrainer",
         {name: variant.title for name, variant in VARIANTS.items()},
         ANOMALY_SCORES,
-        "--batch-size or --size",
+        "--batch-size, --height or --width",
         "Train MemSeg for each variant and seed, and print the scores of the test images.\n\n"
         "Only good images are trained on; the anomalies are simulated. "
         + FOLDERS.format("VARIANT"),
@@ -95,7 +95,7 @@ METHODS = {
         "NearestPatchesTrainer",
         {name: name for name in ENCODERS},
         ANOMALY_SCORES,
-        "--size",
+        "--height or --width",
         "Score the baseline of MemSeg, which trains nothing: the distance to the nearest "
         "patches.\n\nThe features of 10,000 patches of good images are kept; a pixel is as "
         "abnormal as its patch is far from the nearest of them.",

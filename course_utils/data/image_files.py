@@ -103,6 +103,22 @@ def to_gray(image: np.ndarray) -> np.ndarray:
     return image[..., 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
+def encode_image(pixels: np.ndarray, suffix: str) -> bytes:
+    """Return the bytes of a file of uint8 pixels, (H, W) or RGB (H, W, 3).
+
+    Raises:
+        ValueError: for a suffix that no kind of image has.
+
+    Example:
+        >>> encode_image(np.zeros((2, 2), np.uint8), ".png")[1:4]
+        b'PNG'
+    """
+    if suffix.lower() not in IMAGE_SUFFIXES:
+        raise ValueError(f"a picture ends in {', '.join(IMAGE_SUFFIXES)}, got {suffix!r}")
+    bgr = pixels[..., ::-1] if pixels.ndim == 3 else pixels
+    return bytes(cv2.imencode(suffix, np.ascontiguousarray(bgr))[1])
+
+
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return `image` (H, W) or (H, W, 3) stretched to `size` (height, width).
 

@@ -3,6 +3,7 @@
 Nothing here needs torch: `course train --help` reads these classes.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -175,9 +176,15 @@ class TrainingConfig(BaseModel):
     """What decides the images; trainings that agree in these share them."""
     compared: ClassVar[str]
     """The setting by which trainings are compared, and whose value names a folder of them."""
+    least: ClassVar[int] = 64
+    """Pixels of a side, or more: fewer are too few for the network."""
 
     data: str = "synthetic"
     """Data set: a name that `course data list` shows, or folder:PATH."""
+    height: Count = 128
+    """Of the images, in pixels: they are stretched to it."""
+    width: Count = 128
+    """Of the images, in pixels; of wide or high ones, choose both so that they keep their shape."""
     seed: Seed = 0
     """Of the weights, the order of the images, and all that is drawn while training."""
     split_seed: Seed = 0
@@ -194,6 +201,32 @@ class TrainingConfig(BaseModel):
         """What tells trainings of one data set apart, besides the seed."""
         return str(getattr(self, self.compared))
 
+    @property
+    def multiple(self) -> int:
+        """What the sides are multiples of: the network halves them some times without a rest."""
+        return 32
+
+    def next_side(self, pixels: float) -> int:
+        """Return the smallest side that the network takes and that has so many pixels or more.
+
+        Example:
+            >>> UNetConfig().next_side(100), MemSegConfig().next_side(16)
+            (112, 64)
+        """
+        return math.ceil(max(pixels, self.least) / self.multiple) * self.multiple
+
+    @model_validator(mode="after")
+    def _check_sides(self) -> Self:
+        problems = [
+            f"{name} must be a multiple of {self.multiple} and at least "
+            f"{self.next_side(0)}, got {side}: choose {self.next_side(side)}"
+            for name, side in (("height", self.height), ("width", self.width))
+            if side != self.next_side(side)
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
     def images_only(self) -> Self:
         """Return the config that is equal for all trainings with the same images."""
         return type(self)(**{name: getattr(self, name) for name in self.image_settings})
@@ -205,14 +238,15 @@ class UNetConfig(TrainingConfig):
     Example:
         >>> UNetConfig(loss="focal").steps
         1200
-        >>> UNetConfig(size=20)
+        >>> UNetConfig(height=20)
         Traceback (most recent call last):
             ...
-        ValueError: size must be a multiple of 16, got 20
+        ValueError: height must be a multiple of 16 and at least 16, got 20: choose 32
     """
 
-    image_settings = ("data", "classes", "size", "split_seed", "split_by")
+    image_settings = ("data", "classes", "height", "width", "split_seed", "split_by")
     compared = "loss"
+    least = 16
 
     loss: LossName = "cross_entropy"
     """What is minimized."""
@@ -222,10 +256,8 @@ class UNetConfig(TrainingConfig):
     """resnet18 or efficientnet_lite0, trained on other pictures; else a network from nothing."""
     weights: WeightsName = "offline"
     """Of the encoder: offline, imagenet, none (drawn at random) or a safetensors file."""
-    size: Annotated[int, Field(ge=16, multiple_of=16)] = 128
-    """Side of the images, in pixels; U-Net halves it 4 times, and 5 times with an encoder."""
-    width: Count = 16
-    """Channels at full size."""
+    channels: Count = 16
+    """Of the network at full size; it doubles them where it halves the sides."""
     steps: Count = 1200
     """Batches to train on."""
     batch_size: Count = 8
@@ -246,10 +278,13 @@ class UNetConfig(TrainingConfig):
             given = given | {"learning_rate": 1e-3 if given.get("encoder") else 3e-3}
         return given
 
+    @property
+    def multiple(self) -> int:
+        """16: U-Net halves the sides 4 times; 32 with an encoder, which halves them 5 times."""
+        return 32 if self.encoder else 16
+
     @model_validator(mode="after")
-    def _check_size(self) -> Self:
-        if self.encoder and self.size % 32:
-            raise ValueError(f"size must be a multiple of 32 with an encoder, got {self.size}")
+    def _check_weights(self) -> Self:
         if not self.encoder and self.weights != "offline":
             raise ValueError(f"weights are of an encoder, got {self.weights!r} and no encoder")
         return self
@@ -270,17 +305,19 @@ class MemSegConfig(TrainingConfig):
         2700
     """
 
-    image_settings = ("data", "size", "split_seed")
+    image_settings = ("data", "height", "width", "split_seed")
     compared = "variant"
 
+    height: Count = 256
+    """Of the images, in pixels: they are stretched to it."""
+    width: Count = 256
+    """Of the images, in pixels; of wide or high ones, choose both so that they keep their shape."""
     variant: VariantName = "memseg"
     """MemSeg, or with one thing changed."""
     encoder: EncoderName = "efficientnet_lite0"
     """efficientnet_lite0, the better one without a download, or resnet18, the paper's."""
     weights: WeightsName = "offline"
     """Of the encoder: offline, imagenet, none (drawn at random) or a safetensors file."""
-    size: Annotated[int, Field(ge=64, multiple_of=32)] = 256
-    """Side of the images, in pixels; the encoder halves it 5 times."""
     steps: Count = 2700
     """Batches to train on."""
     batch_size: Annotated[int, Field(ge=2, multiple_of=2)] = 8
@@ -303,19 +340,21 @@ class NearestPatchesConfig(TrainingConfig):
     """The baseline of MemSeg, which trains nothing: the distance to the nearest patches.
 
     Example:
-        >>> NearestPatchesConfig(weights="imagenet").size
+        >>> NearestPatchesConfig(weights="imagenet").height
         256
     """
 
     image_settings = MemSegConfig.image_settings
     compared = "encoder"
 
+    height: Count = 256
+    """Of the images, in pixels: they are stretched to it."""
+    width: Count = 256
+    """Of the images, in pixels; of wide or high ones, choose both so that they keep their shape."""
     encoder: EncoderName = "efficientnet_lite0"
     """efficientnet_lite0 or resnet18."""
     weights: WeightsName = "offline"
     """Of the encoder: offline, imagenet, none (drawn at random) or a safetensors file."""
-    size: Annotated[int, Field(ge=64, multiple_of=32)] = 256
-    """Side of the images, in pixels; the encoder halves it 5 times."""
 
 
 class TwoStageConfig(TrainingConfig):
@@ -339,10 +378,6 @@ class TwoStageConfig(TrainingConfig):
     """The method, or with something changed."""
     fold: Annotated[int, Field(ge=0, le=3)] = 0
     """Of KolektorSDD: 1, 2 or 3 is the test part; 0: no folds."""
-    height: Annotated[int, Field(ge=64, multiple_of=8)] = 128
-    """Of the images, in pixels."""
-    width: Annotated[int, Field(ge=64, multiple_of=8)] = 128
-    """Of the images, in pixels."""
     channels: Channels = "published"
     """Of the network."""
     epochs: Count = 50
@@ -368,12 +403,17 @@ class TwoStageConfig(TrainingConfig):
     segmented: Annotated[int, Field(ge=-1)] = -1
     """Defective images that teach with their masks, the others with their label; -1: all."""
 
+    @property
+    def multiple(self) -> int:
+        """8: a cell of the map is 8 x 8 pixels."""
+        return 8
+
     @model_validator(mode="after")
-    def _check_sides(self) -> Self:
+    def _check_cells(self) -> Self:
         if (self.height // 64) * (self.width // 64) < 2:
             raise ValueError(
                 "height and width must hold two cells of 64 x 64 pixels, got "
-                f"{self.height} and {self.width}"
+                f"{self.height} and {self.width}: choose 128 for one of them"
             )
         if self.dilate % 2 == 0:
             raise ValueError(f"dilate must be odd, got {self.dilate}")

@@ -59,13 +59,14 @@ class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
         progress: whether to show progress bars.
 
     Example:
-        >>> config = MemSegConfig(size=64, steps=1, batch_size=2, memory_size=2)
-        >>> few = open_normal_splits("synthetic", size=64, most=2)
+        >>> config = MemSegConfig(height=64, width=64, steps=1, batch_size=2, memory_size=2)
+        >>> few = open_normal_splits(config, most=2)
         >>> sorted(MemSegTrainer(config, few).train().scores)
         ['ap', 'aupro', 'image_auroc', 'pixel_auroc']
     """
 
     metrics = ("val/image_auroc", "val/aupro")
+    open_splits = staticmethod(open_normal_splits)
 
     def __init__(
         self,
@@ -79,13 +80,6 @@ class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
         super().__init__(config, splits, progress=progress)
         self.variant = VARIANTS[config.variant]
         self.evaluate_test, self.score_test = evaluate_test, score_test
-
-    @staticmethod
-    def open_splits(config: MemSegConfig, *, progress: bool = False) -> Splits:
-        """Read good images to learn from, and all of the test."""
-        return open_normal_splits(
-            config.data, size=config.size, split_seed=config.split_seed, progress=progress
-        )
 
     def check(self, fabric: Fabric) -> None:
         """Raise `ValueError` for a precision in which the weights are not float32."""

@@ -34,8 +34,9 @@ class NearestPatchesTrainer:
         progress: whether to show progress bars.
 
     Example:
-        >>> few = open_normal_splits("synthetic", size=64, most=4)
-        >>> result = NearestPatchesTrainer(NearestPatchesConfig(size=64), few).train()
+        >>> config = NearestPatchesConfig(height=64, width=64)
+        >>> few = open_normal_splits(config, most=4)
+        >>> result = NearestPatchesTrainer(config, few).train()
         >>> result.maps.shape
         torch.Size([8, 64, 64])
     """
@@ -44,9 +45,7 @@ class NearestPatchesTrainer:
         self, config: NearestPatchesConfig, splits: Splits | None = None, *, progress: bool = False
     ) -> None:
         self.config = config
-        self.splits = splits or open_normal_splits(
-            config.data, size=config.size, split_seed=config.split_seed, progress=progress
-        )
+        self.splits = splits or open_normal_splits(config, progress=progress)
 
     def train(self, *, device: str | torch.device = "auto") -> NearestPatchesResult:
         """Draw the patches, and score the test images.

@@ -18,7 +18,12 @@ from course_utils.anomaly import (
 )
 from course_utils.config import data_root
 from course_utils.data import BinaryMasks, CachedDataset, DefectDataset, open_dataset
-from course_utils.trainers.configs import TwoStageConfig, UNetConfig
+from course_utils.trainers.configs import (
+    MemSegConfig,
+    NearestPatchesConfig,
+    TwoStageConfig,
+    UNetConfig,
+)
 
 SYNTHETIC_PRODUCT: dict[str, Any] = {
     "surfaces": ["painted_sheet"],
@@ -56,20 +61,20 @@ def open_splits(config: UNetConfig, *, progress: bool = False) -> Splits:
 
 def open_all_classes(config: UNetConfig, split: str) -> DefectDataset:
     """Open one split of the images of a config, with all classes of its data set."""
+    size = (config.height, config.width)
     return open_dataset(
-        config.data, split, size=config.size, seed=config.split_seed, split_by=config.split_by
+        config.data, split, size=size, seed=config.split_seed, split_by=config.split_by
     )
 
 
 def open_normal_splits(
-    data: str, *, size: int, split_seed: int = 0, most: int | None = None, progress: bool = False
+    config: MemSegConfig | NearestPatchesConfig, *, most: int | None = None, progress: bool = False
 ) -> Splits:
     """Read the good images for training and validation, and all for the test; masks 0 and 1.
 
     Args:
-        data: a name that `open_dataset` takes; of `"synthetic"` one surface is taken.
-        size: side of the images, in pixels.
-        split_seed: deals the images out, and draws those that are kept.
+        config: says which images; of `"synthetic"` one surface is taken. Its `split_seed` deals
+            them out, and draws those that are kept.
         most: keep so many good images of each split, and so many with defects of the test, or as
             many as there are; None keeps all.
         progress: whether to show a progress bar.
@@ -79,10 +84,11 @@ def open_normal_splits(
             raises.
 
     Example:
-        >>> splits = open_normal_splits("synthetic", size=32, most=4)
+        >>> splits = open_normal_splits(NearestPatchesConfig(height=64, width=64), most=4)
         >>> [sample.label for sample in splits.train.samples], len(splits.test)
         ([0, 0, 0, 0], 8)
     """
+    data, seed, size = config.data, config.split_seed, (config.height, config.width)
 
     def read(split: str) -> CachedDataset:
         good_only = split != "test"
@@ -90,12 +96,12 @@ def open_normal_splits(
         if data == "synthetic":
             frequency = 0.0 if good_only else 0.5
             options = SYNTHETIC_PRODUCT | {"length": NORMAL_LENGTHS[split], "frequency": frequency}
-        images = BinaryMasks(open_dataset(data, split, size=size, seed=split_seed, **options))
+        images = BinaryMasks(open_dataset(data, split, size=size, seed=seed, **options))
         if most is None:
             held = CachedDataset(images, progress=progress)
             held.samples = [one for one in held.samples if not (good_only and one.label)]
         else:
-            order = np.random.default_rng(split_seed).permutation(len(images)).tolist()
+            order = np.random.default_rng(seed).permutation(len(images)).tolist()
             chosen = _first_of_each(images, order, good=most, defective=0 if good_only else most)
             held = CachedDataset(images, indices=chosen)
         if all(sample.label for sample in held.samples):
@@ -105,8 +111,8 @@ def open_normal_splits(
             )
         if not good_only and not any(bool(sample.mask.any()) for sample in held.samples):
             raise ValueError(
-                f"the test part of {data} has no defect that is left at {size} pixels: nothing can "
-                "be scored; with labelled defects, choose a larger size"
+                f"the test part of {data} has no defect that is left at {size[0]} x {size[1]} "
+                "pixels: nothing can be scored; with labelled defects, choose a larger size"
             )
         return held
 

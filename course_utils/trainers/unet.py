@@ -58,7 +58,7 @@ class UNetTrainer(Trainer[UNetConfig, UNetResult]):
 
     Example:
         >>> from course_utils.data import BinaryMasks, CachedDataset, open_dataset
-        >>> config = UNetConfig(size=32, width=2, steps=2, batch_size=2)
+        >>> config = UNetConfig(height=32, width=32, channels=2, steps=2, batch_size=2)
         >>> few = CachedDataset(BinaryMasks(open_dataset("synthetic", size=32)), indices=range(6))
         >>> sorted(UNetTrainer(config, Splits(few, few, few)).train().scores)
         ['ap', 'dice', 'iou']
@@ -102,7 +102,7 @@ class UNetTrainer(Trainer[UNetConfig, UNetResult]):
             len(self.class_names),
             encoder=config.encoder,
             weights=encoder_weights(config.weights),
-            width=config.width,
+            width=config.channels,
         )
 
     def build_batches(self) -> EpochLoader:

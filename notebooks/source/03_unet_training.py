@@ -265,9 +265,10 @@ print(f"{(test_masks > 0).float().mean():.1%} of the test pixels are defect")
 # %%
 settings = dict(
     data=dataset,
-    size=size,
+    height=size,
+    width=size,
+    channels=lesson.pick(smoke=4, laptop=16, full=32),
     steps=lesson.pick(smoke=6, laptop=200, full=4000),
-    width=lesson.pick(smoke=4, laptop=16, full=32),
     batch_size=8,
     split_seed=seed,
 )
@@ -295,7 +296,7 @@ def train(loss, run_seed, watch=None, model=None, label=""):
 # %%
 def plain_unet(skips, run_seed):
     torch.manual_seed(run_seed)
-    return UNet(parts.train.channels, 2, width=settings["width"], skips=skips)
+    return UNet(parts.train.channels, 2, width=settings["channels"], skips=skips)
 
 
 results = {"with skips": [], "without skips": []}
@@ -608,7 +609,7 @@ label_scores = {metric: {name: [] for name in versions} for metric in ("IoU", "A
 for name, samples in versions.items():
     for run in lesson.seeds(3):
         torch.manual_seed(run)
-        model = UNet(parts.train.channels, 1, width=settings["width"])
+        model = UNet(parts.train.channels, 1, width=settings["channels"])
         batches = DataLoader(samples, batch_size=8, shuffle=True, drop_last=True)
         fit(model, batches, soft_loss, steps=settings["steps"] // 2, learning_rate=3e-3,
             device=lesson.device, precision=lesson.precision, progress=lesson.progress,

@@ -78,7 +78,8 @@ predict(
 # %%
 size = lesson.pick(smoke=64, laptop=96, full=256)
 few = lesson.pick(smoke=8, laptop=None, full=None)  # of each kind, in each part
-parts = open_normal_splits(dataset, size=size, split_seed=seed, most=few, progress=lesson.progress)
+images = dict(data=dataset, height=size, width=size, split_seed=seed)
+parts = open_normal_splits(MemSegConfig(**images), most=few, progress=lesson.progress)
 test_masks = torch.stack([sample.mask for sample in parts.test.samples])
 defects = [i for i, sample in enumerate(parts.test.samples) if sample.mask.any()]
 for name in ("train", "val", "test"):
@@ -134,9 +135,7 @@ print("from scratch and evaluation.image_score give the same:", same)
 # %%
 baseline, baseline_maps = {}, {}
 for name, weights in (("random weights", "none"), ("trained weights", "offline")):
-    patches = NearestPatchesConfig(
-        data=dataset, size=size, encoder="resnet18", weights=weights, seed=seed
-    )
+    patches = NearestPatchesConfig(**images, encoder="resnet18", weights=weights, seed=seed)
     result = NearestPatchesTrainer(patches, parts).train(device=lesson.device)
     baseline[name], baseline_maps[name] = result.scores, result.maps
 TITLES = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO"}
@@ -188,13 +187,11 @@ prove_equal(loss_from_scratch, memseg_loss, logits, mask)
 
 # %%
 settings = dict(
-    data=dataset,
+    **images,
     encoder="resnet18",
-    size=size,
     steps=lesson.pick(smoke=2, laptop=100, full=2700),
     batch_size=lesson.pick(smoke=2, laptop=8, full=8),
     memory_size=lesson.pick(smoke=4, laptop=30, full=30),
-    split_seed=seed,
 )
 evaluations = lesson.pick(smoke=1, laptop=4, full=9)
 

@@ -28,7 +28,8 @@ from course_utils.trainers import (
 from course_utils.training import Checkpoint
 
 TINY = [
-    *("--size", "32", "--width", "2", "--steps", "4", "--batch-size", "4", "--eval-every", "2"),
+    *("--height", "32", "--width", "32", "--channels", "2", "--steps", "4", "--batch-size", "4"),
+    *("--eval-every", "2"),
     *("--device", "cpu", "--precision", "32-true", "--quiet"),
 ]
 
@@ -90,7 +91,7 @@ def test_each_loss_and_seed_has_a_folder_a_row_and_the_medians_are_printed(
         folder = tmp_path / "out" / row["loss"] / f"seed_{row['seed']}"
         report = json.loads((folder / "scores.json").read_text())
         assert {name: row[name] for name in ("iou", "dice", "ap")} == report["scores"]
-        assert (row["size"], row["steps"]) == (32, 4)
+        assert (row["height"], row["steps"]) == (32, 4)
     low, high = sorted(row["ap"] for row in rows(tmp_path / "out")[2:])
     assert f"{(low + high) / 2:.3f} ({low:.3f}-{high:.3f})" in result.output
 
@@ -117,7 +118,10 @@ def test_a_later_loss_keeps_the_rows_of_earlier_ones(train_unet, tmp_path):
     [
         (["--loss", "tversky"], "loss must be 'cross_entropy', 'weighted', 'focal'"),
         (["--classes", "some"], "--classes"),
-        (["--size", "100"], "size must be a multiple of 16, got 100"),
+        (
+            ["--height", "100"],
+            "height must be a multiple of 16 and at least 16, got 100: choose 112",
+        ),
         (["--batch-size", "13"], "has 12: choose a smaller batch_size"),
         (["--seed", "0", "--seed", "4294967296"], "seed must be less than or equal to"),
         (["--eval-every=-1"], "--eval-every"),
@@ -148,9 +152,9 @@ def test_another_config_in_the_same_folder_gives_2_before_anything_is_trained(
 ):
     train_unet("--loss", "focal")
     no_training(monkeypatch)
-    result = train_unet("--loss", "dice", "--loss", "focal", "--width", "3")
+    result = train_unet("--loss", "dice", "--loss", "focal", "--channels", "3")
     assert result.exit_code == 2
-    assert "holds a training with width 2, and this one has 3" in result.output
+    assert "holds a training with channels 2, and this one has 3" in result.output
     assert not (tmp_path / "out" / "dice").exists()
     assert names(tmp_path / "out") == [("focal", 0)]
 
@@ -236,7 +240,7 @@ def test_ctrl_c_keeps_the_rows_of_what_was_finished(train_unet, tmp_path, monkey
     ("error", "message"),
     [
         (FloatingPointError("the loss is not finite at step 3"), "error: the loss is not finite"),
-        (torch.OutOfMemoryError("no room.\nmore"), "error: no room. Lower --batch-size, --size"),
+        (torch.OutOfMemoryError("no room.\nmore"), "error: no room. Lower --batch-size, --height"),
     ],
 )
 def test_a_training_that_fails_gives_1(train_unet, monkeypatch, error, message):
@@ -276,12 +280,12 @@ def trained(monkeypatch):
 GIVEN = {
     "unet": UNetConfig(
         data="magnetic_tile", loss="dice", classes="all", encoder="resnet18", weights="none",
-        size=64, width=3, steps=7, batch_size=4, learning_rate=0.002, weight_decay=0.25,
+        height=64, width=96, channels=3, steps=7, batch_size=4, learning_rate=0.002, weight_decay=0.25,
         flips=False, split_by="image", seed=5, split_seed=6,
     ),
     "memseg": MemSegConfig(
         data="mvtec_ad/bottle", variant="no_memory", encoder="resnet18", weights="none",
-        size=128, steps=7, batch_size=4, learning_rate=0.001, weight_decay=0.25, gamma=2.0,
+        height=128, width=192, steps=7, batch_size=4, learning_rate=0.001, weight_decay=0.25, gamma=2.0,
         focal_weight=0.5, memory_size=9, workers=3, seed=5, split_seed=6,
     ),
     "two-stage": TwoStageConfig(

@@ -50,13 +50,15 @@ def test_what_no_network_trains_by_is_refused(config, field, value, message):
         (UNetConfig, {"loss": "tversky"}, "loss must be 'cross_entropy', 'weighted', .*tversky"),
         (UNetConfig, {"classes": "some"}, "classes must be 'one' or 'all', got 'some'"),
         (UNetConfig, {"split_by": "name"}, "split_by must be 'group' or 'image', got 'name'"),
-        (UNetConfig, {"size": 100}, "size must be a multiple of 16, got 100"),
-        (UNetConfig, {"size": 0}, "size must be greater than or equal to 16, got 0"),
-        (UNetConfig, {"size": 80, "encoder": "resnet18"}, "size must be a multiple of 32 .* 80"),
+        (UNetConfig, {"height": 0}, "height must be greater than or equal to 1, got 0"),
         (UNetConfig, {"encoder": "vgg"}, "encoder must be 'resnet18' or 'efficientnet_lite0', got"),
         (UNetConfig, {"weights": "vgg"}, "weights must be offline, imagenet, none or PATH"),
         (UNetConfig, {"weights": "imagenet"}, "weights are of an encoder, got 'imagenet'"),
-        (UNetConfig, {"width": 0, "steps": 0}, "width must be .* got 0; steps must be .* got 0"),
+        (
+            UNetConfig,
+            {"channels": 0, "steps": 0},
+            "channels must be .* got 0; steps must be .* got 0",
+        ),
         (MemSegConfig, {"variant": "memsegg"}, "variant must be 'memseg', 'per_level', .*memsegg"),
         (MemSegConfig, {"weights": "vgg"}, "weights must be offline, imagenet, none or PATH"),
         (
@@ -64,8 +66,6 @@ def test_what_no_network_trains_by_is_refused(config, field, value, message):
             {"encoder": None},
             "encoder must be 'resnet18' or 'efficientnet_lite0', got",
         ),
-        (MemSegConfig, {"size": 80}, "size must be a multiple of 32, got 80"),
-        (MemSegConfig, {"size": 32}, "size must be greater than or equal to 64"),
         (MemSegConfig, {"batch_size": 5}, "batch_size must be a multiple of 2, got 5"),
         (MemSegConfig, {"memory_size": 0}, "memory_size must be greater than or equal to 1"),
         (MemSegConfig, {"focal_weight": 1.5}, "focal_weight must be less than or equal to 1"),
@@ -78,9 +78,7 @@ def test_what_no_network_trains_by_is_refused(config, field, value, message):
         (TwoStageConfig, {"optimizer": "adam"}, "optimizer must be 'sgd' or 'adamw'"),
         (TwoStageConfig, {"masks": "boxes"}, "masks must be 'exact' or 'ellipse'"),
         (TwoStageConfig, {"fold": 4}, "fold must be less than or equal to 3, got 4"),
-        (TwoStageConfig, {"height": 100}, "height must be a multiple of 8, got 100"),
         (TwoStageConfig, {"height": 64, "width": 64}, "height and width must hold two cells"),
-        (TwoStageConfig, {"height": 56, "width": 800}, "height must be greater than or equal"),
         (TwoStageConfig, {"epochs": 0}, "epochs must be greater than or equal to 1"),
         (TwoStageConfig, {"dilate": 4}, "dilate must be odd, got 4"),
         (TwoStageConfig, {"dilate": -3}, "dilate must be greater than or equal to 1"),
@@ -95,9 +93,41 @@ def test_what_one_method_cannot_do_is_refused(config, settings, message):
         config(**settings)
 
 
+@pytest.mark.parametrize(
+    ("config", "settings", "multiple", "given", "fits"),
+    [
+        (UNetConfig, {}, 16, 100, 112),
+        (UNetConfig, {}, 16, 1, 16),
+        (UNetConfig, {"encoder": "resnet18"}, 32, 80, 96),
+        (MemSegConfig, {}, 32, 80, 96),
+        (MemSegConfig, {}, 32, 32, 64),
+        (NearestPatchesConfig, {}, 32, 257, 288),
+        (TwoStageConfig, {}, 8, 100, 104),
+        (TwoStageConfig, {}, 8, 56, 64),
+    ],
+)
+def test_a_side_that_does_not_fit_is_refused_with_the_next_one_that_does(
+    config, settings, multiple, given, fits
+):
+    for side, other in (("height", "width"), ("width", "height")):
+        message = f"^{side} must be a multiple of {multiple} and .*, got {given}: choose {fits}$"
+        with pytest.raises(ValueError, match=message):
+            config(**settings, **{side: given, other: 128})
+        assert getattr(config(**settings, **{side: fits, other: 128}), side) == fits
+    with pytest.raises(ValueError, match="^height must be .*; width must be "):
+        config(height=given, width=given, **settings)
+
+
 def test_the_ends_of_the_ranges_are_taken_and_whole_numbers_for_floats():
     config = UNetConfig(
-        size=16, width=1, steps=1, batch_size=1, learning_rate=1, weight_decay=0, seed=MAX_SEED
+        height=16,
+        width=16,
+        channels=1,
+        steps=1,
+        batch_size=1,
+        learning_rate=1,
+        weight_decay=0,
+        seed=MAX_SEED,
     )
     assert type(config.learning_rate) is float
     assert TwoStageConfig(height=64, width=128, delta=0, power=0, segmented=0, fold=3).delta == 0
@@ -106,7 +136,12 @@ def test_the_ends_of_the_ranges_are_taken_and_whole_numbers_for_floats():
 
 def test_the_defaults_are_the_papers_trainings():
     memseg, two_stage = MemSegConfig(), TwoStageConfig()
-    assert (memseg.size, memseg.steps, memseg.batch_size, memseg.memory_size) == (256, 2700, 8, 30)
+    assert (memseg.height, memseg.steps, memseg.batch_size, memseg.memory_size) == (
+        256,
+        2700,
+        8,
+        30,
+    )
     assert (memseg.gamma, memseg.focal_weight) == (4, 0.4)
     assert (two_stage.optimizer, two_stage.weight_decay, two_stage.batch_size) == ("sgd", 0, 1)
     assert (two_stage.delta, two_stage.power, two_stage.positive_weight) == (0.01, 2, 1)

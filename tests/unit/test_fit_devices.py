@@ -78,7 +78,9 @@ def everything_on_two(fabric, folder):
     with pytest.raises(ValueError, match="share the batches of an EpochLoader, got list"):
         fit(plain_network(), [1], cross_entropy, steps=4, fabric=fabric)
     results["targets"] = trained_on_targets(fabric, folder)
-    config = UNetConfig(data=f"folder:{folder / 'few'}", size=32, width=2, steps=4, batch_size=4)
+    config = UNetConfig(
+        data=f"folder:{folder / 'few'}", height=32, width=32, channels=2, steps=4, batch_size=4
+    )
     results["scores"] = UNetTrainer.run_in_folder(fabric, config, folder / "run", 2, False)
     gathered = [None, None]
     torch.distributed.all_gather_object(gathered, results)

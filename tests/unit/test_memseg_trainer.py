@@ -27,8 +27,9 @@ from course_utils.trainers import (
 )
 from course_utils.training import Checkpoint
 
+SIDES = {"height": 64, "width": 64}
 TINY = MemSegConfig(
-    encoder="resnet18", size=64, steps=2, batch_size=2, memory_size=2, weights="none"
+    **SIDES, encoder="resnet18", steps=2, batch_size=2, memory_size=2, weights="none"
 )
 CPU = {"device": "cpu", "precision": "32-true"}
 
@@ -39,7 +40,7 @@ def changed(**settings) -> MemSegConfig:
 
 @pytest.fixture(scope="module")
 def splits():
-    few = open_normal_splits("synthetic", size=64, most=6)
+    few = open_normal_splits(TINY, most=6)
     few.val.samples = few.val.samples[:2]
     few.test.samples = sorted(few.test.samples, key=lambda sample: sample.label)[4:8]
     return few
@@ -115,7 +116,7 @@ def test_workers_change_no_bit_and_go_with_a_checkpoint(plain, splits, tmp_path,
 
 
 def test_only_good_images_are_learnt_from_and_both_kinds_scored():
-    splits = open_normal_splits("synthetic", size=64)
+    splits = open_normal_splits(TINY)
     for images in (splits.train, splits.val):
         assert not any(sample.label or sample.mask.any() for sample in images.samples)
     assert {sample.label for sample in splits.test.samples} == {0, 1}
@@ -123,7 +124,7 @@ def test_only_good_images_are_learnt_from_and_both_kinds_scored():
 
 def test_a_few_images_of_each_kind_are_drawn_by_the_seed():
     def names(seed):
-        splits = open_normal_splits("synthetic", size=64, most=5, split_seed=seed)
+        splits = open_normal_splits(changed(split_seed=seed), most=5)
         assert [len(images) for images in vars(splits).values()] == [5, 5, 10]
         assert sum(sample.label for sample in splits.test.samples) == 5
         return [sample.name for sample in splits.test.samples]
@@ -141,7 +142,7 @@ def test_data_that_cannot_serve_are_named(keep, message, tmp_path):
         for path in (tmp_path / "few" / "masks").iterdir():
             cv2.imwrite(str(path), np.zeros((32, 32), np.uint8))
     with pytest.raises(ValueError, match=message):
-        open_normal_splits(name, size=64)
+        open_normal_splits(changed(data=name))
 
 
 def test_anomalies_are_of_the_kind_asked_and_lie_on_the_object(tmp_path, monkeypatch):
@@ -243,7 +244,7 @@ def test_it_trains_with_another_encoder(variant, splits):
 
 def test_the_baseline_scores_the_same_images(splits):
     def score(seed, **settings):
-        config = NearestPatchesConfig(**{"size": 64, "weights": "none", "seed": seed, **settings})
+        config = NearestPatchesConfig(**{"weights": "none", "seed": seed, **SIDES, **settings})
         return NearestPatchesTrainer(config, splits).train(device="cpu")
 
     first = score(0)

@@ -33,7 +33,7 @@ def images_are_read_anew():
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> UNetConfig:
     data = write_images(tmp_path_factory.mktemp("data") / "few")
-    return UNetConfig(data=data, size=32, width=2, steps=5, batch_size=4)
+    return UNetConfig(data=data, height=32, width=32, channels=2, steps=5, batch_size=4)
 
 
 def train(config: UNetConfig, folder: Path, eval_every: int = 3) -> dict[str, float]:
@@ -96,7 +96,7 @@ def test_the_report_says_how_the_scores_came_about(finished):
 
 def test_the_report_tells_which_kinds_were_found(tmp_path):
     data = write_images(tmp_path / "kinds", classes=2)
-    config = UNetConfig(data=data, size=32, width=2, steps=2, batch_size=4)
+    config = UNetConfig(data=data, height=32, width=32, channels=2, steps=2, batch_size=4)
     train(config, tmp_path / "out")
     report = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert set(report["scores"]) == {"iou", "dice", "ap"}
@@ -169,8 +169,8 @@ def test_another_config_is_refused_and_the_difference_named(kept, tiny, tmp_path
     (tmp_path / "config.json").write_text(tiny.model_dump_json())
     (tmp_path / kept).write_text('{"scores": {"iou": 1}}')
     before = contents(tmp_path)
-    with pytest.raises(ValueError, match="holds a training with width 2, and this one has 3"):
-        train(changed(tiny, width=3), tmp_path)
+    with pytest.raises(ValueError, match="holds a training with channels 2, and this one has 3"):
+        train(changed(tiny, channels=3), tmp_path)
     assert contents(tmp_path) == before
 
 
@@ -187,9 +187,9 @@ def test_other_evaluations_are_refused(tiny, tmp_path, monkeypatch):
 
 def test_a_config_that_was_never_trained_by_may_change(tiny, tmp_path, monkeypatch):
     no_pictures(monkeypatch)
-    (tmp_path / "config.json").write_text(changed(tiny, width=3).model_dump_json())
+    (tmp_path / "config.json").write_text(changed(tiny, channels=3).model_dump_json())
     train(tiny, tmp_path)
-    assert json.loads((tmp_path / "config.json").read_text())["width"] == 2
+    assert json.loads((tmp_path / "config.json").read_text())["channels"] == 2
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,14 @@ def a_rare_class(tmp_path_factory):
     name = write_images(data, classes=2)
     (data / "classes.txt").write_text("kind1\nkind2\nunseen\n")
     config = UNetConfig(
-        data=name, classes="all", size=32, width=2, steps=2, batch_size=4, loss="weighted"
+        data=name,
+        classes="all",
+        height=32,
+        width=32,
+        channels=2,
+        steps=2,
+        batch_size=4,
+        loss="weighted",
     )
     out = tmp_path_factory.mktemp("out")
     return config, out, train(config, out / "weighted" / "seed_0")

@@ -40,7 +40,7 @@ class Case:
 CASES = {
     "unet": Case(
         UNetTrainer,
-        UNetConfig(size=32, width=2, steps=6, batch_size=4, seed=3),
+        UNetConfig(height=32, width=32, channels=2, steps=6, batch_size=4, seed=3),
         [
             {"seed": 4}, {"flips": False}, {"learning_rate": 1e-3}, {"weight_decay": 0.5},
             {"loss": "focal"}, {"batch_size": 5}, {"steps": 7},

@@ -20,7 +20,7 @@ from course_utils.trainers import (
     unet,
 )
 
-TINY = UNetConfig(size=32, width=2, steps=2, batch_size=4, seed=3)
+TINY = UNetConfig(height=32, width=32, channels=2, steps=2, batch_size=4, seed=3)
 CPU = {"device": "cpu", "precision": "32-true"}
 
 
