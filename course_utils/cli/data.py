@@ -14,6 +14,7 @@ from course_utils.cli.data_display import (
     ProgressBar,
     describe_present,
     describe_size,
+    print_facts,
     print_plain,
     print_plan,
 )
@@ -217,6 +218,36 @@ def import_folder(
     for note in made.notes:
         print_plain(console, note, "yellow")
     print_plain(console, f"next: course data check {shlex.quote(str(made.folder))}")
+
+
+@app.command()
+def check(
+    path: Annotated[Path, typer.Argument(help="Folder of your own images, as folder:PATH reads.")],
+    page: Annotated[Path, typer.Option(help="Where the page with pictures goes.")] = Path(
+        "runs/check.html"
+    ),
+) -> None:
+    """Take a first look at your own images: what is there, what is lacking, which method fits.
+
+    The status is 1 if they cannot be trained on.
+    """
+    console = Console(soft_wrap=True)
+    folder = Path(str(path).removeprefix("folder:")).expanduser()
+    with report_errors():
+        from course_utils.checking import fitting_methods, look_through, write_page  # loads torch
+
+        try:
+            with ProgressBar(console) as bar:
+                bar.start(f"looking through {folder}", 0)
+                facts = look_through(folder, tick=bar.reach)
+        except (ValueError, FileNotFoundError) as error:
+            print_plain(console, f"{folder} cannot be used: {error}", "red")
+            raise typer.Exit(1) from None
+        write_page(facts, page)
+    print_facts(console, facts, fitting_methods(facts))
+    print_plain(console, f"pictures with their masks: {page}")
+    if facts.faults:
+        raise typer.Exit(1)
 
 
 Order: TypeAlias = tuple[PublishedSet, list[Part], dict[str, Path]]
