@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from course_utils.checking.sizes import Choice, Survival, candidates, choose
+from course_utils.checking.sizes import VISIBLE, Choice, Survival, candidates, choose
 from course_utils.data.image_set import Entry, ImageSet
 from course_utils.data.near_duplicates import survey_images
 from course_utils.data.opening import read_image_set
@@ -16,7 +16,8 @@ from course_utils.data.splits import SPLIT_NAMES, split_images
 
 FEW = 20
 """Images of a class, below which a class is hard to learn and its scores are mostly chance."""
-_LARGEST_SHARE = 0.5
+LARGE = 0.5
+"""Share of an image above which a mask is suspicious."""
 _FAR_LARGER = 16  # times the pixels that are needed
 
 
@@ -143,44 +144,41 @@ def _add_split(facts: FolderFacts) -> None:
 def _warnings(facts: FolderFacts) -> list[str]:
     """Return a sentence for each thing that the person ought to change, or to know."""
     found = []
-    covering = [number for number, share in facts.shares.items() if share > _LARGEST_SHARE]
+    covering = [number for number, share in facts.shares.items() if share > LARGE]
     if covering:
         first = facts.images.entries[covering[0]].name
         found.append(
-            f"{len(covering)} masks cover more than half of their image, such as that of {first}: "
-            f"is the defect black on white there? 0 is the background"
+            f"{len(covering)} masks cover more than half of their image, such as that of {first}. "
+            f"Are defects black on white there? They must be white: 0 is the background."
         )
-    for kind in facts.classes:
+    for kind in facts.classes if facts.defective else ():
         if not kind.images:
-            found.append(f"no image shows {kind.name}: take its line out of classes.txt")
+            found.append(f"No image shows {kind.name}: take its line out of classes.txt.")
         elif kind.images < FEW:
             found.append(
-                f"only {kind.images} images show {kind.name}: below {FEW}, what is learned and "
-                f"what is scored are mostly chance"
+                f"Only {kind.images} images show {kind.name}: below {FEW}, much of what is learned "
+                f"and scored is chance."
             )
-    if facts.defective and facts.good == 0:
+    if facts.defective and not facts.good:
         found.append(
-            "no image is good, so false alarms cannot be counted: put images without defects into "
-            "good/"
+            "No image is good, so false alarms cannot be counted: put images without defects into "
+            "good/."
         )
-    if len(facts.sizes) > 1:
-        ratios = [width / height for height, width in facts.sizes]
-        if max(ratios) > 1.1 * min(ratios):
-            found.append(
-                "images have different shapes, and all are stretched to one: crop them alike"
-            )
+    ratios = [width / height for height, width in facts.sizes]
+    if max(ratios) > 1.1 * min(ratios):
+        found.append("Images have different shapes, and all are stretched to one: crop them alike.")
     height, width = facts.sizes.most_common(1)[0][0]
-    needed = facts.choice.size[0] * facts.choice.size[1]
-    if not facts.choice.tile and height * width > _FAR_LARGER * needed:
+    times = height * width / (facts.choice.size[0] * facts.choice.size[1])
+    if times > _FAR_LARGER:
         found.append(
-            f"images of {height} x {width} are {height * width / needed:.0f} times as large as "
-            f"what a network will see: smaller copies would be read faster"
+            f"Images of {height} x {width} have {times:.0f} times the pixels that a network will "
+            f"see: smaller copies would be read faster."
         )
-    specks = sum(region.area < 4 for region in facts.regions)
+    specks = sum(region.area < VISIBLE for region in facts.regions)
     if specks:
         found.append(
-            f"{specks} of {len(facts.regions)} defects have less than 4 pixels in the file itself: "
-            f"slips of the pen? A network cannot learn them"
+            f"{specks} of {len(facts.regions)} defects have less than {VISIBLE} pixels in the file "
+            f"itself. Slips of the pen? A network cannot learn them."
         )
     return found
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import cv2
 import jinja2
 import numpy as np
+from matplotlib.colors import to_rgb
 from PIL import Image
 
-from course_utils.checking.facts import FolderFacts, Region, defects
+from course_utils.checking.facts import LARGE, FolderFacts, Region, defects
 from course_utils.checking.methods import fitting_methods
 from course_utils.data.image_files import read_image, resize_image
 from course_utils.data.image_set import Entry
@@ -23,6 +25,7 @@ _OF_EACH = 4
 """Pictures of each class, and of good images."""
 _CLASSES = 8
 _WHOLE, _CLOSE = 420, 210  # longest side of pictures, in pixels
+_SMALL = 12  # pixels of a picture, below which a defect is framed
 _SURROUNDINGS = 2.0  # times the longest side of a defect
 _QUALITY = 80
 T = TypeVar("T")
@@ -34,6 +37,8 @@ class Example:
 
     name: str
     about: str
+    wide: bool
+    """Whether the image is much wider than high."""
     pictures: list[tuple[str, str]]
     """What each shows, and its address, which holds it."""
 
@@ -66,7 +71,7 @@ def write_page(facts: FolderFacts, path: Path) -> None:
 def _examples(facts: FolderFacts) -> Iterator[tuple[str, list[Example]]]:
     """Yield the examples of each class and of good images, by a heading."""
     masked = sorted(facts.shares, key=lambda number: -facts.shares[number])
-    suspicious = [number for number in masked if facts.shares[number] > 0.5][:_OF_EACH]
+    suspicious = [number for number in masked if facts.shares[number] > LARGE][:_OF_EACH]
     if suspicious:
         yield (
             "masks that cover more than half",
@@ -97,17 +102,21 @@ def _bare(entry: Entry) -> Example:
     image = read_image(entry.image)
     height, width = image.shape[:2]
     picture = _address(_shrunk(image, _WHOLE))
-    return Example(entry.name, f"{height} x {width}", [("whole", picture)])
+    return Example(entry.name, f"{height} x {width}", width > 2 * height, [("whole", picture)])
 
 
 def _marked(facts: FolderFacts, entry: Entry, region: Region | None) -> Example:
     """Return the whole image with its mask and, of a region, its surroundings without and with."""
     image, mask = read_image(entry.image), facts.images.read_mask(entry)
     height, width = mask.shape
-    pictures = [("whole, with its mask", _address(_overlaid(image, mask, _WHOLE)))]
+    whole = _overlaid(image, mask, _WHOLE)
+    if region is not None:
+        _frame(whole, region, whole.shape[1] / width)
+    pictures = [("whole, with its mask", _address(whole))]
     if region is None:
         about = f"{np.count_nonzero(mask) / mask.size:.0%} of {height} x {width}"
-        return Example(entry.name, about, [("whole", _address(_shrunk(image, _WHOLE))), *pictures])
+        pictures = [("whole", _address(_shrunk(image, _WHOLE))), *pictures]
+        return Example(entry.name, about, width > 2 * height, pictures)
     left, top, wide, high = region.box
     reach = round(max(wide, high, 16) * _SURROUNDINGS / 2)
     rows = slice(max(0, top + high // 2 - reach), top + high // 2 + reach)
@@ -118,7 +127,17 @@ def _marked(facts: FolderFacts, entry: Entry, region: Region | None) -> Example:
         ("close", _address(_shrunk(close, _CLOSE))),
         ("close, with its mask", _address(_overlaid(close, mask[rows, columns], _CLOSE))),
     ]
-    return Example(entry.name, about, pictures)
+    return Example(entry.name, about, width > 2 * height, pictures)
+
+
+def _frame(picture: np.ndarray, region: Region, scale: float) -> None:
+    """Draw a frame around a region that is hard to find, in place."""
+    left, top, wide, high = (side * scale for side in region.box)
+    if max(wide, high) < _SMALL:
+        corner = (round(left - _SMALL), round(top - _SMALL))
+        opposite = (round(left + wide + _SMALL), round(top + high + _SMALL))
+        color = [round(255 * value) for value in to_rgb(class_color(region.label))]
+        cv2.rectangle(picture, corner, opposite, color, 2)
 
 
 def _shrunk(image: np.ndarray, longest: int) -> np.ndarray:

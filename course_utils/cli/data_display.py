@@ -113,13 +113,12 @@ def print_facts(console: Console, facts: "FolderFacts", methods: Sequence["Metho
         names = ["good", *(one.name for one in facts.classes if facts.defective)]
         table = Table("part", "images", *map(escape, names))
         for part, counts in facts.parts.items():
-            table.add_row(
-                part, str(counts.total()), *(str(counts[label]) for label in range(len(names)))
-            )
+            by_label = (counts[label] for label in range(len(names)))
+            table.add_row(part, *map(str, (counts.total(), *by_label)))
         console.print(table)
         print_plain(console, facts.split_note)
     for warning in facts.warnings:
-        print_plain(console, f"{warning}", "yellow")
+        print_plain(console, warning, "yellow")
     for fault in facts.faults:
         print_plain(console, f"cannot be trained on yet: {fault}", "red")
     for method in methods:
