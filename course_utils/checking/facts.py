@@ -111,7 +111,7 @@ def look_through(folder: Path, *, tick: Callable[[int, int], None] | None = None
             tick(number + 1, len(images.entries))
     facts.choice = choose(facts.survival, facts.sizes)
     _add_split(facts)
-    facts.warnings += _warnings(facts)
+    facts.warnings += [*images.remarks, *_warnings(facts)]
     return facts
 
 
@@ -135,22 +135,16 @@ def _add_mask(facts: FolderFacts, number: int, mask: np.ndarray) -> None:
 def _add_split(facts: FolderFacts) -> None:
     try:
         for part in SPLIT_NAMES:
-            indices, facts.split_note = split_images(facts.images, part)
+            indices, note = split_images(facts.images, part)
+            facts.split_note = note.removesuffix("".join(f" {one}" for one in facts.images.remarks))
             facts.parts[part] = Counter(facts.images.labels[indices].tolist())
     except ValueError as error:
         facts.faults.append(str(error))
 
 
 def _warnings(facts: FolderFacts) -> list[str]:
-    """Return a sentence for each thing that the person ought to change, or to know."""
+    """Return what the reader does not say: a sentence for each thing that ought to be changed."""
     found = []
-    covering = [number for number, share in facts.shares.items() if share > LARGE]
-    if covering:
-        first = facts.images.entries[covering[0]].name
-        found.append(
-            f"{len(covering)} masks cover more than half of their image, such as that of {first}. "
-            f"Are defects black on white there? They must be white: 0 is the background."
-        )
     for kind in facts.classes if facts.defective else ():
         if not kind.images:
             found.append(f"No image shows {kind.name}: take its line out of classes.txt.")

@@ -103,8 +103,11 @@ def choose(rows: Sequence[Survival], sizes: Mapping[tuple[int, int], int]) -> Ch
         return Choice(usual[-1] if usual else own.size)
     enough = max(_LOST * own.total, own.faint)
     row = next((row for row in fitting if not row.gone and row.faint <= enough), own)
-    reason = "their own size: smaller ones lose defects"
-    if row is not own:
+    if len(fitting) == 1:
+        reason = "the only one of these that keeps the shape of the images"
+    elif row is own:
+        reason = "about their own size: the smaller ones lose defects"
+    else:
         reason = "the smallest of these that keeps the shape of the images and their defects"
     if row.size[0] * row.size[1] <= _WHOLE:
         return Choice(row.size, reason=reason)
