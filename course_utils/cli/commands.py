@@ -97,6 +97,67 @@ def run(
 
 
 @app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="Folder of one training: OUT/NAME/seed_N.")],
+    photographs: Annotated[Path, typer.Argument(help="A photograph, or a folder of them.")],
+    out: Annotated[Path, typer.Option(help="Folder for table, pictures and page.")] = Path(
+        "build/answers"
+    ),
+    batch_size: Annotated[int, typer.Option(help="Photographs at a time.", min=1)] = 8,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps or auto.")] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Say of each photograph whether it is defective, and where.
+
+    OUT gets scores.csv, index.html with pictures, and the defective photographs with what was
+    found. Stopped at any moment, it goes on when the same command is given again. The status is 1
+    if a photograph could not be read.
+    """
+    with report_errors(f"{out} keeps what was done: give the same command again to go on"):
+        from course_utils.inference import find_photographs, load_detector, predict_folder
+
+        detector = load_detector(run, device=device)
+        single = photographs.is_file()
+        files = [photographs] if single else find_photographs(photographs)
+        root = photographs.parent if single else photographs
+        rows = predict_folder(
+            detector, files, out, root=root, batch_size=batch_size, progress=not quiet
+        )
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    counts = {kind: sum(row.decision == kind for row in rows) for kind in ("defective", "good")}
+    unreadable = [row for row in rows if row.score is None]
+    limit = detector.settings.threshold
+    console.print(f"{counts['defective']} defective, {counts['good']} good, of {len(rows)}")
+    console.print(f"threshold {limit.value:.4g}: {limit.source}")
+    for row in unreadable[:20]:
+        console.print(f"not read: {row.reason}", style="red")
+    if len(unreadable) > 20:
+        console.print(f"and {len(unreadable) - 20} more that were not read", style="red")
+    console.print(f"look at: {out / 'index.html'}")
+    raise typer.Exit(1 if unreadable else 0)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of one training: OUT/NAME/seed_N.")],
+    out: Annotated[Path, typer.Option(help="The file, ending in .onnx.")] = Path("detector.onnx"),
+) -> None:
+    """Write a detector as ONNX, checked against torch, and a JSON with size and threshold."""
+    with report_errors():
+        from course_utils.inference import export_onnx, load_detector
+
+        if out.exists():
+            raise FileExistsError(f"{out} is there already: choose another name (--out)")
+        difference = export_onnx(load_detector(run, device="cpu"), out)
+    Console(soft_wrap=True).print(
+        f"{out} and {out.with_suffix('.json')}; onnxruntime and torch differ by at most "
+        f"{difference:.1g} (relative)",
+        highlight=False,
+        markup=False,
+    )
+
+
+@app.command()
 def doctor(
     data_root: Annotated[
         Path | None, typer.Option(help="Folder of the real data sets, if not the usual one.")

@@ -4,7 +4,7 @@ import inspect
 import json
 import statistics
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args, get_origin
@@ -27,7 +27,7 @@ from course_utils.trainers.configs import (
     TwoStageConfig,
     UNetConfig,
 )
-from course_utils.trainers.run_folder import check_folder, collect_scores
+from course_utils.trainers.run_folder import check_folder, collect_scores, read_json
 
 app = typer.Typer(help="Train a network of the course, without a notebook.", no_args_is_help=True)
 Scores: TypeAlias = dict[Any, dict[str, float]]
@@ -59,6 +59,8 @@ class Method(NamedTuple):
     memory: str
     """What to lower where the memory of the device does not suffice."""
     help: str
+    trains: bool = True
+    """Whether there are steps: nearest patches have none."""
 
 
 METHODS = {
@@ -98,7 +100,8 @@ METHODS = {
         "--height or --width",
         "Score the baseline of MemSeg, which trains nothing: the distance to the nearest "
         "patches.\n\nThe features of 10,000 patches of good images are kept; a pixel is as "
-        "abnormal as its patch is far from the nearest of them.",
+        "abnormal as its patch is far from the nearest of them. " + FOLDERS.format("ENCODER"),
+        trains=False,
     ),
 }
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps or auto.")]
@@ -154,30 +157,20 @@ def train_all(
             )
             write_atomic(out / "scores.json", json.dumps(collect_scores(out), indent=2) + "\n")
     print_table(method, scores)
-    Console(soft_wrap=True).print(
-        f"pictures, curves and checkpoints: {out}", highlight=False, markup=False
-    )
+    console = Console(soft_wrap=True)
+    for line in _remarks(folders.values(), out):
+        console.print(line, highlight=False, markup=False)
 
 
-def score_nearest(
-    method: Method,
-    configs: list[NearestPatchesConfig],
-    *,
-    device: Device = "auto",
-    quiet: Quiet = False,
-) -> None:
-    """Score the nearest patches by each config; nothing is kept."""
-    with report_errors():
-        where = pick_device(device)
-
-        from course_utils.trainers import NearestPatchesTrainer
-
-        scores: Scores = {}
-        splits = None
-        for config in configs:
-            trainer = NearestPatchesTrainer(config, splits, progress=not quiet)
-            splits, scores[config] = trainer.splits, trainer.train(device=where).scores
-    print_table(method, scores)
+def _remarks(folders: Collection[Path], out: Path) -> Iterator[str]:
+    """Say how the images were split, what is decided by, and what comes next."""
+    last = read_json(list(folders)[-1] / "scores.json")
+    yield str(last["split"])
+    if len(folders) == 1:
+        threshold = last["threshold"]
+        yield f"threshold {threshold['value']:.4g}: {threshold['source']}"
+    yield f"detectors, pictures, curves and checkpoints: {out}"
+    yield f"next: course predict {list(folders)[-1]} PHOTOGRAPHS --out ANSWERS"
 
 
 def print_table(method: Method, scores: Scores) -> None:
@@ -216,6 +209,7 @@ def command(name: str, method: Method, function: Callable[..., None]) -> None:
         else parameter
         for parameter in inspect.signature(function).parameters.values()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        and (method.trains or parameter.name not in ("eval_every", "devices", "precision"))
     ]
 
     def run(**given: Any) -> None:
@@ -271,4 +265,4 @@ def _require_rows(file: Path) -> None:
 
 
 for _name, _method in METHODS.items():
-    command(_name, _method, score_nearest if _name == "nearest" else train_all)
+    command(_name, _method, train_all)

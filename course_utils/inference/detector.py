@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -31,7 +31,6 @@ from course_utils.plots import overlay
 from course_utils.training import evaluating
 
 SETTINGS, WEIGHTS = "detector.json", "weights.safetensors"
-FORMAT = "course_utils detector, version 1"
 
 
 class DetectorSettings(BaseModel):
@@ -39,7 +38,7 @@ class DetectorSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    format: Literal["course_utils detector, version 1"] = FORMAT
+    format: Literal["course_utils detector, version 1"] = "course_utils detector, version 1"
     method: str
     """For people: unet, memseg, two-stage or nearest."""
     network: str
@@ -67,6 +66,9 @@ class DetectorSettings(BaseModel):
     """What it was trained on."""
     split: str
     """How training, validation and test were kept apart."""
+
+
+FORMAT = DetectorSettings.model_fields["format"].default
 
 
 class Region(NamedTuple):
@@ -150,13 +152,9 @@ class Detector:
     ) -> None:
         self.settings = settings
         self.device = torch.device(pick_device(device))
-        self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.network = network.to(self.device).to(memory_format=torch.channels_last)
 
-    @overload
-    def predict(self, photographs: Photograph) -> Prediction: ...
-    @overload
-    def predict(self, photographs: Iterable[Photograph]) -> Iterator[Prediction]: ...
-    def predict(self, photographs: Any) -> Any:
+    def predict(self, photographs: Photograph | Iterable[Photograph]) -> Any:
         """Return the prediction of one photograph, or an iterator over those of several.
 
         Args:
@@ -262,7 +260,7 @@ def load_detector(run_folder: str | Path, *, device: str = "auto") -> Detector:
     try:
         found = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         if isinstance(found, dict) and found.get("format", FORMAT) != FORMAT:
-            raise ValueError(f"it is a {found['format']!r}, and this one reads {FORMAT!r}")
+            raise ValueError(f"it is a {found['format']!r}, and {FORMAT!r} is wanted")
         settings = DetectorSettings.model_validate(found)
         network = build_network(settings.network, settings.arguments)
         network.load_state_dict(load_weights((folder / WEIGHTS).read_bytes()))
@@ -270,6 +268,9 @@ def load_detector(run_folder: str | Path, *, device: str = "auto") -> Detector:
         raise FileNotFoundError(f"{folder} holds {SETTINGS} and no {WEIGHTS}: {_REDO}") from None
     except (ValidationError, ValueError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            reason = f"{SETTINGS}, {'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise ValueError(f"the detector in {folder} cannot be read ({reason}): {_REDO}") from error
     return Detector(settings, network, device=device)
 

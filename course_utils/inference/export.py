@@ -34,10 +34,11 @@ class ExportedDetector(nn.Module):
             scores = answer.maps.flatten(1).topk(settings.score_pixels, dim=1).values.mean(1)
         else:
             scores = answer.decisions
-        if answer.classes is not None:
-            masks = answer.classes
-        else:
+        if settings.pixel_threshold is not None:
             masks = answer.maps >= settings.pixel_threshold
+        else:
+            assert answer.classes is not None
+            masks = answer.classes
         return scores, answer.maps, masks.to(torch.uint8)
 
 

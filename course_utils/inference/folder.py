@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -85,13 +85,14 @@ def predict_folder(
             if stamps.get(name) == stamp
         }
         left = [path for path in photographs if _name(path, root) not in done]
+        # What a stop has cut short goes, or the next line would be written behind it.
+        write_atomic(out / ANSWERS, "".join(_line(stamps, row) for row in done.values()))
         bar = tqdm(total=len(photographs), initial=len(done), disable=not progress, unit="image")
         with bar, (out / ANSWERS).open("a", encoding="utf-8") as answers:
 
             def keep(row: Row) -> None:
                 done[row.file] = row
-                entry = {"stamp": stamps[row.file], "row": asdict(row)}
-                answers.write(json.dumps(entry) + "\n")
+                answers.write(_line(stamps, row))
                 answers.flush()
                 bar.update()
 
@@ -106,9 +107,7 @@ def predict_folder(
                 mask = prediction.mask
                 _write_pictures(out, name, prediction, mask)
                 keep(_row(name, prediction, mask))
-        rows = sorted(
-            (done[name] for name in stamps), key=lambda row: (row.score is not None, -(row.score or 0))
-        )
+        rows = sorted((done[name] for name in stamps), key=_unreadable_then_worst)
         write_atomic(out / "scores.csv", _as_csv(rows))
         write_atomic(out / "index.html", _as_page(rows, detector, root))
     return rows
@@ -147,6 +146,10 @@ def fingerprint(detector: Detector) -> str:
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
     return digest.hexdigest()
+
+
+def _unreadable_then_worst(row: Row) -> tuple[bool, float]:
+    return row.score is not None, -(row.score or 0)
 
 
 def _row(name: str, prediction: Prediction, mask: np.ndarray) -> Row:
@@ -188,6 +191,10 @@ def _stamp(path: Path) -> list[int]:
 
 def _threshold(detector: Detector) -> float:
     return detector.settings.threshold.value
+
+
+def _line(stamps: Mapping[str, list[int]], row: Row) -> str:
+    return json.dumps({"stamp": stamps[row.file], "row": asdict(row)}) + "\n"
 
 
 def _read_answers(file: Path) -> dict[str, tuple[list[int], Row]]:

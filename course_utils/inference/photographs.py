@@ -85,7 +85,8 @@ def read_photograph(photograph: Photograph) -> np.ndarray:
             f"got the shape {tuple(photograph.shape)}"
         )
     if pixels.dtype != np.uint8:
-        if not (np.issubdtype(pixels.dtype, np.floating) and 0 <= pixels.min() <= pixels.max() <= 1):
+        floats = np.issubdtype(pixels.dtype, np.floating)
+        if not (floats and 0 <= pixels.min() <= pixels.max() <= 1):
             raise ValueError(
                 f"a photograph has uint8 values or floats in 0..1, got {pixels.dtype} from "
                 f"{pixels.min():g} to {pixels.max():g}: undo what was done to it"

@@ -15,20 +15,25 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from course_utils.data import BalancedBatches, CachedDataset, SimulatedAnomalies
+from course_utils.evaluation import image_score
+from course_utils.inference import Detector
 from course_utils.losses import MemSegLoss
 from course_utils.models import MemSeg
 from course_utils.plots import heat_maps
 from course_utils.trainers.configs import VARIANTS, MemSegConfig, encoder_weights
-from course_utils.trainers.scores import score_anomalies
+from course_utils.trainers.scores import SCORE_PIXELS, anomaly_thresholds, score_anomalies
 from course_utils.trainers.splits import (
     Splits,
+    groups_of,
     labels_of,
+    masks_of,
     open_normal_splits,
+    simulated_validation,
     simulator,
     textures_of,
     with_defects,
 )
-from course_utils.trainers.trainer import Trainer, TrainingResult
+from course_utils.trainers.trainer import NetworkTrainer, TrainingResult
 from course_utils.training import EpochLoader, History, predict_probabilities
 
 PICTURES = 6
@@ -44,7 +49,7 @@ class MemSegResult(TrainingResult):
     """Probability of a defect of each pixel of the test images, (N, H, W)."""
 
 
-class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
+class MemSegTrainer(NetworkTrainer[MemSegConfig, MemSegResult]):
     """Fills the memory, trains, and scores the test images once, after the last step.
 
     Validation images are evaluated with simulated anomalies, the same at each evaluation.
@@ -65,6 +70,7 @@ class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
         ['ap', 'aupro', 'image_auroc', 'pixel_auroc']
     """
 
+    method = "memseg"
     metrics = ("val/image_auroc", "val/aupro")
     open_splits = staticmethod(open_normal_splits)
 
@@ -99,12 +105,7 @@ class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
     def build_model(self) -> MemSeg:
         """Return MemSeg, its memory filled."""
         config, train = self.config, self.splits.train
-        model = MemSeg(
-            encoder=config.encoder,
-            weights=encoder_weights(config.weights),
-            memory_size=config.memory_size,
-            **self.variant.model,
-        )
+        model = MemSeg(**self.arguments, weights=encoder_weights(config.weights))
         if self.variant.freeze:
             model.encoder.freeze()
         if model.uses_memory:
@@ -117,6 +118,16 @@ class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
             few = [train[int(i)].image for i in order[: config.memory_size]]
             model.fill_memory(torch.stack(few))
         return model
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Encoder, size of the memory, and what the variant changes."""
+        config = self.config
+        return {
+            "encoder": config.encoder,
+            "memory_size": config.memory_size,
+            **self.variant.model,
+        }
 
     def build_batches(self) -> EpochLoader:
         """Return batches that are half good, half simulated."""
@@ -150,7 +161,7 @@ class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Return the scores of anomalies simulated on validation images."""
-        evaluated = {"val": self._val_with_anomalies}
+        evaluated = {"val": self.val_with_anomalies}
         if self.evaluate_test:
             evaluated["test"] = self.splits.test
         return {
@@ -180,18 +191,31 @@ class MemSegTrainer(Trainer[MemSegConfig, MemSegResult]):
         shown = [self.splits.test[i] for i in chosen]
         images, masks = [sample.image for sample in shown], [sample.mask for sample in shown]
         maps = {"MemSeg": result.maps[chosen]}
-        return {"predictions.png": heat_maps(images, masks, maps, limit=1.0)}
+        figure = heat_maps(images, masks, maps, limit=1.0)
+        return super().pictures(result) | {"predictions.png": figure}
 
     @cached_property
-    def _val_with_anomalies(self) -> CachedDataset:
-        # A seed of its own: the training's would draw the masks of its first epoch once more.
-        # Anomalies of both kinds, whatever the training sees: variants are to be compared.
-        seed = int(np.random.SeedSequence([self.config.split_seed, 1]).generate_state(1)[0])
+    def val_with_anomalies(self) -> CachedDataset:
+        """The validation images with simulated anomalies, half of them unchanged."""
+        return simulated_validation(self.config, self.splits.val)
+
+    def image_scores(self, result: MemSegResult) -> np.ndarray:
+        """Return the score of each test image, (N,)."""
+        return image_score(result.maps, top=SCORE_PIXELS)
+
+    def detector(self, result: MemSegResult) -> Detector:
+        """Return MemSeg; good validation images choose for images, simulated ones for pixels."""
         val = self.splits.val
-        return CachedDataset(SimulatedAnomalies(val, simulator(self.config.data), seed=seed))
+        maps = _predict(result.model, val)
+        anomalous = _predict(result.model, self.val_with_anomalies)
+        decided = anomaly_thresholds(maps, groups_of(val), anomalous, self.val_with_anomalies)
+        return self.build_detector(result.model, **decided)
+
+
+def _predict(model: nn.Module, images: CachedDataset) -> Tensor:
+    return predict_probabilities(model, images, batch_size=SCORING_BATCH)[0][:, 1]
 
 
 def _score(model: nn.Module, images: CachedDataset) -> tuple[dict[str, float], Tensor]:
-    probabilities, masks = predict_probabilities(model, images, batch_size=SCORING_BATCH)
-    maps = probabilities[:, 1]
-    return score_anomalies(maps, masks, labels_of(images)), maps
+    maps = _predict(model, images)
+    return score_anomalies(maps, masks_of(images), labels_of(images)), maps

@@ -1,31 +1,49 @@
 """Score the nearest patches of one product: the baseline without training."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from lightning_fabric import Fabric
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from course_utils.config import pick_device, seed_everything
+from course_utils.data import CachedDataset
+from course_utils.evaluation import image_score
+from course_utils.inference import Detector
 from course_utils.models import NearestPatches
+from course_utils.plots import heat_maps
 from course_utils.trainers.configs import NearestPatchesConfig, encoder_weights
-from course_utils.trainers.scores import score_anomalies
-from course_utils.trainers.splits import Splits, labels_of, masks_of, open_normal_splits
+from course_utils.trainers.scores import SCORE_PIXELS, anomaly_thresholds, score_anomalies
+from course_utils.trainers.splits import (
+    groups_of,
+    labels_of,
+    masks_of,
+    open_normal_splits,
+    simulated_validation,
+    with_defects,
+)
+from course_utils.trainers.trainer import Trainer, TrainingResult
 
+PICTURES = 6
 SCORING_BATCH = 8
 
 
 @dataclass(frozen=True)
-class NearestPatchesResult:
-    """A detector with its patches, and what it is worth."""
+class NearestPatchesResult(TrainingResult):
+    """A detector with its patches, and what it is worth; `scores` are those of `score_anomalies`.
 
-    model: NearestPatches
-    scores: dict[str, float]
-    """Of the test images; see `score_anomalies`."""
+    There is no history.
+    """
+
     maps: Tensor
     """How abnormal each pixel of the test images is, (N, H, W)."""
 
 
-class NearestPatchesTrainer:
+class NearestPatchesTrainer(Trainer[NearestPatchesConfig, NearestPatchesResult]):
     """Keeps patches of all training images, and scores the test images; nothing is trained.
 
     Args:
@@ -41,26 +59,70 @@ class NearestPatchesTrainer:
         torch.Size([8, 64, 64])
     """
 
-    def __init__(
-        self, config: NearestPatchesConfig, splits: Splits | None = None, *, progress: bool = False
-    ) -> None:
-        self.config = config
-        self.splits = splits or open_normal_splits(config, progress=progress)
+    method = "nearest"
+    open_splits = staticmethod(open_normal_splits)
 
-    def train(self, *, device: str | torch.device = "auto") -> NearestPatchesResult:
-        """Draw the patches, and score the test images.
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The encoder."""
+        return {"encoder": self.config.encoder}
+
+    def train(
+        self,
+        *,
+        folder: str | Path | None = None,
+        evaluate_every: int | None = None,
+        device: str | torch.device = "auto",
+        fabric: Fabric | None = None,
+    ) -> NearestPatchesResult:
+        """Draw the patches, and score the test images; there is nothing to keep or evaluate.
 
         Raises:
             ValueError: as `NearestPatches` and `score_anomalies` do.
         """
-        chosen, test = pick_device(str(device)), self.splits.test
+        chosen = fabric.device if fabric else pick_device(str(device))
         seed_everything(self.config.seed)
         weights = encoder_weights(self.config.weights)
-        model = NearestPatches(encoder=self.config.encoder, weights=weights).to(chosen)
+        model = NearestPatches(**self.arguments, weights=weights).to(chosen)
         normal = torch.stack([sample.image for sample in self.splits.train.samples])
         generator = torch.Generator().manual_seed(self.config.seed)
         model.fill(normal.to(chosen), generator=generator)
-        images = torch.stack([sample.image for sample in test.samples])
-        maps = torch.cat([model(few.to(chosen)).cpu() for few in images.split(SCORING_BATCH)])
+        test = self.splits.test
+        maps = _distances(model, test)
         scores = score_anomalies(maps, masks_of(test), labels_of(test))
-        return NearestPatchesResult(model, scores, maps)
+        return NearestPatchesResult(model, None, scores, maps)
+
+    def report(self, result: NearestPatchesResult) -> dict[str, Any]:
+        """Return split, numbers of images, and the encoder's weights."""
+        return {
+            "split": self.splits.test.split_note,
+            "images": {name: len(images) for name, images in vars(self.splits).items()},
+            "weights_used": result.model.encoder.weights_used or "none",
+        }
+
+    def pictures(self, result: NearestPatchesResult) -> dict[str, Figure]:
+        """Return the maps of some test images with defects."""
+        chosen = with_defects(self.splits.test, PICTURES)
+        shown = [self.splits.test[i] for i in chosen]
+        images, masks = [sample.image for sample in shown], [sample.mask for sample in shown]
+        return {"predictions.png": heat_maps(images, masks, {"distance": result.maps[chosen]})}
+
+    def image_scores(self, result: NearestPatchesResult) -> np.ndarray:
+        """Return the score of each test image, (N,)."""
+        return image_score(result.maps, top=SCORE_PIXELS)
+
+    def detector(self, result: NearestPatchesResult) -> Detector:
+        """Return the patches, with thresholds as those of MemSeg."""
+        val = self.splits.val
+        anomalous = simulated_validation(self.config, val)
+        maps, simulated = _distances(result.model, val), _distances(result.model, anomalous)
+        decided = anomaly_thresholds(maps, groups_of(val), simulated, anomalous)
+        return self.build_detector(result.model, **decided)
+
+
+def _distances(model: NearestPatches, images: CachedDataset) -> Tensor:
+    """Return the maps of all images, (N, H, W), on the CPU."""
+    pixels = torch.stack([sample.image for sample in images.samples])
+    return torch.cat(
+        [model(few.to(model.patches.device)).cpu() for few in pixels.split(SCORING_BATCH)]
+    )

@@ -8,6 +8,7 @@ from typing import Any
 from course_utils.trainers.configs import TrainingConfig
 
 CONFIG, SCORES, CHECKPOINT, LOCK = "config.json", "scores.json", "checkpoint.pt", ".training.lock"
+PREDICTIONS = "predictions.csv"
 CHANGES_NOTHING = {"workers"}
 """Settings that may differ when a training goes on."""
 

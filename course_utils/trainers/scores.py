@@ -1,11 +1,13 @@
 """What a trained network is worth: as a segmentation, as a map of anomaly, as a detector."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from course_utils.data import CachedDataset
 from course_utils.evaluation import (
     aupro,
     average_precision,
@@ -20,6 +22,10 @@ from course_utils.evaluation import (
     pixel_auroc,
     trapezoid_average_precision,
 )
+from course_utils.inference import choose_image_threshold
+
+SCORE_PIXELS = 100
+"""Of a map of anomaly: the score of an image is the mean of so many of its largest pixels."""
 
 
 def choose_threshold(probabilities: Tensor, masks: Tensor) -> float | None:
@@ -163,10 +169,38 @@ def score_anomalies(maps: Tensor, masks: Tensor, labels: Tensor | None = None) -
     truth = masks > 0
     defective = truth.flatten(1).any(1) if labels is None else labels > 0
     return {
-        "image_auroc": image_auroc(image_score(maps), defective),
+        "image_auroc": image_auroc(image_score(maps, top=SCORE_PIXELS), defective),
         "pixel_auroc": pixel_auroc(maps, truth),
         "aupro": aupro(maps, truth),
         "ap": average_precision(maps, truth),
+    }
+
+
+def anomaly_thresholds(
+    maps: Tensor, groups: Sequence[str], simulated: Tensor, anomalous: CachedDataset
+) -> dict[str, Any]:
+    """Return what a detector decides by that has seen good images alone.
+
+    Args:
+        maps: of good validation images, (N, H, W); these choose the threshold of an image.
+        groups: of these images.
+        simulated: maps of `anomalous`, (N, H, W); these choose the threshold of a pixel.
+        anomalous: validation images with simulated anomalies, some left as they are.
+    """
+    masks = torch.stack([sample.mask for sample in anomalous.samples])
+    changed = masks.flatten(1).any(1).numpy()
+    scores = image_score(simulated, top=SCORE_PIXELS)
+    threshold = choose_image_threshold(
+        image_score(maps, top=SCORE_PIXELS),
+        np.zeros(len(maps)),
+        groups,
+        simulated=scores[changed],
+    )
+    return {
+        "score_pixels": SCORE_PIXELS,
+        "threshold": threshold,
+        "pixel_threshold": best_threshold(simulated, masks, criterion="iou"),
+        "pixel_source": "the best IoU of all pixels of validation images with simulated anomalies",
     }
 
 

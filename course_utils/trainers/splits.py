@@ -17,7 +17,13 @@ from course_utils.anomaly import (
     structure_source,
 )
 from course_utils.config import data_root
-from course_utils.data import BinaryMasks, CachedDataset, DefectDataset, open_dataset
+from course_utils.data import (
+    BinaryMasks,
+    CachedDataset,
+    DefectDataset,
+    SimulatedAnomalies,
+    open_dataset,
+)
 from course_utils.trainers.configs import (
     MemSegConfig,
     NearestPatchesConfig,
@@ -157,6 +163,11 @@ def labels_of(images: CachedDataset) -> Tensor:
     return torch.tensor([int(sample.label > 0) for sample in images.samples])
 
 
+def groups_of(images: CachedDataset) -> list[str]:
+    """Return the group of each image."""
+    return [sample.group for sample in images.samples]
+
+
 def masks_of(images: CachedDataset) -> Tensor:
     """Return the masks of all images, (N, H, W)."""
     return torch.stack([sample.mask for sample in images.samples])
@@ -192,6 +203,18 @@ def simulator(
         sources=tuple(sources.values()) if kinds == "both" else (sources[kinds],),
         foreground=MVTEC_FOREGROUNDS.get(data.removeprefix("mvtec_ad/")),
     )
+
+
+def simulated_validation(
+    config: MemSegConfig | NearestPatchesConfig, val: CachedDataset
+) -> CachedDataset:
+    """Return good validation images with simulated anomalies, the same at each call.
+
+    Anomalies are of both kinds, whatever a training sees: variants are to be compared.
+    """
+    # A seed of its own: the training's would draw the masks of its first epoch once more.
+    seed = int(np.random.SeedSequence([config.split_seed, 1]).generate_state(1)[0])
+    return CachedDataset(SimulatedAnomalies(val, simulator(config.data), seed=seed))
 
 
 def textures_of(data: str) -> Literal["dtd", "noise"]:

@@ -1,7 +1,10 @@
 """What the trainers of all methods share: from a config to a trained network and a run folder."""
 
+import csv
+import io
 import json
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -11,12 +14,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar, Generic, TypeVar
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from course_utils.config import seed_everything
+from course_utils.inference import Detector, DetectorSettings
 from course_utils.io import lock_folder, write_atomic
 from course_utils.plots import as_png, training_curves
 from course_utils.trainers.configs import TrainingConfig
@@ -25,6 +30,7 @@ from course_utils.trainers.run_folder import (
     CHECKPOINT,
     CONFIG,
     LOCK,
+    PREDICTIONS,
     SCORES,
     check_folder,
     read_scores,
@@ -42,7 +48,8 @@ class TrainingResult:
     """A trained network, and what it is worth."""
 
     model: Any
-    history: History
+    history: History | None
+    """What happened while it was trained; None where nothing is trained."""
     scores: dict[str, float]
     """Of the test images and the last step."""
 
@@ -52,9 +59,9 @@ Result = TypeVar("Result", bound=TrainingResult)
 
 
 class Trainer(ABC, Generic[Config, Result]):
-    """Trains one method.
+    """Makes a detector by one method, and scores it.
 
-    A method says how to open its images, its network, its batches, its loss, and how to score.
+    A method says how to open its images, how to train, how to score, and what it decides by.
 
     Args:
         config: all that decides the training.
@@ -62,8 +69,8 @@ class Trainer(ABC, Generic[Config, Result]):
         progress: whether to show progress bars.
     """
 
-    metrics: ClassVar[tuple[str, ...]]
-    """Of the validation images, drawn as learning curves."""
+    method: ClassVar[str]
+    """Its name on the command line."""
 
     def __init__(
         self, config: Config, splits: Splits | None = None, *, progress: bool = False
@@ -76,6 +83,149 @@ class Trainer(ABC, Generic[Config, Result]):
     @abstractmethod
     def open_splits(config: Any, *, progress: bool = False) -> Splits:
         """Read the images of a config."""
+
+    @abstractmethod
+    def train(
+        self,
+        *,
+        folder: str | Path | None = None,
+        evaluate_every: int | None = None,
+        device: str | torch.device = "auto",
+        fabric: Fabric | None = None,
+    ) -> Result:
+        """Train, and score the test images once."""
+
+    @abstractmethod
+    def report(self, result: Result) -> dict[str, Any]:
+        """Return what else to write down beside the scores."""
+
+    @abstractmethod
+    def pictures(self, result: Result) -> dict[str, Figure]:
+        """Return figures of test images by the names of their files."""
+
+    @abstractmethod
+    def detector(self, result: Result) -> Detector:
+        """Return what answers for photographs, its thresholds chosen on validation images."""
+
+    @abstractmethod
+    def image_scores(self, result: Result) -> np.ndarray:
+        """Return the score of each test image, (N,), by which the detector decides."""
+
+    @property
+    @abstractmethod
+    def arguments(self) -> dict[str, Any]:
+        """What the network is made of, without weights."""
+
+    @property
+    def steps(self) -> int:
+        """Batches to train on."""
+        steps: int = getattr(self.config, "steps", 1)
+        return steps
+
+    def build_detector(self, model: nn.Module, **decided: Any) -> Detector:
+        """Return a detector of `model` with the settings `decided`, and those of the config."""
+        train = self.splits.train
+        settings = DetectorSettings(
+            method=self.method,
+            network=type(model).__name__,
+            arguments=self.arguments,
+            class_names=tuple(train.class_names),
+            channels=train.channels,  # type: ignore[arg-type]
+            height=self.config.height,
+            width=self.config.width,
+            data=self.config.data,
+            split=self.splits.test.split_note,
+            **decided,
+        )
+        return Detector(settings, model, device=str(next(model.parameters()).device))
+
+    @classmethod
+    def run_in_folder(
+        cls,
+        fabric: Fabric,
+        config: Config,
+        folder: Path,
+        evaluate_every: int = 0,
+        progress: bool = True,
+    ) -> dict[str, float]:
+        """Train by `config`, keep everything in `folder`, and return the test images' scores.
+
+        A training that was stopped goes on; a finished one returns its scores at once. The folder
+        gets `config.json`, `checkpoint.pt` and `tensorboard/` (where something is trained); the
+        detector, `detector.json` and `weights.safetensors`, which `load_detector` opens;
+        `predictions.csv` with the score of each test image, `scores.json`, and pictures of the
+        learning curves and of test images. Nothing is written before the images were read.
+
+        Args:
+            fabric: what `launch` hands over.
+            config: all that decides the training.
+            folder: its own; new, empty, or of this very training.
+            evaluate_every: steps between two evaluations of the validation images; 0: a tenth of
+                all.
+            progress: whether to show progress bars.
+
+        Raises:
+            ValueError: if the folder holds a training by another config or with other evaluations,
+                and as `train` does.
+            FileExistsError: if it holds anything else or another process trains in it.
+        """
+        if evaluate_every < 0:
+            raise ValueError(f"evaluate_every must be at least 0, got {evaluate_every}")
+        if fabric.is_global_zero:
+            check_folder(folder, config)
+        fabric.barrier()
+        if (folder / SCORES).exists():
+            return read_scores(folder)
+        images = config.images_only()
+        splits = _open_once(cls, images, progress and fabric.is_global_zero)
+        trainer = cls(config, splits, progress=progress)
+        every = evaluate_every or math.ceil(trainer.steps / 10)
+        advice = "wait for its end, or choose another folder (--out)"
+        with lock_folder(folder, LOCK, advice) if fabric.is_global_zero else nullcontext():
+            if fabric.is_global_zero:
+                check_folder(folder, config)  # who held it until now may have used it
+                _check_evaluations(folder, every)
+                _write_json(folder / CONFIG, config.model_dump())
+            fabric.barrier()
+            started = perf_counter()
+            result = trainer.train(fabric=fabric, folder=folder, evaluate_every=every)
+            if fabric.is_global_zero:
+                seconds = perf_counter() - started
+                for name, figure in trainer.pictures(result).items():
+                    write_atomic(folder / name, as_png(figure))
+                detector = trainer.detector(result)
+                detector.save(folder)
+                write_atomic(folder / PREDICTIONS, trainer.predictions(result, detector))
+                report = {
+                    "scores": without_nan(result.scores),
+                    "threshold": detector.settings.threshold.model_dump(),
+                    "pixel_threshold": detector.settings.pixel_threshold,
+                    **trainer.report(result),
+                    **_circumstances(fabric, seconds),
+                }
+                _write_json(folder / SCORES, report)
+        return result.scores
+
+    def predictions(self, result: Result, detector: Detector) -> str:
+        """Return a CSV with the score and the decision of each test image."""
+        text, limit = io.StringIO(), detector.settings.threshold.value
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["name", "group", "label", "score", "threshold", "decision"])
+        scores = self.image_scores(result).tolist()
+        for sample, score in zip(self.splits.test.samples, scores, strict=True):
+            decision = "defective" if score >= limit else "good"
+            writer.writerow([sample.name, sample.group, sample.label, score, limit, decision])
+        return text.getvalue()
+
+
+class NetworkTrainer(Trainer[Config, Result]):
+    """Trains a network with `fit`.
+
+    A method says what its network, its batches and its loss are, and how to score.
+    """
+
+    metrics: ClassVar[tuple[str, ...]]
+    """Of the validation images, drawn as learning curves."""
 
     @abstractmethod
     def check(self, fabric: Fabric) -> None:
@@ -101,23 +251,15 @@ class Trainer(ABC, Generic[Config, Result]):
     def score(self, model: Any, history: History) -> Result:
         """Score the test images, once."""
 
-    @abstractmethod
-    def report(self, result: Result) -> dict[str, Any]:
-        """Return what else to write down beside the scores."""
-
-    @abstractmethod
-    def pictures(self, result: Result) -> dict[str, Figure]:
-        """Return figures of test images by the names of their files."""
-
-    @property
-    def steps(self) -> int:
-        """Batches to train on."""
-        steps: int = self.config.steps  # type: ignore[attr-defined]
-        return steps
-
     def agreed(self, model: Any) -> Mapping[str, str | int | float | bool | None]:
         """Return what else a training agrees in with one that it goes on from."""
         return {}
+
+    def pictures(self, result: Result) -> dict[str, Figure]:
+        """Return the learning curves; methods add their test images."""
+        assert result.history is not None
+        curves = training_curves({"training": result.history}, metrics=self.metrics)
+        return {"learning.png": curves}
 
     def train(
         self,
@@ -180,72 +322,13 @@ class Trainer(ABC, Generic[Config, Result]):
         )
         return self.score(model, history)
 
-    @classmethod
-    def run_in_folder(
-        cls,
-        fabric: Fabric,
-        config: Config,
-        folder: Path,
-        evaluate_every: int = 0,
-        progress: bool = True,
-    ) -> dict[str, float]:
-        """Train by `config`, keep everything in `folder`, and return the test images' scores.
-
-        A training that was stopped goes on; a finished one returns its scores at once. The folder
-        gets `config.json`, `checkpoint.pt`, `tensorboard/`, `scores.json`, and pictures of the
-        learning curves and of test images. Nothing is written before the images were read.
-
-        Args:
-            fabric: what `launch` hands over.
-            config: all that decides the training.
-            folder: its own; new, empty, or of this very training.
-            evaluate_every: steps between two evaluations of the validation images; 0: a tenth of
-                all.
-            progress: whether to show progress bars.
-
-        Raises:
-            ValueError: if the folder holds a training by another config or with other evaluations,
-                and as `train` does.
-            FileExistsError: if it holds anything else or another process trains in it.
-        """
-        if evaluate_every < 0:
-            raise ValueError(f"evaluate_every must be at least 0, got {evaluate_every}")
-        if fabric.is_global_zero:
-            check_folder(folder, config)
-        fabric.barrier()
-        if (folder / SCORES).exists():
-            return read_scores(folder)
-        images = config.images_only()
-        splits = _open_once(cls, images, progress and fabric.is_global_zero)
-        trainer = cls(config, splits, progress=progress)
-        every = evaluate_every or math.ceil(trainer.steps / 10)
-        advice = "wait for its end, or choose another folder (--out)"
-        with lock_folder(folder, LOCK, advice) if fabric.is_global_zero else nullcontext():
-            if fabric.is_global_zero:
-                check_folder(folder, config)  # who held it until now may have used it
-                _check_evaluations(folder, every)
-                _write_json(folder / CONFIG, config.model_dump())
-            fabric.barrier()
-            started = perf_counter()
-            result = trainer.train(
-                fabric=fabric,
-                folder=folder,
-                evaluate_every=every,
-            )
-            if fabric.is_global_zero:
-                seconds = perf_counter() - started
-                curves = training_curves({"training": result.history}, metrics=cls.metrics)
-                for name, figure in {"learning.png": curves, **trainer.pictures(result)}.items():
-                    write_atomic(folder / name, as_png(figure))
-                scores = {"scores": without_nan(result.scores)}
-                report = scores | trainer.report(result) | _circumstances(fabric, seconds)
-                _write_json(folder / SCORES, report)
-        return result.scores
-
 
 @lru_cache(maxsize=1)  # losses, variants and seeds of one command share their images
 def _open_once(trainer: type[Trainer[Any, Any]], config: TrainingConfig, progress: bool) -> Splits:
-    return trainer.open_splits(config, progress=progress)
+    splits = trainer.open_splits(config, progress=progress)
+    if progress:
+        print(splits.test.split_note, file=sys.stderr)
+    return splits
 
 
 def _check_evaluations(folder: Path, every: int) -> None:

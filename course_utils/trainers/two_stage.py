@@ -19,13 +19,20 @@ from course_utils.data import (
     TwoStageTargets,
 )
 from course_utils.evaluation import best_threshold
+from course_utils.inference import Detector, choose_image_threshold
 from course_utils.losses import TwoStageLoss
 from course_utils.models import TwoStageNet
 from course_utils.plots import heat_maps
 from course_utils.trainers.configs import CHANNELS, TWO_STAGE_VARIANTS, TwoStageConfig
 from course_utils.trainers.scores import score_detection
-from course_utils.trainers.splits import Splits, labels_of, open_detection_splits
-from course_utils.trainers.trainer import Trainer, TrainingResult
+from course_utils.trainers.splits import (
+    Splits,
+    groups_of,
+    labels_of,
+    masks_of,
+    open_detection_splits,
+)
+from course_utils.trainers.trainer import NetworkTrainer, TrainingResult
 from course_utils.training import EpochLoader, History, evaluating
 
 PICTURES = 6
@@ -42,9 +49,13 @@ class TwoStageResult(TrainingResult):
     """Logit of each test image, (N,)."""
     maps: Tensor
     """Logits of the segmentation of each test image, (N, H / 8, W / 8)."""
+    val_decisions: Tensor
+    """Logit of each validation image, (N,)."""
+    val_maps: Tensor
+    """Logits of the segmentation of each validation image."""
 
 
-class TwoStageTrainer(Trainer[TwoStageConfig, TwoStageResult]):
+class TwoStageTrainer(NetworkTrainer[TwoStageConfig, TwoStageResult]):
     """Trains both stages at once, chooses the threshold on validation images, scores the test once.
 
     Example:
@@ -54,6 +65,7 @@ class TwoStageTrainer(Trainer[TwoStageConfig, TwoStageResult]):
         ['ap', 'ap_trapezoid', 'fn', 'fn_oracle', 'fp', 'fp_oracle']
     """
 
+    method = "two-stage"
     metrics = ("val/ap",)
     open_splits = staticmethod(open_detection_splits)
 
@@ -91,8 +103,16 @@ class TwoStageTrainer(Trainer[TwoStageConfig, TwoStageResult]):
 
     def build_model(self) -> TwoStageNet:
         """Return both stages."""
-        channels = CHANNELS[self.config.channels]
-        return TwoStageNet(self.splits.train.channels, channels=channels, **self.variant.model)
+        return TwoStageNet(**self.arguments)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Channels of images and layers, and what the variant changes."""
+        return {
+            "in_channels": self.splits.train.channels,
+            "channels": CHANNELS[self.config.channels],
+            **self.variant.model,
+        }
 
     def build_batches(self) -> EpochLoader:
         """Return images with their targets, good and defective ones by turns."""
@@ -125,18 +145,42 @@ class TwoStageTrainer(Trainer[TwoStageConfig, TwoStageResult]):
     def score(self, model: nn.Module, history: History) -> TwoStageResult:
         """Choose the threshold on validation images and score the test images."""
         val, test = self.splits.val, self.splits.test
-        found, _ = predict_two_stage(model, val)
-        threshold = best_threshold(found, labels_of(val), middle=True)
+        found = predict_two_stage(model, val)
+        threshold = best_threshold(found[0], labels_of(val), middle=True)
         decisions, maps = predict_two_stage(model, test)
         scores = score_detection(decisions, labels_of(test), threshold)
-        return TwoStageResult(model, history, scores, threshold, decisions, maps)
+        return TwoStageResult(model, history, scores, threshold, decisions, maps, *found)
+
+    def image_scores(self, result: TwoStageResult) -> np.ndarray:
+        """Return the logit of each test image, (N,)."""
+        return result.decisions.double().numpy()
+
+    def detector(self, result: TwoStageResult) -> Detector:
+        """Return the network; where validation images have masks, these choose for pixels."""
+        val = self.splits.val
+        masks, pixel_threshold = masks_of(val) > 0, 0.5
+        source = "a half: no validation image has a mask to choose it by"
+        if masks.any():
+            maps = nn.functional.interpolate(
+                result.val_maps.sigmoid()[:, None], tuple(masks.shape[1:]), mode="bilinear"
+            )
+            pixel_threshold = best_threshold(maps[:, 0], masks, criterion="iou")
+            source = "the best IoU of all pixels of the validation images"
+        return self.build_detector(
+            result.model,
+            score_pixels=0,
+            threshold=choose_image_threshold(
+                result.val_decisions.numpy(), labels_of(val).numpy(), groups_of(val)
+            ),
+            pixel_threshold=pixel_threshold,
+            pixel_source=source,
+        )
 
     def report(self, result: TwoStageResult) -> dict[str, Any]:
-        """Return split, threshold, and how many images there are of each kind."""
+        """Return the split, and how many images there are of each kind."""
         labels = {name: labels_of(images) for name, images in vars(self.splits).items()}
         return {
             "split": self.splits.test.split_note,
-            "threshold": result.threshold,
             "images": {name: len(one) for name, one in labels.items()},
             "defective": {name: int(one.sum()) for name, one in labels.items()},
         }
@@ -152,7 +196,8 @@ class TwoStageTrainer(Trainer[TwoStageConfig, TwoStageResult]):
         maps = nn.functional.interpolate(
             result.maps[chosen].sigmoid()[:, None], tuple(masks[0].shape), mode="bilinear"
         )[:, 0]
-        return {"hardest.png": heat_maps(images, masks, {"two stages": maps}, limit=1.0)}
+        figure = heat_maps(images, masks, {"two stages": maps}, limit=1.0)
+        return super().pictures(result) | {"hardest.png": figure}
 
     def _segmented(self) -> list[str] | None:
         config = self.config

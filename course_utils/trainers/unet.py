@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils.data import TransformedDataset, class_weights, count_pixels
+from course_utils.evaluation import image_score
+from course_utils.inference import Detector, choose_image_threshold
 from course_utils.losses import SoftmaxFocalLoss, WeightedCrossEntropy, dice_loss
 from course_utils.models import UNet
 from course_utils.plots import errors
@@ -24,16 +26,20 @@ from course_utils.trainers.scores import (
 )
 from course_utils.trainers.splits import (
     Splits,
+    groups_of,
+    labels_of,
     masks_of,
     open_all_classes,
     open_splits,
     with_defects,
 )
-from course_utils.trainers.trainer import Trainer, TrainingResult
+from course_utils.trainers.trainer import NetworkTrainer, TrainingResult
 from course_utils.training import EpochLoader, History, predict_probabilities
 
 FOCAL_GAMMA = 2.0
 PICTURES = 8
+SCORE_PIXELS = 10
+"""The score of an image is the mean probability of so many of its likeliest pixels."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,11 @@ class UNetResult(TrainingResult):
     """Chosen on validation images; None where the most probable class is taken."""
     probabilities: Tensor
     """Of the test images, (N, K, H, W)."""
+    val_scores: np.ndarray
+    """Of the validation images, (N,): see `segmentation_scores`."""
 
 
-class UNetTrainer(Trainer[UNetConfig, UNetResult]):
+class UNetTrainer(NetworkTrainer[UNetConfig, UNetResult]):
     """Trains, chooses the threshold on validation images, and scores the test images once.
 
     Args:
@@ -64,6 +72,7 @@ class UNetTrainer(Trainer[UNetConfig, UNetResult]):
         ['ap', 'dice', 'iou']
     """
 
+    method = "unet"
     metrics = ("val/iou", "val/ap")
     open_splits = staticmethod(open_splits)
 
@@ -96,14 +105,18 @@ class UNetTrainer(Trainer[UNetConfig, UNetResult]):
 
     def build_model(self) -> nn.Module:
         """Return a U-Net, or the model that was given."""
-        config = self.config
-        return self._model or UNet(
-            self.splits.train.channels,
-            len(self.class_names),
-            encoder=config.encoder,
-            weights=encoder_weights(config.weights),
-            width=config.channels,
-        )
+        weights = encoder_weights(self.config.weights)
+        return self._model or UNet(**self.arguments, weights=weights)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Channels, classes, encoder and width of the U-Net."""
+        return {
+            "in_channels": self.splits.train.channels,
+            "num_classes": len(self.class_names),
+            "encoder": self.config.encoder,
+            "width": self.config.channels,
+        }
 
     def build_batches(self) -> EpochLoader:
         """Return the training images, shuffled, and turned over at random."""
@@ -134,20 +147,45 @@ class UNetTrainer(Trainer[UNetConfig, UNetResult]):
 
     def score(self, model: nn.Module, history: History) -> UNetResult:
         """Choose the threshold on validation images and score the test images."""
-        threshold = choose_threshold(*predict_probabilities(model, self.splits.val))
+        probabilities, masks = predict_probabilities(model, self.splits.val)
+        threshold, val_scores = (
+            choose_threshold(probabilities, masks),
+            segmentation_scores(probabilities),
+        )
         probabilities, masks = predict_probabilities(model, self.splits.test)
         scores = score_segmentation(probabilities, masks, threshold, self.class_names)
-        return UNetResult(model, history, scores, threshold, probabilities)
+        return UNetResult(model, history, scores, threshold, probabilities, val_scores)
+
+    def image_scores(self, result: UNetResult) -> np.ndarray:
+        """Return the score of each test image, (N,)."""
+        return segmentation_scores(result.probabilities)
+
+    def detector(self, result: UNetResult) -> Detector:
+        """Return the U-Net, its image threshold chosen like that of its pixels."""
+        if self._model is not None:
+            raise ValueError("a detector is kept of the trainer's own U-Net, not of another model")
+        val = self.splits.val
+        source = "the best IoU of all pixels of the validation images"
+        if result.threshold is None:
+            source = "there are several classes of defects, and nothing to choose"
+        return self.build_detector(
+            result.model,
+            score_pixels=SCORE_PIXELS,
+            threshold=choose_image_threshold(
+                result.val_scores, labels_of(val).numpy(), groups_of(val)
+            ),
+            pixel_threshold=result.threshold,
+            pixel_source=source,
+        )
 
     def report(self, result: UNetResult) -> dict[str, Any]:
-        """Return threshold, split, numbers of images, and the IoU of each kind of defect."""
+        """Return weights, split, numbers of images, and the IoU of each kind of defect."""
         # Where all defects are one class, the pooled score hides which kinds were found.
         kinds = open_all_classes(self.config, "test")
         labels = [kinds[i].label for i in range(len(kinds))]
         found = decide(result.probabilities, result.threshold)
         splits = self.splits
         return {
-            "threshold": result.threshold,
             "weights_used": weights_used(result.model),
             "split": splits.test.split_note,
             "images": {name: len(images) for name, images in vars(splits).items()},
@@ -159,7 +197,7 @@ class UNetTrainer(Trainer[UNetConfig, UNetResult]):
         chosen = with_defects(self.splits.test, PICTURES)
         found = decide(result.probabilities[chosen], result.threshold)
         shown = [self.splits.test[i] for i in chosen]
-        return {
+        return super().pictures(result) | {
             "predictions.png": errors(
                 [sample.image for sample in shown],
                 [sample.mask > 0 for sample in shown],
@@ -167,6 +205,19 @@ class UNetTrainer(Trainer[UNetConfig, UNetResult]):
                 [sample.name for sample in shown],
             )
         }
+
+
+def segmentation_scores(probabilities: Tensor) -> np.ndarray:
+    """Return the score of each image, (N,), from probabilities (N, K, H, W), background first.
+
+    Example:
+        >>> defect = torch.full((1, 4, 4), 0.25)
+        >>> segmentation_scores(torch.stack([1 - defect, defect], dim=1))
+        array([0.25])
+    """
+    several = probabilities.shape[1] > 2
+    maps = 1 - probabilities[:, 0] if several else probabilities[:, 1]
+    return image_score(maps, top=SCORE_PIXELS)
 
 
 def segmentation_loss(name: str, counts: np.ndarray | Tensor) -> nn.Module:
