@@ -79,6 +79,5 @@ def _method(
     words = ["course", "train", name]
     for key, value in settings.items():
         words += [f"--{key}", str(value)]
-    if name != "nearest":
-        words += ["--out", f"runs/{facts.folder.absolute().name}_{name.replace('-', '_')}"]
+    words += ["--out", f"runs/{facts.folder.absolute().name}_{name.replace('-', '_')}"]
     return Method(title, reason, shlex.join(words))

@@ -1,4 +1,4 @@
-"""`course data`: fetch data sets, list what is here, and verify it."""
+"""`course data`: fetch and verify data sets, import and check a person's own images."""
 
 import shlex
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ from course_utils.io import report_errors
 FAULTS_SHOWN = 20
 
 app = typer.Typer(
-    help="Fetch the real data sets, list what is here, and look through it.", no_args_is_help=True
+    help="Fetch data sets, verify them; import and check your own images.", no_args_is_help=True
 )
 Root: TypeAlias = Annotated[
     Path | None,
