@@ -116,8 +116,9 @@ def look_through(folder: Path, *, tick: Callable[[int, int], None] | None = None
 
 
 def _add_mask(facts: FolderFacts, number: int, mask: np.ndarray) -> None:
-    facts.shares[number] = float(np.count_nonzero(mask)) / mask.size
-    for label in np.unique(mask[mask > 0]).tolist():
+    counts = np.bincount(mask.ravel(), minlength=2)
+    facts.shares[number] = 1 - float(counts[0]) / mask.size
+    for label in (np.flatnonzero(counts[1:]) + 1).tolist():
         of_class = (mask == label).astype(np.uint8)
         count, numbers, boxes, _ = cv2.connectedComponentsWithStats(of_class, connectivity=8)
         kind = facts.classes[label - 1]

@@ -150,7 +150,7 @@ def _overlaid(image: np.ndarray, mask: np.ndarray, longest: int) -> np.ndarray:
     """Return the shrunk image with its mask: what has any pixel is still there."""
     small = _shrunk(image, longest)
     shown = np.zeros(small.shape[:2], np.uint8)
-    for label in np.unique(mask[mask > 0]).tolist():
+    for label in (np.flatnonzero(np.bincount(mask.ravel())[1:]) + 1).tolist():
         part = resize_image((mask == label).astype(np.float32), (small.shape[0], small.shape[1]))
         shown[part > (0 if part.size < mask.size else 0.5)] = label
     return overlay(small, shown)

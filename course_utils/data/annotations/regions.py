@@ -23,6 +23,7 @@ from course_utils.data.faults import Faults
 Size: TypeAlias = tuple[int, int]
 """(height, width) in pixels."""
 _SUBPIXELS = 4
+_HALF = 128  # of 255
 _BAND = 512  # rows drawn at once: bounds the memory
 _CORNERS = 128  # of the polygon that stands for an ellipse
 
@@ -92,11 +93,10 @@ def fill_polygon(points: np.ndarray, size: Size) -> np.ndarray:
         fine = np.zeros((_SUBPIXELS * (end - start), _SUBPIXELS * (right - left)), np.uint8)
         # OpenCV's coordinates are those of the middles of pixels.
         at = np.round((corners - (left, start)) * _SUBPIXELS * 16 - 8).astype(np.int32)
-        cv2.fillPoly(fine, [at], 1, lineType=cv2.LINE_8, shift=4)
-        share = cv2.resize(
-            fine.astype(np.float32), (right - left, end - start), interpolation=cv2.INTER_AREA
-        )
-        mask[start:end, left:right] = share > 0.5
+        cv2.fillPoly(fine, [at], 255, lineType=cv2.LINE_8, shift=4)
+        shrunk = (right - left, end - start)
+        share = cv2.resize(fine, shrunk, interpolation=cv2.INTER_AREA)
+        mask[start:end, left:right] = share > _HALF
     return mask if mask.any() else draw_line(np.concatenate([corners, corners[:1]]), 0, size)
 
 

@@ -80,7 +80,8 @@ class Draft:
         self.seen["annotated"] += 1
         self.seen.update(region.kind for region in regions)
         self.regions.update(region.label for region in regions)
-        self.images.update(self.names[value - 1] for value in np.unique(mask[mask > 0]).tolist())
+        counts = np.bincount(mask.ravel(), minlength=len(self.names) + 1)[1:]
+        self.images.update(self.names[place] for place in np.flatnonzero(counts))
 
     def write(self, file: str, content: Content, place: str) -> str:
         """Write an image into the folder `place` as viewers show it, and return its stem."""
@@ -162,7 +163,9 @@ def open_picture(content: Content, file: str) -> Image.Image:
     """Return a picture whose header was read. Raises `ValueError` for what is none."""
     try:
         return Image.open(content if isinstance(content, Path) else io.BytesIO(content))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{file} is too large ({error}): cut it into smaller images") from error
+    except (OSError, ValueError, SyntaxError) as error:
         raise ValueError(
             f"{content if isinstance(content, Path) else file} cannot be read as an image: it is "
             f"damaged or no picture"
