@@ -1,13 +1,24 @@
-"""Files that are never half written, folders that one process holds, errors in one line."""
+"""Files: never half written, one process a folder, no junk of systems; errors in one line."""
 
 import glob
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+_JUNK = re.compile(
+    r"""[.] .* | ~[$] .* | .* ~
+    | (eh)? thumbs .* [.]db (:.*)? | zbthumbnail[.]info | icon \r | desktop[.] (ini|db)
+    | picasa[.]ini | pspbrwse[.]jbf | synofile_thumb .*
+    | @eadir | @recycle | @recently-snapshot | [#]recycle | [#]snapshot | __macosx
+    | [$]recycle[.]bin | recycler | system[ ]volume[ ]information | lost[+]found
+    | found[.]\d+ | temporary[ ]items | network[ ]trash[ ]folder""",
+    re.VERBOSE | re.IGNORECASE,
+)
 
 
 def write_atomic(path: str | Path, content: str | bytes) -> None:
@@ -46,6 +57,16 @@ def write_atomic(path: str | Path, content: str | bytes) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def is_junk(name: str) -> bool:
+    """Whether `name`, of a file or folder, is what systems, NAS and viewers leave behind.
+
+    Example:
+        >>> [is_junk(name) for name in ("Thumbs.db", "._001.png", "@eaDir", "001.png")]
+        [True, True, True, False]
+    """
+    return _JUNK.fullmatch(name) is not None
 
 
 @contextmanager

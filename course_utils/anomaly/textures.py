@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from course_utils.anomaly.inputs import Image, Shape, check_image, check_rng, check_shape
 from course_utils.anomaly.perlin import perlin_noise
+from course_utils.io import is_junk
 
 Field = NDArray[Any]
 
@@ -69,7 +70,10 @@ class TextureFolder(Sequence[Image]):
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         found = [path for path in self.folder.rglob("*") if path.suffix.lower() in _SUFFIXES]
-        self.paths = sorted(found, key=lambda path: path.relative_to(self.folder).parts)
+        parts = {path: path.relative_to(self.folder).parts for path in found}
+        self.paths = sorted(
+            (p for p in found if not any(map(is_junk, parts[p]))), key=parts.__getitem__
+        )
         if not self.paths:
             raise ValueError(
                 f"{self.folder} holds no pictures ({', '.join(_SUFFIXES)}): give the folder that "

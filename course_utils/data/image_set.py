@@ -29,6 +29,25 @@ class Folds:
     """Whose folds these are, for people: `"the authors'"`."""
 
 
+AUTHORS = "the authors'"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Who is in which part, as somebody stated it: at least the test part and what is not in it."""
+
+    part_of: np.ndarray
+    """(number of entries,): `"train"`, `"val"` or `"test"`; without any `"val"`, some of train
+    become validation images."""
+    origin: str = AUTHORS
+    """Whose parts these are, for people."""
+
+    @classmethod
+    def with_test(cls, in_test: np.ndarray) -> "Parts":
+        """Return the parts of authors who chose a test part: bool, (number of entries,)."""
+        return cls(np.where(in_test, "test", "train"))
+
+
 @dataclass(frozen=True)
 class ImageSet:
     """All images of a data set."""
@@ -42,10 +61,12 @@ class ImageSet:
     channels: int
     read_mask: Callable[[Entry], np.ndarray]
     """Entry to uint8 classes, (H, W), at the size of the file; importable, so that it pickles."""
-    published_test: np.ndarray | None = None
-    """(len(entries),) bool: the test part that its authors chose; None: they chose none."""
+    parts: Parts | None = None
+    """Parts that were stated; None: the set is split here."""
     folds: Folds | None = None
     """Folds for cross-validation; None: the set has none."""
+    remarks: tuple[str, ...] = ()
+    """Sentences for people: what was seen of these images, and what was made of it."""
 
     def __post_init__(self) -> None:
         twice = [name for name, n in Counter(e.name for e in self.entries).items() if n > 1]

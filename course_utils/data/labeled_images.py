@@ -11,6 +11,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
+from course_utils.data.image_files import list_folder
+from course_utils.io import is_junk
+
 HELD_OUT = 0.1
 """Share of each class that is held out where there is no validation part."""
 
@@ -113,12 +116,13 @@ def _read(path: str) -> Image.Image:
 
 def _find_classes(folder: Path) -> tuple[list[str], Files]:
     try:
-        names, numbers = find_classes(str(folder))
+        names = [name for name in find_classes(str(folder))[0] if not is_junk(name)]
+        numbers = {name: number for number, name in enumerate(names)}
     except FileNotFoundError:
         raise ValueError(
             f"{folder} has no folders in it: it must hold a folder of images for each class"
         ) from None
-    files = make_dataset(str(folder), numbers, extensions=IMG_EXTENSIONS, allow_empty=True)
+    files = make_dataset(str(folder), numbers, is_valid_file=_is_image, allow_empty=True)
     empty = sorted(set(names) - {names[label] for _, label in files})
     problem = ""
     if not files:
@@ -145,6 +149,11 @@ def _find_classes(folder: Path) -> tuple[list[str], Files]:
     return names, files
 
 
+def _is_image(path: str) -> bool:
+    name = Path(path).name
+    return name.lower().endswith(IMG_EXTENSIONS) and not is_junk(name)
+
+
 def _annotated(val: Path, names: list[str]) -> Files:
     """Read Tiny-ImageNet's list: name, class and four numbers in each line, by tabs."""
     numbers = {name: label for label, name in enumerate(names)}
@@ -167,14 +176,14 @@ def _annotated(val: Path, names: list[str]) -> Files:
 
 
 def _same_classes(val: Path, names: list[str]) -> Files:
-    unknown = sorted({path.name for path in val.iterdir() if path.is_dir()} - set(names))
+    unknown = sorted({path.name for path in list_folder(val) if path.is_dir()} - set(names))
     if unknown:
         raise ValueError(
             f"{val} has the folder {unknown[0]}, which is no class of train. Tiny-ImageNet's "
             "layout needs val_annotations.txt there, any other the same classes as train"
         )
     numbers = {name: label for label, name in enumerate(names)}
-    files: Files = make_dataset(str(val), numbers, extensions=IMG_EXTENSIONS, allow_empty=True)
+    files: Files = make_dataset(str(val), numbers, is_valid_file=_is_image, allow_empty=True)
     if not files:
         raise ValueError(f"no images in {val}: remove it to hold out training images instead")
     return files

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from course_utils.data.faults import Faults
 from course_utils.data.image_files import (
     FileStamp,
     file_stamps,
-    read_image,
+    read_with_orientation,
     resize_image,
     to_gray,
 )
@@ -18,12 +19,14 @@ from course_utils.data.image_files import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-_ROWS_AT_ONCE = 1024  # bounds the memory: one block of correlations is 1024 x N
+THUMBNAIL = 32
+"""Side of the thumbnails, in pixels."""
+_ROWS_AT_ONCE = 256  # bounds the memory: one block of correlations is 256 x N
 _FLAT = 1e-5  # std, relative to the brightest value, below which only rounding is left
 
 
 def near_duplicate_groups(
-    images: "Iterable[np.ndarray | Tensor]", *, threshold: float = 0.98, size: int = 32
+    images: "Iterable[np.ndarray | Tensor]", *, threshold: float = 0.98, size: int = THUMBNAIL
 ) -> np.ndarray:
     """Return int64 group numbers, (N,): near-duplicates share one.
 
@@ -52,16 +55,32 @@ def near_duplicate_groups(
     thumbnails = [thumbnail(image, size).ravel() for image in images]
     if not thumbnails:
         raise ValueError("there are no images to compare")
-    values = np.stack(thumbnails).astype(np.float64)
-    centered = values - values.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(centered, axis=1, keepdims=True)
-    flat = length[:, 0] <= _FLAT * size * np.abs(values).max(axis=1)
-    length[flat] = 1
-    unit = (centered / length).astype(np.float32)
+    return correlated_rows(np.stack(thumbnails), threshold)
+
+
+def correlated_rows(values: np.ndarray, threshold: float = 0.98) -> np.ndarray:
+    """Return int64 group numbers, (N,), of `values` (N, D) by correlation, as for thumbnails.
+
+    Needs about twice the memory of `values` as float32, however many are alike.
+
+    Example:
+        >>> correlated_rows(np.array([[1.0, 2, 4], [4, 2, 1], [3, 6, 12]])).tolist()
+        [0, 1, 0]
+    """
+    unit = np.empty(values.shape, np.float32)
+    flat = np.empty(len(values), bool)
+    for start in range(0, len(values), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        block = values[rows].astype(np.float64)
+        centered = block - block.mean(axis=1, keepdims=True)
+        length = np.linalg.norm(centered, axis=1, keepdims=True)
+        flat[rows] = length[:, 0] <= _FLAT * values.shape[1] ** 0.5 * np.abs(block).max(axis=1)
+        length[flat[rows]] = 1
+        unit[rows] = centered / length
     return _first_come_numbers(_join_flat(_join_similar(unit, threshold), values, flat))
 
 
-def thumbnail(image: "np.ndarray | Tensor", size: int = 32) -> np.ndarray:
+def thumbnail(image: "np.ndarray | Tensor", size: int = THUMBNAIL) -> np.ndarray:
     """Return `image` as a gray float32 thumbnail, (size, size), in the units of `image`.
 
     Example:
@@ -100,46 +119,73 @@ def join_groups(*groupings: np.ndarray) -> np.ndarray:
 
 
 class ImageSurvey(NamedTuple):
-    """What the images of a folder have in common, and their sizes."""
+    """What the images of a folder have in common, and what is known of each."""
 
     groups: np.ndarray
     """(N,): the group of near-duplicates of each; read-only, since it is shared."""
+    thumbnails: np.ndarray
+    """float32, (N, 32, 32), of 0 where a file cannot be read; read-only."""
     shapes: tuple[tuple[int, int], ...]
-    """(height, width) of each."""
-    channels: int
-    """1 if every file is gray, else 3."""
+    """(height, width) of each, as shown; (0, 0) where a file cannot be read."""
+    gray: tuple[bool, ...]
+    """Whether each file is gray."""
+    orientations: tuple[int, ...]
+    """EXIF orientation of each; 1: not turned."""
+    faults: tuple[str, ...]
+    """Why files cannot be read."""
+
+    @property
+    def channels(self) -> int:
+        """1 if every file is gray, else 3."""
+        return 1 if all(self.gray) else 3
 
 
-def survey_images(paths: Sequence[Path]) -> ImageSurvey:
+def survey_images(paths: Sequence[Path], *, faults: Faults | None = None) -> ImageSurvey:
     """Decode each image once; the result is kept until one of the files changes.
 
     Raises:
-        ValueError: naming a file that cannot be read.
+        ValueError: naming all files that cannot be read; `faults` collects them instead, if given.
     """
-    return _survey(file_stamps(paths))
+    survey = survey_stamps(file_stamps(paths))
+    found = Faults() if faults is None else faults
+    found.add(*survey.faults)
+    if faults is None:
+        found.raise_any()
+    return survey
 
 
 @lru_cache(maxsize=8)
-def _survey(stamps: tuple[FileStamp, ...]) -> ImageSurvey:
-    thumbnails, shapes, channels = [], [], 1
-    for path, *_ in stamps:
-        image = read_image(path)
-        thumbnails.append(thumbnail(image))
-        shapes.append((image.shape[0], image.shape[1]))
-        channels = max(channels, 1 if image.ndim == 2 else 3)
-    groups = near_duplicate_groups(thumbnails)
-    groups.flags.writeable = False
-    return ImageSurvey(groups, tuple(shapes), channels)
+def survey_stamps(stamps: tuple[FileStamp, ...]) -> ImageSurvey:
+    """Return the survey of files by their stamps, with the faults of those that cannot be read."""
+    thumbnails = np.zeros((len(stamps), THUMBNAIL, THUMBNAIL), np.float32)
+    known, faults = [], []
+    for number, (path, *_) in enumerate(stamps):
+        try:
+            image, orientation = read_with_orientation(path)
+        except (ValueError, OSError) as error:
+            faults.append(str(error))
+            known.append(((0, 0), True, 1))
+            continue
+        thumbnails[number] = thumbnail(image, THUMBNAIL)
+        known.append(((image.shape[0], image.shape[1]), image.ndim == 2, orientation))
+    groups = near_duplicate_groups(thumbnails) if stamps else np.zeros(0, np.int64)
+    thumbnails.flags.writeable = groups.flags.writeable = False
+    shapes, gray, orientations = zip(*known, strict=True) if known else ((), (), ())
+    return ImageSurvey(groups, thumbnails, shapes, gray, orientations, tuple(faults))
 
 
 def _join_similar(unit: np.ndarray, threshold: float) -> np.ndarray:
     groups = np.arange(len(unit))
     for start in range(0, len(unit), _ROWS_AT_ONCE):
-        rows, columns = np.nonzero(unit[start : start + _ROWS_AT_ONCE] @ unit.T > threshold)
+        # Those before `start` were compared with these already; those in one group need no link.
+        rows = unit[start : start + _ROWS_AT_ONCE]
+        similar = rows @ unit[start:].T > threshold
+        similar &= groups[start : start + len(rows), None] != groups[start:]
+        left, right = np.nonzero(similar)
         # Each image is linked to one member of its group so far: few links, however large it is.
         _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
-        left = np.concatenate([rows + start, np.arange(len(unit))])
-        right = np.concatenate([columns, first[inverse]])
+        left = np.concatenate([left + start, np.arange(len(unit))])
+        right = np.concatenate([right + start, first[inverse]])
         groups = _components(left, right, len(unit))
     return groups
 
@@ -148,7 +194,7 @@ def _join_flat(groups: np.ndarray, values: np.ndarray, flat: np.ndarray) -> np.n
     if not flat.any():
         return groups
     groups = groups.copy()
-    grays = np.round(values[flat].mean(axis=1), 4)
+    grays = np.round(values[flat].mean(axis=1, dtype=np.float64), 4)
     groups[flat] = len(groups) + np.unique(grays, return_inverse=True)[1]
     return groups
 

@@ -37,12 +37,14 @@ def open_dataset(
     """Return the part `split` ("train", "val", "test" or "all") of the data set `name`.
 
     `name` is one of `DATASETS`, `mvtec_ad/<category>`, `dagm/<1..10>`, or `folder:<path>` for a
-    person's own images (see `readers.folder`; a relative path starts at `root` if given, else at
-    the working directory). Images come at `size`, one side or (height, width). Which image goes
+    person's own images: `images/` and `masks/`, `good/`, `defective/`, in parts or not (see
+    `readers.folder`; a relative path starts at `root` if given, else at the working directory).
+    Images come at `size`, one side or (height, width). Which image goes
     where depends on `seed` alone; images that show the same thing stay together.
     `split_by="image"` deals images out one by one, as is often done and **leaks**: it is here to
-    measure what that pretends. Where the authors chose the test part, it is theirs whatever
-    `split_by` says. `split_note` says how it was done.
+    measure what that pretends. Where parts are stated, by the authors or by the folders of a
+    person, they stay so whatever `split_by` says. `split_note` says how it was done, and what was
+    seen of the images on the way.
 
     Options: `cache=True` keeps images on disk in memory once they were read. `fold=1`, 2 or 3, of
     `kolektor_sdd` only, makes that fold the test part and takes a fifth of the others for
@@ -52,7 +54,7 @@ def open_dataset(
 
     Raises:
         ValueError: for an unknown name, split or option, a `seed` that is no whole number in 0 ..
-            2**32 - 1, and files that do not fit the layout.
+            2**32 - 1, and files that do not fit the layout: of a person's own, all of them.
         FileNotFoundError: with the way to get it for a set that is not on disk, or the path of
             what is missing from it.
 

@@ -41,7 +41,7 @@ class DefectDataset(Protocol):
 
     @property
     def split_note(self) -> str:
-        """One sentence for people: how train, val and test were kept apart."""
+        """Sentences for people: how train, val and test were kept apart, and what else was seen."""
         ...
 
     def __len__(self) -> int: ...

@@ -5,10 +5,15 @@ from typing import Literal
 
 import numpy as np
 
-from course_utils.data.image_set import ImageSet
+from course_utils.data.image_set import AUTHORS, ImageSet, Parts
 
 SplitBy = Literal["group", "image"]
 SPLIT_NAMES = ("train", "val", "test")
+_WITHOUT_DEFECTS = {
+    "train": "only methods that learn from good images can train",
+    "val": "no threshold can be chosen by defects",
+    "test": "nothing can be scored",
+}
 
 
 def group_split(
@@ -53,7 +58,7 @@ def group_split(
     if group_count < wanting:
         raise ValueError(
             f"{group_count} groups cannot fill {wanting} parts without cutting one: add images, "
-            f"or ask for fewer parts"
+            f"ask for fewer parts, or state yourself what is in which"
         )
     table = np.zeros((group_count, int(label_of.max()) + 1))  # images by group and label
     np.add.at(table, (group_of, label_of), 1)
@@ -71,33 +76,35 @@ def split_images(
 ) -> tuple[np.ndarray, str]:
     """Return the indices of the part `split` and the sentences that say how it was made.
 
-    Arguments as in `open_dataset`. Where the authors chose the test part, and where a fold is the
-    test part, a fifth of the other images, in whole groups, is for validation. Where folds cut a
-    group in two, its images on the side of training are in no part: the test part stays comparable
-    with what others report, and nothing leaks.
+    Arguments as in `open_dataset`. Stated parts stay as they are. Where no validation part is
+    stated, and where a fold is the test part, a fifth of the other images, in whole groups, is for
+    validation. Where folds cut a group in two, its images on the side of training are in no part:
+    the test part stays comparable with what others report, and nothing leaks.
 
     Raises:
         ValueError: if there are too few groups for all parts.
     """
     count = len(image_set.entries)
+    remarks = "".join(f" {remark}" for remark in image_set.remarks)
     if split == "all":
-        return np.arange(count), f"All {count} images, no split."
-    position = SPLIT_NAMES.index(split)
+        return np.arange(count), f"All {count} images, no split.{remarks}"
     if fold is not None:
         parts, note = _fold_parts(image_set, fold, seed)
-    elif image_set.published_test is not None:
-        parts, note = _published_parts(image_set, image_set.published_test, seed)
-        return parts[position], note
+        note += _missing_classes(image_set, parts)
+    elif image_set.parts is not None:
+        parts, note = _stated_parts(image_set, image_set.parts, seed)
     elif split_by == "group":
         parts = group_split(image_set.groups, image_set.labels, seed=seed)
         note = (
             f"{count} images in {len(np.unique(image_set.groups))} groups ({image_set.grouping}) "
             f"were split 60/20/20 by seed {seed}: no group is in two parts."
         )
+        note += _missing_classes(image_set, parts)
     else:
         parts = group_split(np.arange(count), image_set.labels, seed=seed)
         note = leak_note(image_set.groups, parts, image_set.grouping)
-    return parts[position], note + _missing_classes(image_set, parts)
+        note += _missing_classes(image_set, parts)
+    return parts[SPLIT_NAMES.index(split)], note + remarks
 
 
 def leak_note(groups: np.ndarray, parts: Sequence[np.ndarray], grouping: str) -> str:
@@ -110,15 +117,26 @@ def leak_note(groups: np.ndarray, parts: Sequence[np.ndarray], grouping: str) ->
     )
 
 
-def _published_parts(
-    image_set: ImageSet, in_test: np.ndarray, seed: int
+def _stated_parts(
+    image_set: ImageSet, stated: Parts, seed: int
 ) -> tuple[tuple[np.ndarray, ...], str]:
-    train, val = _train_and_val(image_set, ~in_test, seed)
-    note = (
-        f"The test part of {in_test.sum()} images is the authors'; of the other "
-        f"{len(train) + len(val)} images, {len(val)} were held out for validation by seed {seed}."
-    )
-    return (train, val, np.flatnonzero(in_test)), note
+    train, val, test = (np.flatnonzero(stated.part_of == name) for name in SPLIT_NAMES)
+    if len(val):
+        note = (
+            f"The parts of {len(train)}, {len(val)} and {len(test)} images for training, "
+            f"validation and test are {stated.origin}."
+        )
+    else:
+        train, val = _train_and_val(image_set, stated.part_of != "test", seed)
+        note = (
+            f"The test part of {len(test)} images is {stated.origin}; of the other "
+            f"{len(train) + len(val)} images, {len(val)} were held out for validation by seed "
+            f"{seed}."
+        )
+    parts = (train, val, test)
+    if stated.origin != AUTHORS:  # theirs are as they are: a reader of the paper knows them
+        note += _shared_groups(image_set, parts) + _missing_classes(image_set, parts)
+    return parts, note
 
 
 def _fold_parts(image_set: ImageSet, fold: int, seed: int) -> tuple[tuple[np.ndarray, ...], str]:
@@ -152,14 +170,45 @@ def _train_and_val(
     return rest[train], rest[val]
 
 
+def _shared_groups(image_set: ImageSet, parts: Sequence[np.ndarray]) -> str:
+    """Return a sentence for each part that shows what an earlier one shows."""
+    sentences = ""
+    for position, name in ((1, "val"), (2, "test")):
+        earlier = image_set.groups[np.concatenate(parts[:position])]
+        shared = parts[position][np.isin(image_set.groups[parts[position]], earlier)]
+        if len(shared):
+            sentences += (
+                f" {len(shared)} images of {name}, such as {image_set.entries[shared[0]].name}, "
+                f"share a group ({image_set.grouping}) with images of "
+                f"{' or '.join(SPLIT_NAMES[:position])}: scores will be too good. Move them."
+            )
+    return sentences
+
+
 def _missing_classes(image_set: ImageSet, parts: Sequence[np.ndarray]) -> str:
+    """Return a sentence for each part that lacks a label, with what follows and what to do."""
+    labels = image_set.labels
+    defects = bool((labels > 0).any())
     sentences = ""
     for part_name, indices in zip(SPLIT_NAMES, parts, strict=True):
-        gone = np.setdiff1d(image_set.labels, image_set.labels[indices])
-        if len(gone):
-            names = ", ".join(image_set.class_names[label] if label else "good" for label in gone)
-            sentences += f" Too rare to be in {part_name}: {names}."
+        without_defects = defects and not (labels[indices] > 0).any()
+        gone = np.setdiff1d(labels, labels[indices])
+        named = [_counted(image_set, label) for label in gone if not (without_defects and label)]
+        if named:
+            sentences += f" Not in {part_name}: {', '.join(named)}."
+        if without_defects:
+            sentences += (
+                f" {part_name} has no defective image, so {_WITHOUT_DEFECTS[part_name]}: add "
+                f"some, or state the parts yourself (train/, val/, test/)."
+            )
     return sentences
+
+
+def _counted(image_set: ImageSet, label: int) -> str:
+    groups = image_set.groups[image_set.labels == label]
+    images, count = len(groups), len(np.unique(groups))
+    name = image_set.class_names[label] if label else "good"
+    return f"{name} ({images} image{'s'[: images > 1]} in {count} group{'s'[: count > 1]})"
 
 
 def _numbered(values: Sequence[object] | np.ndarray) -> np.ndarray:

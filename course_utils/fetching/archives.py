@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple, cast
 
 from course_utils.fetching.disk_space import DiskFullError, explain_full_disk, require_space
+from course_utils.io import is_junk
 
 MOST_MEMBERS = 500_000
 _LARGEST_HEADER = 1 << 20  # bytes; tarfile reads a header of any size into memory
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # the second is that of an empty one
+_OTHER_FORMATS = {b"7z\xbc\xaf\x27\x1c": "a 7z archive", b"Rar!\x1a\x07": "a rar archive"}
 _DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -45,11 +47,12 @@ class _Member(NamedTuple):
 
 
 def archive_members(file: Path) -> list[str]:
-    """Return the names of all regular files in an archive, in its order.
+    """Return the names of all regular files in an archive, in its order, without junk.
 
     The format is that of the content, whatever the file is called: zip, tar, tar.gz, tar.xz or
     tar.bz2. A zip is read at its end only; a tar has no list, so the whole file is read. Names come
-    without `.` parts and doubled slashes.
+    without `.` parts and doubled slashes, those of a zip with slashes for backslashes. Junk is what
+    systems add, as `__MACOSX/._a.png` (see `is_junk`).
 
     Raises:
         ArchiveError: for whatever `unpack` refuses because of a member's name or kind.
@@ -146,7 +149,9 @@ def _members(file: Path, content: BinaryIO) -> Iterator[_Member]:
     for number, member in enumerate(members):
         if number == MOST_MEMBERS:
             raise ArchiveError(f"{file} has more than {number} files: it is no published set")
-        yield member._replace(name=_safe_name(file, member.name))
+        name = _safe_name(file, member.name)
+        if not any(map(is_junk, name.split("/"))):
+            yield member._replace(name=name)
 
 
 def _safe_name(file: Path, name: str) -> str:
@@ -180,8 +185,10 @@ def _zip_members(file: Path, content: BinaryIO) -> Iterator[_Member]:
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 how = f"is packed by method {info.compress_type}: pack the zip anew (deflate)"
                 raise _refusal(file, info.filename, how)
-            if not info.is_dir():
-                yield _Member(info.filename, info.file_size, partial(archive.open, info))
+            # Some packers on Windows part folders so, against the format's rule.
+            name = info.filename.replace("\\", "/")
+            if not name.endswith("/"):
+                yield _Member(name, info.file_size, partial(archive.open, info))
 
 
 def _tar_members(file: Path, content: BinaryIO) -> Iterator[_Member]:
@@ -191,9 +198,16 @@ def _tar_members(file: Path, content: BinaryIO) -> Iterator[_Member]:
         )
     except tarfile.ReadError as error:
         content.seek(0)
+        start = content.read(16)
+        for mark, what in _OTHER_FORMATS.items():
+            if start.startswith(mark):
+                raise ArchiveError(
+                    f"{file} is {what}, which is not read here: unpack it (with 7-Zip, say) and "
+                    f"pack the folder as a zip"
+                ) from error
         raise ArchiveError(
             f"{file} is no archive that can be read here (its content begins with "
-            f"{content.read(16)!r}): a zip, tar, tar.gz, tar.xz or tar.bz2 is wanted"
+            f"{start!r}): a zip, tar, tar.gz, tar.xz or tar.bz2 is wanted"
         ) from error
     with archive:
         for header in archive:

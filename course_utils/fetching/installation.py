@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from course_utils.fetching.archives import ArchiveError, unpack
+from course_utils.fetching.archives import ArchiveError, archive_members, unpack
 from course_utils.fetching.disk_space import require_space
 from course_utils.fetching.download import SILENT, Watch, download, file_hash
 from course_utils.fetching.published import Archive, Part, PublishedSet
@@ -84,7 +84,7 @@ def install(
         unpacked = work / _UNPACKED
         try:
             for archive in archives:
-                _unpack(archive, files[archive.name], missing, unpacked, given, watch)
+                _unpack(archive, files[archive.name], missing, unpacked, published, given, watch)
             _require_whole(missing, unpacked, unverified, watch)
         except BaseException:
             _remove(unpacked)
@@ -194,10 +194,11 @@ def _unpack(
     file: Path,
     parts: Collection[Part],
     target: Path,
+    published: PublishedSet,
     given: Collection[str],
     watch: Watch,
 ) -> None:
-    """Unpack what `parts` want of one archive.
+    """Unpack what `parts` want of one archive; a file of the user may call it otherwise.
 
     What was downloaded without a published hash and turns out to be no such archive (the page of
     a log-in, say) is removed: else it would be found and used each time again.
@@ -211,7 +212,14 @@ def _unpack(
     target.mkdir(exist_ok=True)
     watch.start(f"unpacking {file.name}", file.stat().st_size)
     try:
-        if not unpack(file, target, place, limit=archive.limit, tick=watch.reach):
+        count = unpack(file, target, place, limit=archive.limit, tick=watch.reach)
+        if not count and archive.name in given:
+            members = archive_members(file)
+            renamed = _under_another_name(archive, members, wanted, published)
+            count = unpack(file, target, renamed.get, limit=archive.limit, tick=watch.reach)
+            for member, goes_to in [*renamed.items()][:1]:
+                watch.say(f"{file} has other folders: {member} is taken as {goes_to}, and so on")
+        if not count:
             raise ArchiveError(
                 f"{file} holds nothing of what is wanted ({', '.join(sorted(wanted)[:5])}): "
                 f"is it {archive.name}?"
@@ -221,6 +229,31 @@ def _unpack(
             raise
         file.unlink()
         raise ArchiveError(f"{error}. It was removed: the next try fetches it anew") from None
+
+
+def _under_another_name(
+    archive: Archive, members: Sequence[str], wanted: Collection[str], published: PublishedSet
+) -> dict[str, str]:
+    """Return where members go if one folder of the archive is all that is wanted, by their names.
+
+    People pack a category from inside of it, or rename its folder. A folder that is called like
+    another part, or one of several that fit, is not taken.
+    """
+    if len(wanted) != 1:
+        return {}
+    entry = next(iter(wanted))
+    fitting: dict[str, dict[str, str]] = {}
+    for member in members:
+        names = member.split("/")
+        for start in range(len(names)):
+            goes_to = archive.place("/".join([entry, *names[start:]]))
+            if goes_to == "/".join([entry, *names[start:]]) and goes_to.count("/") > 1:
+                fitting.setdefault("/".join(names[:start]), {})[member] = goes_to
+                break
+    taken = {other.lower() for part in published.parts for other in part.entries} - {entry.lower()}
+    if len(fitting) != 1 or next(iter(fitting)).rpartition("/")[2].lower() in taken:
+        return {}
+    return next(iter(fitting.values()))
 
 
 def _require_whole(parts: Collection[Part], unpacked: Path, unverified: bool, watch: Watch) -> None:

@@ -78,8 +78,8 @@ def count_images(images: ImageSet) -> Counter[str]:
     counts: Counter[str] = Counter()
     for index, entry in enumerate(images.entries):
         kinds = ["good"] if entry.label == 0 else ["defective", images.class_names[entry.label]]
-        if images.published_test is not None:
-            part = "test" if images.published_test[index] else "train"
+        if images.parts is not None:
+            part = str(images.parts.part_of[index])
             kinds += [part, *(f"{part} {kind}" for kind in kinds)]
         folder, slash, _ = entry.name.partition("/")
         if slash:

@@ -137,6 +137,49 @@ def test_long_names_and_comments_in_a_tar_are_read(form, tmp_path):
     assert unpacked(file, tmp_path / "out")[1][LONG] == b"1"
 
 
+JUNK = (
+    "__MACOSX/set/._a.png",
+    "set/.DS_Store",
+    "set/._a.png",
+    "set/Thumbs.db",
+    "set/THUMBS.DB",
+    "set/ehthumbs_vista.db",
+    "set/desktop.ini",
+    "set/@eaDir/a.png/SYNOPHOTO_THUMB_M.png",
+    "#recycle/a.png",
+    "$RECYCLE.BIN/a.png",
+    "System Volume Information/a.png",
+)
+
+
+@both
+def test_what_systems_leave_behind_is_neither_listed_nor_unpacked(form, tmp_path):
+    members = [("set/a.png", b"1"), *((name, b"junk") for name in JUNK), ("set/b.png", b"2")]
+    file = archive_in(form, tmp_path / "set", members)
+    assert archive_members(file) == ["set/a.png", "set/b.png"]
+    assert unpacked(file, tmp_path / "out") == (2, {"set/a.png": b"1", "set/b.png": b"2"})
+
+
+def test_backslashes_in_a_zip_part_folders_as_their_packer_meant(tmp_path):
+    names = ["set\\", "set\\deep\\", "set\\a.png", "set\\deep\\b.png", "set/deep\\c.png"]
+    file = zip_of(tmp_path / "zip", [(name, b"1" * name.endswith("png")) for name in names])
+    assert archive_members(file) == ["set/a.png", "set/deep/b.png", "set/deep/c.png"]
+    assert unpacked(file, tmp_path / "out")[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("start", "what"),
+    [
+        (b"7z\xbc\xaf\x27\x1c\0\4", "is a 7z archive, which is not read here: unpack it"),
+        (b"Rar!\x1a\x07\0", "is a rar archive, .* pack the folder as a zip"),
+        (b"Rar!\x1a\x07\1\0", "is a rar archive"),
+    ],
+)
+def test_other_formats_are_refused_with_the_way_out(start, what, tmp_path):
+    (tmp_path / "set.zip").write_bytes(start + bytes(2000))
+    refused(tmp_path / "set.zip", tmp_path, what)
+
+
 UNSAFE_NAMES = {
     "../x": "'../x' leads out of its folder",
     "set/../../x": "leads out of its folder",
@@ -144,7 +187,9 @@ UNSAFE_NAMES = {
     "/abs": "'/abs' is absolute",
     "C:/x": "is absolute",
     "set/c:x": "is absolute",
-    "set\\..\\x": "has a backslash",
+    "set\\..\\x": "has a backslash|leads out of its folder",
+    "..\\x": "has a backslash|leads out of its folder",
+    "C:\\x": "is absolute",
 }
 
 

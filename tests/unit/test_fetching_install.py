@@ -1,10 +1,12 @@
 """Whatever stops a fetch, the set's folder holds each part as it was or whole."""
 
 import errno
+import io
 import itertools
 import multiprocessing
 import os
 import shutil
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,6 +27,8 @@ from course_utils.fetching import (
     match_archives,
     verify,
 )
+
+MVTEC = "mvtec_anomaly_detection.tar.xz"
 
 
 @pytest.fixture
@@ -215,6 +219,41 @@ def test_a_file_of_any_name_is_known_by_what_it_holds_or_by_the_part_it_is_said_
             match_archives(published, texts)
     with pytest.raises(FileNotFoundError, match="there is no file"):
         match_archives(published, [str(tmp_path / "nowhere.zip")])
+
+
+def bottles(tmp_path: Path, *folders: str) -> Path:
+    """Write a zip with the files of the category bottle in each of `folders`."""
+    with tarfile.open(fileobj=io.BytesIO(stand_in("mvtec_ad").files[MVTEC])) as whole:
+        content = {m.name: whole.extractfile(m).read() for m in whole if m.name[:7] == "bottle/"}
+    with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
+        for folder in folders:
+            for name, data in content.items():
+                archive.writestr(folder + name.removeprefix("bottle/"), data)
+    return tmp_path / "mine.zip"
+
+
+def fetch_bottle(file: Path, root: Path) -> None:
+    published, parts = stand_in("mvtec_ad").published, find_published("mvtec_ad/bottle")[1]
+    parts = [part for part in published.parts if part.name == parts[0].name]
+    install(published, parts, root, given={MVTEC: file}, unverified=True)
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["", "bottle/", "Bottle/", "my bottles/", "mvtec/bottle/", "a/b/bottle-1/", "x/bottle_new/"],
+)
+def test_a_category_is_found_in_whatever_folder_it_was_packed(tmp_path, folder):
+    fetch_bottle(bottles(tmp_path, folder), tmp_path / "root")
+    place = tmp_path / "root" / "mvtec_ad" / "bottle"
+    assert len(list(place.glob("train/good/*.png"))) == 5
+    assert (place / "ground_truth" / "bent" / "000_mask.png").is_file()
+
+
+@pytest.mark.parametrize("folders", [("cable/",), ("x/Cable/",), ("one/", "two/")])
+def test_another_category_or_one_of_two_is_not_taken_for_it(tmp_path, folders):
+    with pytest.raises(ValueError, match=r"holds nothing of what is wanted \(bottle\)"):
+        fetch_bottle(bottles(tmp_path, *folders), tmp_path / "root")
+    assert not (tmp_path / "root" / "mvtec_ad").exists()
 
 
 def test_a_full_disk_leaves_nothing_and_keeps_what_was_downloaded(served, tmp_path, monkeypatch):

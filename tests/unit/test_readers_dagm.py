@@ -95,7 +95,7 @@ def test_a_competition_image_is_defective_if_it_has_a_mask(competition):
 def test_the_test_part_of_the_competition_is_the_authors(competition):
     image_set = dagm.read(competition, "7")
     assert [entry.name for entry in image_set.entries[:2]] == ["Train/0003", "Train/0004"]
-    assert image_set.published_test.tolist() == [False] * 5 + [True] * 4
+    assert image_set.parts.part_of.tolist() == ["train"] * 5 + ["test"] * 4
     assert image_set.class_names == DAGM.class_names
     assert len(set(image_set.groups)) == 9
 
@@ -106,7 +106,7 @@ def test_development_images_are_defective_by_their_folder_and_have_no_test_part(
     names += [f"Class1_def/{number}" for number in ELLIPSES]
     assert [entry.name for entry in image_set.entries] == names
     assert image_set.labels.tolist() == [0] * 11 + [1] * 3
-    assert image_set.published_test is None
+    assert image_set.parts is None
     assert len(set(image_set.groups)) == 14
 
 

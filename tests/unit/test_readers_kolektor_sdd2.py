@@ -54,7 +54,7 @@ def test_each_image_has_its_mask_in_which_what_is_not_zero_is_defect(folder):
 
 def test_the_test_part_is_that_of_the_authors(folder):
     image_set = kolektor_sdd2.read(folder)
-    in_test = np.array(names(image_set.entries))[image_set.published_test].tolist()
+    in_test = np.array(names(image_set.entries))[image_set.parts.part_of == "test"].tolist()
     assert in_test == [f"test/{number}" for number in IDS["test"]]
     assert tuple(image_set.class_names) == KOLEKTOR_SDD2.class_names
     assert image_set.folds is None

@@ -71,7 +71,7 @@ def test_textures_are_the_pictures_that_the_texture_folder_takes(dtd):
 def test_each_picture_is_a_group_and_can_be_split_though_all_labels_are_one(dtd):
     image_set = dtd_reader.read(dtd)
     assert len(set(image_set.groups.tolist())) == 8
-    assert image_set.published_test is None
+    assert image_set.parts is None
     parts = group_split(image_set.groups, image_set.labels)
     assert sorted(np.concatenate(parts).tolist()) == list(range(8))
     assert all(len(part) for part in parts)
@@ -85,7 +85,7 @@ def test_the_validation_part_of_tiny_imagenet_is_the_test_part(tiny):
         "val/images/val_0",
         "val/images/val_1",
     ]
-    assert image_set.published_test.tolist() == [False] * 6 + [True] * 2
+    assert image_set.parts.part_of.tolist() == ["train"] * 6 + ["test"] * 2
     assert len(set(image_set.groups.tolist())) == 8
     assert not image_set.labels.any()
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from course_utils.data.image_files import FileStamp, file_stamps, read_gray
-from course_utils.data.image_set import Entry, ImageSet
+from course_utils.data.image_files import FileStamp, file_stamps, list_folder, read_gray
+from course_utils.data.image_set import Entry, ImageSet, Parts
 from course_utils.data.readers.masks import nonzero_mask_classes, require_folder, require_images
 from course_utils.data.registry import DAGM
 
@@ -20,7 +20,7 @@ _MASK_FOLDER = "Label"
 _MASK_ENDING = "_label"
 _CLASS_FOLDER = re.compile(r"Class(\d+)(_def)?")
 _COLUMNS = "file number, semi-major axis, semi-minor axis, angle, x and y of the center"
-_NO_IMAGES = (_MASK_FOLDER, LABELS_FILE, "Labels.txt", "Thumbs.db", "desktop.ini")
+_NO_IMAGES = (_MASK_FOLDER, LABELS_FILE, "Labels.txt")
 
 
 def read(folder: Path, number: str) -> ImageSet:
@@ -42,7 +42,7 @@ def read(folder: Path, number: str) -> ImageSet:
         class_names=DAGM.class_names,
         channels=1,
         read_mask=_mask_classes,
-        published_test=np.array(parts) == "Test" if "Test" in parts else None,
+        parts=Parts.with_test(np.array(parts) == "Test") if "Test" in parts else None,
     )
 
 
@@ -64,7 +64,7 @@ def list_entries(folder: Path, number: str) -> list[Entry]:
     competition = [class_folder / part for part in _PARTS if (class_folder / part).is_dir()]
     if not competition:
         return _list_development(class_folder, defects)
-    if defects.is_dir() or any(path.suffix.lower() == ".png" for path in class_folder.iterdir()):
+    if defects.is_dir() or any(path.suffix.lower() == ".png" for path in list_folder(class_folder)):
         raise ValueError(
             f"{class_folder} holds both the competition's Train and Test and the development "
             f"images: keep one of the two"
@@ -165,8 +165,8 @@ def _by_number(folder: Path, ending: str = "") -> dict[int, Path]:
     """Return the files `<number><ending>.png` of `folder` by number, in order."""
     wanted = re.compile(rf"(\d+){ending}\.png", re.IGNORECASE)
     found: dict[int, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name in _NO_IMAGES:
+    for path in list_folder(folder):
+        if path.name in _NO_IMAGES:
             continue
         match = wanted.fullmatch(path.name)
         if match is None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from course_utils.data.image_files import JPEG_SUFFIXES, list_by_suffix
-from course_utils.data.image_set import Entry, ImageSet
+from course_utils.data.image_files import JPEG_SUFFIXES, list_by_suffix, list_folder
+from course_utils.data.image_set import Entry, ImageSet, Parts
 from course_utils.data.readers.masks import require_folder, require_images, soft_mask_classes
 from course_utils.data.registry import DTD
 
@@ -42,14 +42,14 @@ def defect_free_set(entries: list[Entry], test: np.ndarray | None = None) -> Ima
         class_names=("background",),
         channels=3,
         read_mask=soft_mask_classes,  # never called, since no entry has a mask
-        published_test=test,
+        parts=None if test is None else Parts.with_test(test),
     )
 
 
 def class_folders(folder: Path, layout: str) -> list[Path]:
     """Return the folders in `folder`, one of each class; raise `FileNotFoundError` if none is."""
     require_folder(folder, layout)
-    found = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    found = [path for path in list_folder(folder) if path.is_dir()]
     require_images(len(found), folder, layout)
     return found
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from course_utils.data.image_files import list_by_suffix
-from course_utils.data.image_set import Entry, ImageSet
+from course_utils.data.image_set import Entry, ImageSet, Parts
 from course_utils.data.near_duplicates import survey_images
 from course_utils.data.readers.masks import (
     label_by_masks,
@@ -40,7 +40,7 @@ def read(folder: Path) -> ImageSet:
         class_names=KOLEKTOR_SDD2.class_names,
         channels=3,
         read_mask=nonzero_mask_classes,
-        published_test=np.array([entry.name.startswith("test/") for entry in entries]),
+        parts=Parts.with_test(np.array([entry.name.startswith("test/") for entry in entries])),
     )
 
 

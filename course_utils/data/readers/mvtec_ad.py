@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from course_utils.data.image_files import list_images
-from course_utils.data.image_set import Entry, ImageSet
+from course_utils.data.image_files import list_folder, list_images
+from course_utils.data.image_set import Entry, ImageSet, Parts
 from course_utils.data.readers.masks import (
     require_folder,
     require_images,
@@ -31,7 +31,7 @@ def read(folder: Path, category: str) -> ImageSet:
         class_names=("background", *_kinds(folder / category)),
         channels=3,
         read_mask=soft_mask_classes,
-        published_test=np.array([entry.name.startswith("test/") for entry in entries]),
+        parts=Parts.with_test(np.array([entry.name.startswith("test/") for entry in entries])),
     )
 
 
@@ -69,7 +69,7 @@ def list_entries(folder: Path, category: str) -> list[Entry]:
 
 def categories(folder: Path) -> list[str]:
     """Return the names of the categories that lie in `folder`, in the order of the alphabet."""
-    return sorted(path.parent.name for path in folder.glob("*/train") if path.is_dir())
+    return [path.name for path in list_folder(folder) if (path / "train").is_dir()]
 
 
 def _good_entries(folder: Path, part: str) -> list[Entry]:
@@ -78,6 +78,5 @@ def _good_entries(folder: Path, part: str) -> list[Entry]:
 
 
 def _kinds(folder: Path) -> list[str]:
-    return sorted(
-        path.name for path in (folder / "test").iterdir() if path.is_dir() and path.name != "good"
-    )
+    found = list_folder(folder / "test")
+    return [path.name for path in found if path.is_dir() and path.name != "good"]
