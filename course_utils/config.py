@@ -2,6 +2,7 @@
 
 - `COURSE_PROFILE`: the profile of lessons that ask for `"auto"`; else `laptop`.
 - `COURSE_DATA_ROOT`: the folder of the real data sets; else `data` beside the notebooks.
+- `COURSE_CACHE`: the folder of what need not be computed twice; else the user's cache folder.
 - `COURSE_DEVICE`: the device to train on, as `cpu` or `cuda:1`; else a GPU where there is one.
 """
 
@@ -67,6 +68,24 @@ def data_root(root: str | Path | None = None) -> Path:
         return Path(chosen).expanduser().absolute()
     checkout = Path(__file__).parent.parent
     return (checkout if (checkout / "notebooks").is_dir() else Path.cwd()) / "data"
+
+
+def cache_root() -> Path:
+    """Return the folder of what need not be computed twice (it need not exist).
+
+    `COURSE_CACHE` wins over `course_utils` in the cache folder of the user, such as `~/.cache`.
+    It may be deleted at any time: what is missing is computed anew.
+
+    Example:
+        >>> cache_root().is_absolute()
+        True
+    """
+    chosen = os.environ.get("COURSE_CACHE")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("course_utils", appauthor=False)
 
 
 def pick_device(name: str = "auto") -> "torch.device":

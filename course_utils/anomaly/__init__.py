@@ -1,7 +1,13 @@
 """Making defects: NumPy arrays in, NumPy arrays out."""
 
 from course_utils.anomaly.augmenters import AUGMENTERS, augment, augment_at_random
-from course_utils.anomaly.foreground import MVTEC_FOREGROUNDS, ForegroundRule, foreground_mask
+from course_utils.anomaly.foreground import (
+    MVTEC_FOREGROUNDS,
+    FixedForeground,
+    ForegroundRule,
+    find_foreground,
+    foreground_mask,
+)
 from course_utils.anomaly.masks import draw_mask, empty_mask_chance, perlin_mask
 from course_utils.anomaly.perlin import gradient_noise, perlin_noise
 from course_utils.anomaly.structure import (
@@ -13,6 +19,7 @@ from course_utils.anomaly.structure import (
 from course_utils.anomaly.synthesis import (
     SOURCES,
     AnomalySynthesizer,
+    Foreground,
     SimulatedAnomaly,
     Source,
     blend,
@@ -31,6 +38,8 @@ __all__ = [
     "PATTERNS",
     "SOURCES",
     "AnomalySynthesizer",
+    "FixedForeground",
+    "Foreground",
     "ForegroundRule",
     "SimulatedAnomaly",
     "Source",
@@ -42,6 +51,7 @@ __all__ = [
     "change_appearance",
     "draw_mask",
     "empty_mask_chance",
+    "find_foreground",
     "foreground_mask",
     "gradient_noise",
     "perlin_mask",

@@ -4,6 +4,8 @@ Source: MemSeg (arXiv 2205.00908), anomaly simulation, step 1: binarize the inpu
 and closing. Textures have no foreground: an anomaly may lie anywhere.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -77,7 +79,8 @@ def foreground_mask(
 class ForegroundRule(NamedTuple):
     """Threshold and kind of object of a category: call it with an image for the mask.
 
-    As a plain object of this module, a rule can be sent to the workers of a loader.
+    Without a threshold, Otsu's is found for each image anew, so that light may change. As a plain
+    object of this module, a rule can be sent to the workers of a loader.
 
     Example:
         >>> image = np.full((32, 32), 255, np.uint8)
@@ -86,12 +89,109 @@ class ForegroundRule(NamedTuple):
         256
     """
 
-    threshold: int
+    threshold: int | None
     bright: bool
 
     def __call__(self, image: Image) -> Mask:
         """Return `foreground_mask` with these two arguments and its defaults."""
         return foreground_mask(image, threshold=self.threshold, bright=self.bright)
+
+
+class FixedForeground(NamedTuple):
+    """The same region in every image, for products that lie in one place: call it with an image.
+
+    Example:
+        >>> region = np.zeros((4, 4), np.uint8)
+        >>> region[1:3, 1:3] = 1
+        >>> int(FixedForeground(region)(np.zeros((8, 8, 3), np.uint8)).sum())
+        16
+    """
+
+    mask: Mask
+    """uint8, (H, W), 0 and 1, of any size: it is scaled to the image."""
+
+    def __call__(self, image: Image) -> Mask:
+        """Return the region at the size of `image`."""
+        height, width = image.shape[:2]
+        return cv2.resize(self.mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+CLEAR = 0.8
+"""Share of the variance of grays that lies between object and ground. Noise alone, split at its
+mean, has .64, a ramp .75, two plain grays 1."""
+IN_BORDER = 0.25
+"""Most of the image's border that an object may take: the ground goes around it."""
+AREA = (0.01, 0.9)
+"""Least and most of the image that an object may take."""
+IN_ONE_PIECE = 0.9
+"""Least share of the largest connected part: a pattern of two grays is many parts."""
+IN_ALMOST_ALL = 0.9
+"""Least share of the images that must agree."""
+
+
+def find_foreground(images: Sequence[Image]) -> tuple[ForegroundRule | None, str]:
+    """Decide from good images whether a dark or bright object stands out from a plain ground.
+
+    In an image it does if Otsu's threshold splits it into two clear kinds of gray, one of them lies
+    in one piece and not all along the border, and is neither a speck nor nearly everything.
+
+    Args:
+        images: uint8, (H, W, 3) in RGB order or (H, W) gray, all good and of one product.
+
+    Returns:
+        The rule, if 90 % of the images agree and each has a foreground by it, else None; and a
+        sentence that says what was decided, and by what.
+
+    Raises:
+        ValueError: for no image.
+
+    Example:
+        >>> plate = np.full((64, 64), 220, np.uint8)
+        >>> plate[16:48, 16:48] = 60
+        >>> find_foreground([plate, plate])
+        (ForegroundRule(threshold=None, bright=False),
+         'a dark object stands out from the ground in 2 of 2 training images')
+    """
+    if not images:
+        raise ValueError("find_foreground needs at least one image, got none")
+    kinds = Counter(_kind_of_object(image) for image in images)
+    bright = kinds[True] >= kinds[False]
+    kind, seen = "bright" if bright else "dark", f"{kinds[bright]} of {len(images)} training images"
+    if kinds[bright] < IN_ALMOST_ALL * len(images):
+        return None, (
+            f"none: a {kind} object stands out from a plain ground in only {seen}; anomalies lie "
+            "anywhere"
+        )
+    rule = ForegroundRule(None, bright)
+    for image in images:
+        try:
+            rule(image)
+        except ValueError:
+            return None, (
+                f"none: a {kind} object stands out from the ground in {seen}, but some have none "
+                "at all; anomalies lie anywhere"
+            )
+    return rule, f"a {kind} object stands out from the ground in {seen}"
+
+
+def _kind_of_object(image: Image) -> bool | None:
+    """Return whether the object in an image is bright, or None where none stands out."""
+    try:
+        mask = foreground_mask(image)
+    except ValueError:
+        return None
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    parts = cv2.connectedComponentsWithStats(mask)[2][1:, cv2.CC_STAT_AREA]
+    share = mask.mean()
+    if border.mean() > IN_BORDER or not AREA[0] <= share <= AREA[1]:
+        return None
+    if parts.max() < IN_ONE_PIECE * parts.sum():
+        return None
+    inside, outside = gray[mask > 0].mean(), gray[mask == 0].mean()
+    if share * (1 - share) * (inside - outside) ** 2 < CLEAR * gray.var():
+        return None
+    return bool(inside > outside)
 
 
 MVTEC_FOREGROUNDS: dict[str, ForegroundRule] = {

@@ -2,9 +2,11 @@
 
 import inspect
 import json
+import math
 import statistics
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args, get_origin
@@ -28,6 +30,7 @@ from course_utils.trainers.configs import (
     UNetConfig,
 )
 from course_utils.trainers.run_folder import check_folder, collect_scores, read_json
+from course_utils.trainers.shapes import shape_remark
 
 app = typer.Typer(help="Train a network of the course, without a notebook.", no_args_is_help=True)
 Scores: TypeAlias = dict[Any, dict[str, float]]
@@ -69,7 +72,7 @@ METHODS = {
         "UNetTrainer",
         LOSS_NAMES,
         {"iou": "IoU", "dice": "Dice", "ap": "AP"},
-        "--batch-size, --height, --width or --channels",
+        "--batch-size, --height, --width or --channels, or train on tiles (--tile)",
         "Train a U-Net for each loss and seed, and print the scores of the test images.\n\n"
         + FOLDERS.format("LOSS"),
     ),
@@ -78,7 +81,7 @@ METHODS = {
         "MemSegTrainer",
         {name: variant.title for name, variant in VARIANTS.items()},
         ANOMALY_SCORES,
-        "--batch-size, --height or --width",
+        "--batch-size, --height or --width, or train on tiles (--tile)",
         "Train MemSeg for each variant and seed, and print the scores of the test images.\n\n"
         "Only good images are trained on; the anomalies are simulated. "
         + FOLDERS.format("VARIANT"),
@@ -88,7 +91,7 @@ METHODS = {
         "TwoStageTrainer",
         {name: variant.title for name, variant in TWO_STAGE_VARIANTS.items()},
         {"ap": "AP", "fp": "false alarms", "fn": "misses"},
-        "--batch-size, --height or --width",
+        "--batch-size, --height or --width, or train on tiles (--tile)",
         "Train the two-stage network for each variant and seed, and print the test images' "
         "scores.\n\n" + FOLDERS.format("VARIANT") + " Each fold wants an OUT of its own.",
     ),
@@ -97,7 +100,7 @@ METHODS = {
         "NearestPatchesTrainer",
         {name: name for name in ENCODERS},
         ANOMALY_SCORES,
-        "--height or --width",
+        "--height or --width, or look at tiles (--tile)",
         "Score the baseline of MemSeg, which trains nothing: the distance to the nearest "
         "patches.\n\nThe features of 10,000 patches of good images are kept; a pixel is as "
         "abnormal as its patch is far from the nearest of them. " + FOLDERS.format("ENCODER"),
@@ -188,6 +191,9 @@ def print_table(method: Method, scores: Scores) -> None:
         cells = []
         for score in method.scores:
             values = [found[score] for found in several]
+            if any(map(math.isnan, values)):  # nobody can know it: no defect, or no mask
+                cells.append("-")
+                continue
             form = "g" if score in COUNTS else ".3f"  # the median of two counts may be a half
             cell = f"{statistics.median(values):{form}}"
             cells.append(
@@ -220,6 +226,9 @@ def command(name: str, method: Method, function: Callable[..., None]) -> None:
                 method.config(**given, **{method.config.compared: value}, seed=seed)
                 for value, seed in product(dict.fromkeys(values), dict.fromkeys(seeds))
             ]
+        with suppress(ValueError, OSError):  # the training will say it, if it needs the images
+            if remark := shape_remark(configs[0]):
+                Console(soft_wrap=True).print(remark, style="yellow", highlight=False, markup=False)
         try:
             function(method, configs, **kept)
         except RuntimeError as error:

@@ -3,6 +3,8 @@
 from .augmentation import SimulatedAnomalies, TransformedDataset
 from .counts import class_weights, count_pixels
 from .defect_crops import Crop, DefectCrops, Region, crop_upright, find_regions
+from .fingerprints import data_fingerprint
+from .image_files import image_size
 from .image_mask_dataset import ImageMaskDataset
 from .image_set import Entry, ImageSet
 from .near_duplicates import near_duplicate_groups
@@ -14,9 +16,10 @@ from .opening import (
     read_image_set,
 )
 from .registry import DATASETS, DatasetInfo
-from .samples import DefectDataset, Sample
+from .samples import DefectDataset, Sample, SampleSource
 from .sampling import BalancedBatches, FrequencyOfUseSampler
 from .splits import SplitBy, group_split
+from .tiles import TiledDataset, tile_starts
 from .two_stage_targets import (
     TwoStageSample,
     TwoStageTargets,
@@ -29,7 +32,6 @@ from .wrappers import (
     CachedDataset,
     EllipseMasks,
     MappedDataset,
-    Subset,
 )
 
 __all__ = [
@@ -50,23 +52,27 @@ __all__ = [
     "MappedDataset",
     "Region",
     "Sample",
+    "SampleSource",
     "SimulatedAnomalies",
     "SplitBy",
-    "Subset",
+    "TiledDataset",
     "TransformedDataset",
     "TwoStageSample",
     "TwoStageTargets",
     "class_weights",
     "count_pixels",
     "crop_upright",
+    "data_fingerprint",
     "distance_weights",
     "downsample_mask",
     "find_datasets",
     "find_regions",
     "group_split",
+    "image_size",
     "list_entries",
     "near_duplicate_groups",
     "open_dataset",
     "read_image_set",
+    "tile_starts",
     "two_stage_target",
 ]

@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 from course_utils.anomaly import AnomalySynthesizer, SimulatedAnomaly
 from course_utils.anomaly.inputs import Image
 from course_utils.config import check_seed
-from course_utils.data.samples import DefectDataset, Sample
+from course_utils.data.samples import Sample, SampleSource
 from course_utils.data.wrappers import BINARY_CLASSES, MappedDataset
 
 
@@ -36,7 +36,7 @@ class TransformedDataset(MappedDataset):
         True
     """
 
-    def __init__(self, dataset: DefectDataset, transform: Callable[..., Any] | None = None) -> None:
+    def __init__(self, dataset: SampleSource, transform: Callable[..., Any] | None = None) -> None:
         super().__init__(dataset)
         self.transform = transform or v2.Compose(
             [v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()]
@@ -89,7 +89,7 @@ class SimulatedAnomalies(MappedDataset):
 
     def __init__(
         self,
-        dataset: DefectDataset,
+        dataset: SampleSource,
         synthesizer: Callable[[Image, np.random.Generator], SimulatedAnomaly] | None = None,
         *,
         seed: int = 0,
@@ -120,11 +120,11 @@ class SimulatedAnomalies(MappedDataset):
                 f"{sample.name!r}: simulate first, normalize afterwards"
             )
         rng = np.random.default_rng([self.seed, epoch, index % good])
-        image = (sample.image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-        gray = image.shape[2] == 1
-        anomaly = self.synthesizer(image[..., 0] if gray else np.ascontiguousarray(image), rng)
+        anomaly = self.synthesizer(as_picture(sample.image), rng)
         mask = torch.from_numpy(anomaly.mask).long()
-        made = torch.from_numpy(anomaly.image).reshape(image.shape).permute(2, 0, 1) / 255
+        channels, height, width = sample.image.shape
+        made = torch.from_numpy(anomaly.image).reshape(height, width, channels)
+        made = made.permute(2, 0, 1) / 255
         # Away from the mask the very same pixels, also where they lie between the 256 levels.
         return sample._replace(
             image=torch.where(mask.bool(), made, sample.image),
@@ -132,6 +132,19 @@ class SimulatedAnomalies(MappedDataset):
             label=1,
             name=f"{sample.name}, simulated",
         )
+
+
+def as_picture(image: torch.Tensor) -> Image:
+    """Return an image (1 or 3, H, W) in [0, 1] as uint8, gray (H, W) or RGB (H, W, 3).
+
+    Example:
+        >>> as_picture(torch.ones(1, 2, 3)).shape, as_picture(torch.ones(3, 1, 1)).tolist()
+        ((2, 3), [[[255, 255, 255]]])
+    """
+    pixels = (image * 255).round().to(torch.uint8)
+    return np.ascontiguousarray(
+        (pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)).numpy()
+    )
 
 
 def _defect_classes(mask: torch.Tensor) -> set[int]:

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from course_utils.data.image_files import to_gray
-from course_utils.data.samples import DefectDataset
+from course_utils.data.samples import SampleSource, describe
 from course_utils.data.wrappers import check_indices
 
 THRESHOLD = 100 / 255
@@ -205,7 +205,7 @@ class DefectCrops(Dataset[Crop]):
 
     def __init__(
         self,
-        dataset: DefectDataset,
+        dataset: SampleSource,
         *,
         indices: Sequence[int] | None = None,
         size: int = 227,
@@ -215,8 +215,9 @@ class DefectCrops(Dataset[Crop]):
         progress: bool = False,
     ) -> None:
         wanted = check_indices(indices, dataset)
-        self.class_names = tuple(dataset.class_names[1:])
-        self.split_note = dataset.split_note
+        about = describe(dataset)
+        self.class_names = tuple(about.class_names[1:])
+        self.split_note = about.split_note
         self.regions: list[Region] = []
         self.groups: list[str] = []
         self.names: list[str] = []

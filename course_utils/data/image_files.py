@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from course_utils.data.faults import Faults
 from course_utils.io import is_junk
@@ -113,6 +113,25 @@ def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     return pixels[:, ::-1] if orientation in (2, 3, 6, 7) else pixels
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return height and width of the picture in `path`, as `read_image` gives it, from its header.
+
+    Raises `ValueError` when the file is no picture.
+    """
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # nothing is decoded here
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+            lies = picture.getexif().get(_ORIENTATION, 1) >= 5  # height and width are swapped
+    except UnidentifiedImageError:
+        raise ValueError(
+            f"{path} cannot be read as an image: it is damaged or no picture"
+        ) from None
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+    return (width, height) if lies else (height, width)
 
 
 def read_gray(path: Path) -> np.ndarray:

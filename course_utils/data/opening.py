@@ -19,9 +19,9 @@ from course_utils.data.registry import DATASETS, SYNTHETIC, DatasetInfo
 from course_utils.data.splits import SPLIT_NAMES, SplitBy, leak_note, split_images
 
 if TYPE_CHECKING:
-    from course_utils.data.samples import DefectDataset
+    from course_utils.data.samples import DefectDataset, Sample
 
-_FOLDER_PREFIX = "folder:"
+FOLDER_PREFIX = "folder:"
 
 
 def open_dataset(
@@ -32,6 +32,7 @@ def open_dataset(
     seed: int = 0,
     root: str | Path | None = None,
     split_by: SplitBy = "group",
+    normal_only: bool = False,
     **options: Any,
 ) -> "DefectDataset":
     """Return the part `split` ("train", "val", "test" or "all") of the data set `name`.
@@ -46,11 +47,13 @@ def open_dataset(
     person, they stay so whatever `split_by` says. `split_note` says how it was done, and what was
     seen of the images on the way.
 
-    Options: `cache=True` keeps images on disk in memory once they were read. `fold=1`, 2 or 3, of
-    `kolektor_sdd` only, makes that fold the test part and takes a fifth of the others for
-    validation (see `split_images`); "all" is all images nevertheless. `masks="boxes"`, of
-    `kolektor_sdd` too, takes its box masks instead of the fine ones. Those of the synthetic set are
-    the arguments of `SyntheticSurfaces`.
+    `normal_only=True` is for methods that learn from good images: train and val hold no others, and
+    where nobody has stated parts, all defective images are in test.
+
+    Options: `fold=1`, 2 or 3, of `kolektor_sdd` only, makes that fold the test part and takes a
+    fifth of the others for validation (see `split_images`); "all" is all images nevertheless.
+    `masks="boxes"`, of `kolektor_sdd` too, takes its box masks instead of the fine ones. Those of
+    the synthetic set are the arguments of `SyntheticSurfaces`.
 
     Raises:
         ValueError: for an unknown name, split or option, a `seed` that is no whole number in 0 ..
@@ -68,17 +71,20 @@ def open_dataset(
         raise ValueError(f'split_by must be "group" or "image", got {split_by!r}')
     height_width, seed = _checked_size(size), check_seed(seed)
     if name == SYNTHETIC.name:
+        if normal_only and split != "test":
+            options["frequency"] = 0.0
         return _open_synthetic(split, split_by, size=height_width, seed=seed, **options)
     from course_utils.data.image_mask_dataset import ImageMaskDataset
 
-    info = None if name.startswith(_FOLDER_PREFIX) else _find_info(name)
+    info = None if name.startswith(FOLDER_PREFIX) else _find_info(name)
     own = [] if info is None else _reader_options(info)
-    _check_options(name, options, ["cache", *(["fold"] if info and info.folds else []), *own])
+    _check_options(name, options, [*(["fold"] if info and info.folds else []), *own])
     fold = _checked_fold(name, options.pop("fold", None), split_by)
-    cache = options.pop("cache", False)
     image_set = read_image_set(name, root, **options)
-    indices, note = split_images(image_set, split, seed=seed, split_by=split_by, fold=fold)
-    return ImageMaskDataset(image_set, indices, size=height_width, split_note=note, cache=cache)
+    indices, note = split_images(
+        image_set, split, seed=seed, split_by=split_by, fold=fold, normal_only=normal_only
+    )
+    return ImageMaskDataset(image_set, indices, size=height_width, split_note=note)
 
 
 def read_image_set(name: str, root: str | Path | None = None, **options: Any) -> ImageSet:
@@ -140,8 +146,8 @@ def find_datasets(root: str | Path | None = None) -> dict[str, FoundDataset]:
 
 def _locate(name: str, root: str | Path | None) -> tuple[Reader, list[Any]]:
     """Return what reads the set `name`, and its folder and category. Errors as `open_dataset`."""
-    if name.startswith(_FOLDER_PREFIX):
-        folder = Path(name.removeprefix(_FOLDER_PREFIX)).expanduser()
+    if name.startswith(FOLDER_PREFIX):
+        folder = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
         start = Path(root) if root is not None else Path.cwd()
         return find_reader("folder"), [start / folder]
     info, category = _find_info(name), name.partition("/")[2]
@@ -188,14 +194,18 @@ def _reader_options(info: DatasetInfo) -> list[str]:
 def _check_options(name: str, options: dict[str, Any], known: Sequence[str]) -> None:
     unknown = sorted(set(options) - set(known))
     if unknown:
-        raise ValueError(f"{name} has no option {unknown[0]!r}: it has {', '.join(known)}")
+        raise ValueError(
+            f"{name} has no option {unknown[0]!r}: it has {', '.join(known) or 'none'}"
+        )
 
 
 def _open_synthetic(
     split: str, split_by: SplitBy, *, size: tuple[int, int], seed: int, **options: Any
 ) -> "DefectDataset":
+    from torch.utils.data import ConcatDataset, Subset
+
     from course_utils.data.synthetic import SyntheticSurfaces
-    from course_utils.data.wrappers import Subset
+    from course_utils.data.wrappers import MappedDataset
 
     parameters = signature(SyntheticSurfaces).parameters
     _check_options(
@@ -205,13 +215,15 @@ def _open_synthetic(
         return SyntheticSurfaces(split, size=size, seed=seed, **options)
     parts = [SyntheticSurfaces(part, size=size, seed=seed, **options) for part in SPLIT_NAMES]
     lengths = [len(part) for part in parts]
+    whole: ConcatDataset[Sample] = ConcatDataset(parts)
     if split == "all":
-        return Subset(parts, split_note=f"All {sum(lengths)} images, no split.")
+        return MappedDataset(whole, split_note=f"All {sum(lengths)} images, no split.")
     dealt = np.random.default_rng(seed).permutation(sum(lengths))
     chosen = np.split(dealt, np.cumsum(lengths)[:-1])  # the parts stay as large as they were
     groups = np.array([part.describe(index).group for part in parts for index in range(len(part))])
     note = leak_note(groups, chosen, "all shots of one surface")
-    return Subset(parts, np.sort(chosen[SPLIT_NAMES.index(split)]), split_note=note)
+    kept = Subset(whole, np.sort(chosen[SPLIT_NAMES.index(split)]).tolist())
+    return MappedDataset(kept, split_note=note)
 
 
 def _checked_fold(name: str, fold: Any, split_by: SplitBy) -> int | None:

@@ -73,13 +73,16 @@ def split_images(
     seed: int = 0,
     split_by: SplitBy = "group",
     fold: int | None = None,
+    normal_only: bool = False,
 ) -> tuple[np.ndarray, str]:
     """Return the indices of the part `split` and the sentences that say how it was made.
 
     Arguments as in `open_dataset`. Stated parts stay as they are. Where no validation part is
     stated, and where a fold is the test part, a fifth of the other images, in whole groups, is for
-    validation. Where folds cut a group in two, its images on the side of training are in no part:
-    the test part stays comparable with what others report, and nothing leaks.
+    validation. With `normal_only`, train and val hold good images alone, and where nobody has
+    stated parts, all defective images are in test. Where folds cut a group in two, its images on
+    the side of training are in no part: the test part stays comparable with what others report,
+    and nothing leaks.
 
     Raises:
         ValueError: if there are too few groups for all parts.
@@ -93,18 +96,37 @@ def split_images(
         note += _missing_classes(image_set, parts)
     elif image_set.parts is not None:
         parts, note = _stated_parts(image_set, image_set.parts, seed)
-    elif split_by == "group":
-        parts = group_split(image_set.groups, image_set.labels, seed=seed)
-        note = (
-            f"{count} images in {len(np.unique(image_set.groups))} groups ({image_set.grouping}) "
-            f"were split 60/20/20 by seed {seed}: no group is in two parts."
-        )
-        note += _missing_classes(image_set, parts)
     else:
-        parts = group_split(np.arange(count), image_set.labels, seed=seed)
+        parts, note = _own_parts(image_set, seed, split_by, normal_only)
+    indices = parts[SPLIT_NAMES.index(split)]
+    if normal_only and split != "test":
+        indices = indices[image_set.labels[indices] == 0]
+    return indices, note + remarks
+
+
+def _own_parts(
+    image_set: ImageSet, seed: int, split_by: SplitBy, normal_only: bool
+) -> tuple[tuple[np.ndarray, ...], str]:
+    """Deal out the images of a set whose parts nobody has stated."""
+    good = image_set.labels == 0
+    dealt = np.flatnonzero(good) if normal_only else np.arange(len(good))
+    groups = image_set.groups[dealt]
+    keys = groups if split_by == "group" else dealt
+    train, val, test = (dealt[p] for p in group_split(keys, image_set.labels[dealt], seed=seed))
+    rest = np.flatnonzero(~good) if normal_only else np.empty(0, np.int64)
+    parts = train, val, np.sort(np.concatenate([test, rest]))
+    if split_by == "image":
         note = leak_note(image_set.groups, parts, image_set.grouping)
-        note += _missing_classes(image_set, parts)
-    return parts[SPLIT_NAMES.index(split)], note + remarks
+    else:
+        note = (
+            f"{len(dealt)} {'good ' * normal_only}images in {len(np.unique(groups))} groups "
+            f"({image_set.grouping}) were split 60/20/20 by seed {seed}: no group is in two parts."
+        )
+    if normal_only:
+        if len(rest):
+            note += f" All {len(rest)} defective images are test images: nothing learns from them."
+        return parts, note
+    return parts, note + _missing_classes(image_set, parts)
 
 
 def leak_note(groups: np.ndarray, parts: Sequence[np.ndarray], grouping: str) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from course_utils.data.samples import DefectDataset, Sample
+from course_utils.data.samples import Sample, SampleSource, describe
 from course_utils.data.wrappers import BINARY_CLASSES
 from course_utils.losses import TwoStageTarget
 
@@ -75,7 +75,7 @@ class TwoStageTargets(Dataset[TwoStageSample]):
 
     def __init__(
         self,
-        dataset: DefectDataset,
+        dataset: SampleSource,
         *,
         weights: Largest | None = "image",
         power: float = 2.0,
@@ -86,9 +86,10 @@ class TwoStageTargets(Dataset[TwoStageSample]):
     ) -> None:
         if isinstance(segmented, str):
             raise ValueError(f"segmented must be a collection of names, got {segmented!r}")
+        about = describe(dataset)
         self.dataset = dataset
-        self.channels = dataset.channels
-        self.split_note = dataset.split_note
+        self.channels = about.channels
+        self.split_note = about.split_note
         self.pitfall_label = pitfall_label
         self.segmented = None if segmented is None else frozenset(segmented)
         self.labels: list[int] = []

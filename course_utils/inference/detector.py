@@ -28,7 +28,7 @@ from course_utils.inference.photographs import (
 from course_utils.inference.thresholds import Threshold
 from course_utils.io import write_atomic
 from course_utils.plots import overlay
-from course_utils.training import evaluating
+from course_utils.training import evaluating, predict_in_tiles
 
 SETTINGS, WEIGHTS = "detector.json", "weights.safetensors"
 
@@ -53,6 +53,8 @@ class DetectorSettings(BaseModel):
     """Photographs are stretched to this height, as in training."""
     width: int
     """And to this width."""
+    tile: int = 0
+    """Then they are looked at in square tiles of this side; 0: whole."""
     score_pixels: int
     """The score of an image is the mean of so many of its largest pixels; 0: the network's own
     logit."""
@@ -215,7 +217,7 @@ class Detector:
         images = torch.stack([to_input(one, settings.channels, size) for one in pixels])
         with evaluating(self.network):
             images = images.to(self.device, memory_format=torch.channels_last)
-            answer = read_output(self.network(images))
+            answer = read_output(predict_in_tiles(self.network, images, settings.tile))
         maps = answer.maps.cpu().numpy()
         classes = None if answer.classes is None else answer.classes.byte().cpu().numpy()
         if answer.decisions is None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from course_utils.data.image_files import IMAGE_SUFFIXES, read_image, resize_image, to_gray
+from course_utils.io import is_junk
 
 Photograph: TypeAlias = str | Path | np.ndarray | Tensor
 """A file; an array (H, W), (H, W, 1) or RGB (H, W, 3); or a tensor (H, W) or (1 or 3, H, W)."""
@@ -17,7 +18,7 @@ Photograph: TypeAlias = str | Path | np.ndarray | Tensor
 def find_photographs(folder: str | Path) -> list[Path]:
     """Return all files below `folder` that end as an image does, sorted by their paths.
 
-    Hidden files and folders, and what begins with an `@`, are left out.
+    What systems leave behind is left out, see `io.is_junk`.
 
     Raises:
         FileNotFoundError: if there is no such folder, or no image in it.
@@ -35,7 +36,7 @@ def find_photographs(folder: str | Path) -> list[Path]:
         path
         for path in sorted(folder.rglob("*"))
         if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part[0] in ".@" for part in path.relative_to(folder).parts)
+        and not any(is_junk(part) for part in path.relative_to(folder).parts)
         and path.is_file()
     ]
     if not found:

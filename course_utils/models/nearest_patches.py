@@ -1,7 +1,7 @@
 """The baseline that every trained detector has to beat: how near is the nearest normal patch?"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -63,11 +63,14 @@ class NearestPatches(nn.Module):
         return super().train(False)
 
     @torch.no_grad()
-    def fill(self, images: Tensor, *, generator: torch.Generator | None = None) -> None:
+    def fill(
+        self, images: Tensor | Sequence[Tensor], *, generator: torch.Generator | None = None
+    ) -> None:
         """Keep patches of normal images.
 
         Args:
-            images: (M, 1 or 3, H, W), all without defects.
+            images: (M, 1 or 3, H, W), all without defects; or a sequence of M images, of which a
+                few are taken at a time.
             generator: draws which ones when there are more than are kept.
 
         Raises:
@@ -75,10 +78,12 @@ class NearestPatches(nn.Module):
         """
         if len(images) == 0:
             raise ValueError("fill needs at least one normal image, got none")
-        cells = images.shape[-2] // 8 * (images.shape[-1] // 8)
+        cells = images[0].shape[-2] // 8 * (images[0].shape[-1] // 8)
         drawn = torch.randperm(len(images) * cells, generator=generator)[: self.limit]
         kept, start = [], 0
-        for part in images.split(FILL_BATCH):
+        for first in range(0, len(images), FILL_BATCH):
+            numbers = range(first, min(first + FILL_BATCH, len(images)))
+            part = torch.stack([images[number] for number in numbers]).to(self.patches.device)
             features = self._features(part).flatten(2).transpose(1, 2).flatten(0, 1)
             inside = drawn[(drawn >= start) & (drawn < start + len(features))] - start
             kept.append(features[inside.to(features.device)])

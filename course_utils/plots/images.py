@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from course_utils.data.samples import DefectDataset
+from course_utils.data.samples import SampleSource, describe
 from course_utils.plots.style import (
     FALSE_ALARM,
     HIT,
@@ -65,7 +65,7 @@ def montage(
 
 @in_course_style
 def samples(
-    dataset: DefectDataset,
+    dataset: SampleSource,
     indices: Sequence[int],
     *,
     columns: int = 4,
@@ -81,7 +81,8 @@ def samples(
     chosen = [dataset[index] for index in indices]
     if not chosen:
         raise ValueError("indices is empty: name at least one sample to show")
-    names = ["good", *dataset.class_names[1:]]
+    class_names = describe(dataset).class_names
+    names = ["good", *class_names[1:]]
     columns = _columns(columns, len(chosen))
     cells: list[Cell] = []
     for start in range(0, len(chosen), columns):
@@ -92,7 +93,7 @@ def samples(
         heads = [names[one.label] for one in block]
         cells += [*zip(plain, heads, strict=True), *gap, *((one, "") for one in painted), *gap]
     masks = [one.mask for one in chosen]
-    return _grid(cells, columns, title, _class_legend(masks, dataset.class_names))
+    return _grid(cells, columns, title, _class_legend(masks, class_names))
 
 
 @in_course_style

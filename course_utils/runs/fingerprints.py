@@ -1,9 +1,10 @@
-"""What a run depends on, as fingerprints: the notebook's code, the package, the data set."""
+"""What a run depends on, as fingerprints: the notebook's code and the package.
+
+That of its data set is `course_utils.data.data_fingerprint`.
+"""
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,7 @@ from typing import Any
 import nbformat
 
 import course_utils
-from course_utils.data import list_entries
 
-FOLDER_PREFIX = "folder:"
 WEIGHTS = "*.safetensors"
 _TAGS_THAT_MATTER = ("parameters", "raises-exception", "skip-execution")
 
@@ -48,64 +47,6 @@ def fingerprint_sources(folder: Path) -> str:
     files = [path for pattern in ("*.py", WEIGHTS) for path in folder.rglob(pattern)]
     rows = [(path.relative_to(folder).as_posix(), path.read_bytes()) for path in files]
     return _digest(sorted((name, hashlib.sha256(content).hexdigest()) for name, content in rows))
-
-
-def data_fingerprint(dataset: str, root: str | Path | None = None) -> str:
-    """Return what names the files of a data set as they lie on disk, by default in `data_root()`.
-
-    Of a set on disk these are the images and masks that its reader lists and what lies beside them
-    at the top of its folder, such as tables and splits; of `folder:<path>` all files below it. Each
-    counts with its path within the folder, its size and the time of its last change, so a set may
-    be moved. Files are not opened, hidden ones not looked at. The synthetic set has no files: its
-    code is part of the package.
-
-    Raises:
-        ValueError: for an unknown name.
-        FileNotFoundError: with the command that fetches it for a set that is not here, and whatever
-            its reader finds wrong.
-
-    Example:
-        >>> data_fingerprint("synthetic")
-        'synthetic'
-    """
-    if dataset == "synthetic":
-        return dataset
-    if dataset.startswith(FOLDER_PREFIX):
-        folder, entries = list_entries(dataset)
-        others = _below(folder)
-    else:
-        folder, entries = list_entries(dataset, root)
-        others = [path for path in folder.iterdir() if path.is_file()]
-    listed = {path for entry in entries for path in (entry.image, entry.mask) if path is not None}
-    return _digest([folder_name(dataset), *_stamps(folder, listed.union(others))])
-
-
-def folder_name(dataset: str) -> str:
-    """Return the name of the data set, without the place of a person's own.
-
-    Example:
-        >>> folder_name("folder:/srv/images"), folder_name("mvtec_ad/bottle")
-        ('folder', 'mvtec_ad/bottle')
-    """
-    return dataset.partition(":")[0]
-
-
-def _below(folder: Path) -> list[Path]:
-    found: list[Path] = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in files]
-    return found
-
-
-def _stamps(folder: Path, files: Iterable[Path]) -> list[tuple[str, int, int]]:
-    """Return path, size and time of last change of each file, sorted; without hidden files."""
-    rows = []
-    for path in files:
-        if not path.name.startswith("."):
-            stat = path.stat()
-            rows.append((path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns))
-    return sorted(rows)
 
 
 def _digest(value: Any) -> str:

@@ -14,12 +14,9 @@ from typing import Any
 import nbformat
 
 from course_utils.config import get_profile
-from course_utils.runs.fingerprints import (
-    FOLDER_PREFIX,
-    data_fingerprint,
-    notebook_fingerprint,
-    package_fingerprint,
-)
+from course_utils.data import data_fingerprint
+from course_utils.data.opening import FOLDER_PREFIX
+from course_utils.runs.fingerprints import notebook_fingerprint, package_fingerprint
 from course_utils.runs.notebooks import Lesson, find_lessons, notebooks_folder
 from course_utils.runs.parameters import ParameterError, check_parameters, format_value
 from course_utils.runs.plan_fields import (

@@ -6,11 +6,8 @@ from typing import Any
 
 import nbformat
 
-from course_utils.runs.fingerprints import (
-    data_fingerprint,
-    notebook_fingerprint,
-    package_fingerprint,
-)
+from course_utils.data import data_fingerprint
+from course_utils.runs.fingerprints import notebook_fingerprint, package_fingerprint
 from course_utils.runs.notebooks import Lesson
 from course_utils.runs.parameters import check_parameters
 from course_utils.runs.records import STUDENT_LIMITS, Limits, Task, task_id

@@ -1,5 +1,6 @@
 """What `course_utils.trainers` offers, and where it is; `lazy_loader` reads this."""
 
+from .anomalies import ChosenForeground, choose_foreground, simulator
 from .configs import (
     CHANNELS,
     LOSS_NAMES,
@@ -24,13 +25,13 @@ from .scores import (
     score_detection,
     score_segmentation,
 )
+from .shapes import shape_remark, sides_for
 from .splits import (
     Splits,
     labels_of,
     open_detection_splits,
     open_normal_splits,
     open_splits,
-    simulator,
 )
 from .trainer import Trainer, TrainingResult
 from .two_stage import TwoStageResult, TwoStageTrainer, predict_two_stage
@@ -42,6 +43,7 @@ __all__ = [
     "TWO_STAGE_VARIANTS",
     "VARIANTS",
     "WEIGHTS",
+    "ChosenForeground",
     "MemSegConfig",
     "MemSegResult",
     "MemSegTrainer",
@@ -59,6 +61,7 @@ __all__ = [
     "UNetResult",
     "UNetTrainer",
     "check_folder",
+    "choose_foreground",
     "choose_threshold",
     "collect_scores",
     "decide",
@@ -74,5 +77,7 @@ __all__ = [
     "score_detection",
     "score_segmentation",
     "segmentation_loss",
+    "shape_remark",
+    "sides_for",
     "simulator",
 ]

@@ -34,6 +34,9 @@ ENCODERS = ("resnet18", "efficientnet_lite0")
 """Names that `build_encoder` takes."""
 WEIGHTS = {"offline": "offline", "imagenet": "imagenet", "none": None}
 """Of an encoder, by the name that stands in a config; a path of a file may stand there, too."""
+FOREGROUNDS = ("auto", "none", "dark", "bright")
+"""Where anomalies may lie, by the name that stands in a config; a path of a mask may, too."""
+MASK_SUFFIXES = (".png", ".bmp", ".webp")
 CHANNELS = {"published": (32, 64, 64, 1024), "slim": (8, 16, 16, 64)}
 """Of the two-stage network, at the image's full side, at a half, at a quarter, and at the end."""
 
@@ -132,6 +135,21 @@ def check_weights(name: str) -> str:
     return name
 
 
+def check_foreground(name: str) -> str:
+    """Return the name of a foreground, or the path of a mask, as it is.
+
+    Raises:
+        ValueError: for any other text.
+
+    Example:
+        >>> check_foreground("product.png")
+        'product.png'
+    """
+    if name not in FOREGROUNDS and not name.lower().endswith(MASK_SUFFIXES):
+        raise ValueError(f"must be {', '.join(FOREGROUNDS)} or PATH of a mask ({MASK_SUFFIXES[0]})")
+    return name
+
+
 def encoder_weights(name: str) -> Literal["offline", "imagenet"] | Path | None:
     """Return what an encoder takes for the name that stands in a config.
 
@@ -152,6 +170,7 @@ Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 WeightsName = Annotated[str, AfterValidator(check_weights)]
+ForegroundName = Annotated[str, AfterValidator(check_foreground)]
 
 
 class TrainingConfig(BaseModel):
@@ -185,10 +204,15 @@ class TrainingConfig(BaseModel):
     """Of the images, in pixels: they are stretched to it."""
     width: Count = 128
     """Of the images, in pixels; of wide or high ones, choose both so that they keep their shape."""
+    tile: Annotated[int, Field(ge=0)] = 0
+    """Side of square tiles to train on and to look at, for small defects on large images; 0: whole
+    images."""
     seed: Seed = 0
     """Of the weights, the order of the images, and all that is drawn while training."""
     split_seed: Seed = 0
     """Deals the images out to training, validation and test."""
+    split_by: Literal["group", "image"] = "group"
+    """group, or image: leaks, to measure what that pretends."""
 
     def __init__(self, **settings: Any) -> None:
         try:
@@ -215,14 +239,28 @@ class TrainingConfig(BaseModel):
         """
         return math.ceil(max(pixels, self.least) / self.multiple) * self.multiple
 
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Height and width of what the network is shown: tiles, or whole images."""
+        return (self.tile, self.tile) if self.tile else (self.height, self.width)
+
     @model_validator(mode="after")
     def _check_sides(self) -> Self:
+        images = {"height": self.height, "width": self.width}
+        shown = {"tile": self.tile} if self.tile else images
         problems = [
-            f"{name} must be a multiple of {self.multiple} and at least "
-            f"{self.next_side(0)}, got {side}: choose {self.next_side(side)}"
-            for name, side in (("height", self.height), ("width", self.width))
+            f"{name} must be a multiple of {self.multiple} and at least {self.next_side(0)}, got "
+            f"{side}: choose {self.next_side(side)}"
+            for name, side in shown.items()
             if side != self.next_side(side)
         ]
+        if self.tile and not problems:
+            problems = [
+                f"{name} must be a multiple of 8 and at least {self.tile}, the tile, got {side}: "
+                f"choose {max(self.tile, math.ceil(side / 8) * 8)}"
+                for name, side in images.items()
+                if side < self.tile or side % 8
+            ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -244,7 +282,7 @@ class UNetConfig(TrainingConfig):
         ValueError: height must be a multiple of 16 and at least 16, got 20: choose 32
     """
 
-    image_settings = ("data", "classes", "height", "width", "split_seed", "split_by")
+    image_settings = ("data", "classes", "height", "width", "tile", "split_seed", "split_by")
     compared = "loss"
     least = 16
 
@@ -252,6 +290,8 @@ class UNetConfig(TrainingConfig):
     """What is minimized."""
     classes: Literal["one", "all"] = "one"
     """one: defect or not; all: each class of defect for itself."""
+    network: Literal["unet", "casae"] = "unet"
+    """unet, or casae: two autoencoders, trained one after the other in 3/5 and 2/5 of the steps."""
     encoder: EncoderName | None = None
     """resnet18 or efficientnet_lite0, trained on other pictures; else a network from nothing."""
     weights: WeightsName = "offline"
@@ -268,8 +308,6 @@ class UNetConfig(TrainingConfig):
     """Of AdamW."""
     flips: bool = True
     """Turn images over at random while training."""
-    split_by: Literal["group", "image"] = "group"
-    """group, or image: leaks, to measure what that pretends."""
 
     @model_validator(mode="before")
     @classmethod
@@ -285,6 +323,8 @@ class UNetConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _check_weights(self) -> Self:
+        if self.encoder and self.network == "casae":
+            raise ValueError(f"casae has encoders of its own, got {self.encoder}: leave it out")
         if not self.encoder and self.weights != "offline":
             raise ValueError(f"weights are of an encoder, got {self.weights!r} and no encoder")
         return self
@@ -305,7 +345,7 @@ class MemSegConfig(TrainingConfig):
         2700
     """
 
-    image_settings = ("data", "height", "width", "split_seed")
+    image_settings = ("data", "height", "width", "tile", "split_seed", "split_by")
     compared = "variant"
 
     height: Count = 256
@@ -318,6 +358,9 @@ class MemSegConfig(TrainingConfig):
     """efficientnet_lite0, the better one without a download, or resnet18, the paper's."""
     weights: WeightsName = "offline"
     """Of the encoder: offline, imagenet, none (drawn at random) or a safetensors file."""
+    foreground: ForegroundName = "auto"
+    """Where simulated anomalies lie: none (anywhere), on the dark or the bright part of each image,
+    in a PATH of a mask, not 0 on the product; auto looks at the training images, and says it."""
     steps: Count = 2700
     """Batches to train on."""
     batch_size: Annotated[int, Field(ge=2, multiple_of=2)] = 8
@@ -334,6 +377,15 @@ class MemSegConfig(TrainingConfig):
     """Images in the memory."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Processes that simulate anomalies; they change no bit of the result."""
+
+    @model_validator(mode="after")
+    def _check_foreground(self) -> Self:
+        if self.tile and self.foreground not in ("auto", "none"):
+            raise ValueError(
+                f"foreground {self.foreground} goes with whole images, since many tiles show no "
+                "object: leave out foreground or tile"
+            )
+        return self
 
 
 class NearestPatchesConfig(TrainingConfig):
@@ -371,7 +423,7 @@ class TwoStageConfig(TrainingConfig):
         50
     """
 
-    image_settings = ("data", "fold", "height", "width", "split_seed")
+    image_settings = ("data", "fold", "height", "width", "tile", "split_seed", "split_by")
     compared = "variant"
 
     variant: TwoStageVariantName = "two_stage"
@@ -410,10 +462,16 @@ class TwoStageConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _check_cells(self) -> Self:
-        if (self.height // 64) * (self.width // 64) < 2:
+        if self.tile and (self.segmented >= 0 or self.masks != "exact"):
             raise ValueError(
-                "height and width must hold two cells of 64 x 64 pixels, got "
-                f"{self.height} and {self.width}: choose 128 for one of them"
+                "tile needs exact masks of all defective images, which label the tiles: leave out "
+                "tile, or segmented and masks"
+            )
+        height, width = self.shown
+        if (height // 64) * (width // 64) < 2:
+            raise ValueError(
+                f"{'tile' if self.tile else 'height and width'} must hold two cells of 64 x 64 "
+                f"pixels, got {height} and {width}: choose 128 for one of them"
             )
         if self.dilate % 2 == 0:
             raise ValueError(f"dilate must be odd, got {self.dilate}")

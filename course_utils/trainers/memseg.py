@@ -13,6 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from matplotlib.figure import Figure
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from course_utils.data import BalancedBatches, CachedDataset, SimulatedAnomalies
 from course_utils.evaluation import image_score
@@ -20,6 +21,13 @@ from course_utils.inference import Detector
 from course_utils.losses import MemSegLoss
 from course_utils.models import MemSeg
 from course_utils.plots import heat_maps
+from course_utils.trainers.anomalies import (
+    ChosenForeground,
+    choose_foreground,
+    simulated_validation,
+    simulator,
+    textures_of,
+)
 from course_utils.trainers.configs import VARIANTS, MemSegConfig, encoder_weights
 from course_utils.trainers.scores import SCORE_PIXELS, anomaly_thresholds, score_anomalies
 from course_utils.trainers.splits import (
@@ -28,10 +36,7 @@ from course_utils.trainers.splits import (
     labels_of,
     masks_of,
     open_normal_splits,
-    simulated_validation,
-    simulator,
-    textures_of,
-    with_defects,
+    to_show,
 )
 from course_utils.trainers.trainer import NetworkTrainer, TrainingResult
 from course_utils.training import EpochLoader, History, predict_probabilities
@@ -88,7 +93,7 @@ class MemSegTrainer(NetworkTrainer[MemSegConfig, MemSegResult]):
         self.evaluate_test, self.score_test = evaluate_test, score_test
 
     def check(self, fabric: Fabric) -> None:
-        """Raise `ValueError` for a precision in which the weights are not float32."""
+        """Raise `ValueError` for a precision without float32 weights, and for a bad mask."""
         precision = fabric.strategy.precision.precision
         if precision not in PRECISIONS:
             raise ValueError(
@@ -101,6 +106,9 @@ class MemSegTrainer(NetworkTrainer[MemSegConfig, MemSegResult]):
                 f"the product of {self.config.encoder}'s differences leaves the range of float16: "
                 "choose the precision bf16-mixed or 32-true, or the variant scaled_maps"
             )
+        note = self.foreground.note
+        if self.progress and fabric.is_global_zero:
+            tqdm.write(f"foreground of the anomalies: {note}")
 
     def build_model(self) -> MemSeg:
         """Return MemSeg, its memory filled."""
@@ -132,9 +140,8 @@ class MemSegTrainer(NetworkTrainer[MemSegConfig, MemSegResult]):
     def build_batches(self) -> EpochLoader:
         """Return batches that are half good, half simulated."""
         config = self.config
-        data = SimulatedAnomalies(
-            self.splits.train, simulator(config.data, self.variant.anomalies), seed=config.seed
-        )
+        maker = simulator(config.data, self.variant.anomalies, self.foreground.foreground)
+        data = SimulatedAnomalies(self.splits.train, maker, seed=config.seed)
         return EpochLoader(
             data,
             batch_sampler=BalancedBatches(data, config.batch_size),
@@ -152,11 +159,12 @@ class MemSegTrainer(NetworkTrainer[MemSegConfig, MemSegResult]):
         )
 
     def agreed(self, model: MemSeg) -> Mapping[str, str | int]:
-        """Return which weights were found, and where textures come from."""
+        """Return which weights were found, where textures come from, and where anomalies lie."""
         return {
             "weights_used": model.encoder.weights_used or "none",
             "frozen_weights": int(model.memory_fingerprint),
             "textures": textures_of(self.config.data),
+            "foreground": self.foreground.note,
         }
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
@@ -167,27 +175,28 @@ class MemSegTrainer(NetworkTrainer[MemSegConfig, MemSegResult]):
         return {
             f"{name}/{metric}": value
             for name, images in evaluated.items()
-            for metric, value in _score(model, images)[0].items()
+            for metric, value in self._score(model, images)[0].items()
         }
 
     def score(self, model: nn.Module, history: History) -> MemSegResult:
         """Score the test images, if they are to be."""
         if not self.score_test:
             return MemSegResult(model, history, {}, torch.empty(0))
-        return MemSegResult(model, history, *_score(model, self.splits.test))
+        return MemSegResult(model, history, *self._score(model, self.splits.test))
 
     def report(self, result: MemSegResult) -> dict[str, Any]:
-        """Return split, numbers of images, the encoder's weights and the textures."""
+        """Return split, numbers of images, the encoder's weights, textures and foreground."""
         return {
             "split": self.splits.test.split_note,
             "images": {name: len(images) for name, images in vars(self.splits).items()},
             "weights_used": result.model.encoder.weights_used or "none",
             "textures": textures_of(self.config.data),
+            "foreground": self.foreground.note,
         }
 
     def pictures(self, result: MemSegResult) -> dict[str, Figure]:
         """Return the maps of some test images with defects."""
-        chosen = with_defects(self.splits.test, PICTURES)
+        chosen = to_show(self.splits.test, PICTURES)
         shown = [self.splits.test[i] for i in chosen]
         images, masks = [sample.image for sample in shown], [sample.mask for sample in shown]
         maps = {"MemSeg": result.maps[chosen]}
@@ -195,9 +204,16 @@ class MemSegTrainer(NetworkTrainer[MemSegConfig, MemSegResult]):
         return super().pictures(result) | {"predictions.png": figure}
 
     @cached_property
+    def foreground(self) -> ChosenForeground:
+        """Where the anomalies lie, and why."""
+        return choose_foreground(self.config, self.splits.train)
+
+    @cached_property
     def val_with_anomalies(self) -> CachedDataset:
         """The validation images with simulated anomalies, half of them unchanged."""
-        return simulated_validation(self.config, self.splits.val)
+        return simulated_validation(
+            self.config, self.splits.val, foreground=self.foreground.foreground
+        )
 
     def image_scores(self, result: MemSegResult) -> np.ndarray:
         """Return the score of each test image, (N,)."""
@@ -206,16 +222,15 @@ class MemSegTrainer(NetworkTrainer[MemSegConfig, MemSegResult]):
     def detector(self, result: MemSegResult) -> Detector:
         """Return MemSeg; good validation images choose for images, simulated ones for pixels."""
         val = self.splits.val
-        maps = _predict(result.model, val)
-        anomalous = _predict(result.model, self.val_with_anomalies)
+        maps = self._predict(result.model, val)
+        anomalous = self._predict(result.model, self.val_with_anomalies)
         decided = anomaly_thresholds(maps, groups_of(val), anomalous, self.val_with_anomalies)
         return self.build_detector(result.model, **decided)
 
+    def _predict(self, model: nn.Module, images: CachedDataset) -> Tensor:
+        tile = self.config.tile
+        return predict_probabilities(model, images, batch_size=SCORING_BATCH, tile=tile)[0][:, 1]
 
-def _predict(model: nn.Module, images: CachedDataset) -> Tensor:
-    return predict_probabilities(model, images, batch_size=SCORING_BATCH)[0][:, 1]
-
-
-def _score(model: nn.Module, images: CachedDataset) -> tuple[dict[str, float], Tensor]:
-    maps = _predict(model, images)
-    return score_anomalies(maps, masks_of(images), labels_of(images)), maps
+    def _score(self, model: nn.Module, images: CachedDataset) -> tuple[dict[str, float], Tensor]:
+        maps = self._predict(model, images)
+        return score_anomalies(maps, masks_of(images), labels_of(images)), maps

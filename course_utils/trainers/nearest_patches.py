@@ -1,6 +1,8 @@
 """Score the nearest patches of one product: the baseline without training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from course_utils.config import pick_device, seed_everything
 from course_utils.data import CachedDataset
@@ -16,6 +19,7 @@ from course_utils.evaluation import image_score
 from course_utils.inference import Detector
 from course_utils.models import NearestPatches
 from course_utils.plots import heat_maps
+from course_utils.trainers.anomalies import simulated_validation
 from course_utils.trainers.configs import NearestPatchesConfig, encoder_weights
 from course_utils.trainers.scores import SCORE_PIXELS, anomaly_thresholds, score_anomalies
 from course_utils.trainers.splits import (
@@ -23,10 +27,10 @@ from course_utils.trainers.splits import (
     labels_of,
     masks_of,
     open_normal_splits,
-    simulated_validation,
-    with_defects,
+    to_show,
 )
 from course_utils.trainers.trainer import Trainer, TrainingResult
+from course_utils.training import predict_in_tiles
 
 PICTURES = 6
 SCORING_BATCH = 8
@@ -84,11 +88,10 @@ class NearestPatchesTrainer(Trainer[NearestPatchesConfig, NearestPatchesResult])
         seed_everything(self.config.seed)
         weights = encoder_weights(self.config.weights)
         model = NearestPatches(**self.arguments, weights=weights).to(chosen)
-        normal = torch.stack([sample.image for sample in self.splits.train.samples])
         generator = torch.Generator().manual_seed(self.config.seed)
-        model.fill(normal.to(chosen), generator=generator)
+        model.fill(_Images(self.splits.train), generator=generator)
         test = self.splits.test
-        maps = _distances(model, test)
+        maps = _distances(model, test, self.config.tile)
         scores = score_anomalies(maps, masks_of(test), labels_of(test))
         return NearestPatchesResult(model, None, scores, maps)
 
@@ -102,7 +105,7 @@ class NearestPatchesTrainer(Trainer[NearestPatchesConfig, NearestPatchesResult])
 
     def pictures(self, result: NearestPatchesResult) -> dict[str, Figure]:
         """Return the maps of some test images with defects."""
-        chosen = with_defects(self.splits.test, PICTURES)
+        chosen = to_show(self.splits.test, PICTURES)
         shown = [self.splits.test[i] for i in chosen]
         images, masks = [sample.image for sample in shown], [sample.mask for sample in shown]
         return {"predictions.png": heat_maps(images, masks, {"distance": result.maps[chosen]})}
@@ -114,15 +117,35 @@ class NearestPatchesTrainer(Trainer[NearestPatchesConfig, NearestPatchesResult])
     def detector(self, result: NearestPatchesResult) -> Detector:
         """Return the patches, with thresholds as those of MemSeg."""
         val = self.splits.val
-        anomalous = simulated_validation(self.config, val)
-        maps, simulated = _distances(result.model, val), _distances(result.model, anomalous)
-        decided = anomaly_thresholds(maps, groups_of(val), simulated, anomalous)
+        maps, simulated = (
+            _distances(result.model, images, self.config.tile)
+            for images in (val, self.val_with_anomalies)
+        )
+        decided = anomaly_thresholds(maps, groups_of(val), simulated, self.val_with_anomalies)
         return self.build_detector(result.model, **decided)
 
+    @cached_property
+    def val_with_anomalies(self) -> CachedDataset:
+        """The validation images with simulated anomalies, some of them unchanged."""
+        return simulated_validation(self.config, self.splits.val)
 
-def _distances(model: NearestPatches, images: CachedDataset) -> Tensor:
+
+class _Images(Sequence[Tensor]):
+    """The images of a data set alone, each made float32 when it is asked for."""
+
+    def __init__(self, dataset: CachedDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.dataset[index].image
+
+
+def _distances(model: NearestPatches, images: CachedDataset, tile: int) -> Tensor:
     """Return the maps of all images, (N, H, W), on the CPU."""
-    pixels = torch.stack([sample.image for sample in images.samples])
-    return torch.cat(
-        [model(few.to(model.patches.device)).cpu() for few in pixels.split(SCORING_BATCH)]
-    )
+    device = model.patches.device
+    loader = DataLoader(images, 1 if tile else SCORING_BATCH)
+    parts = (predict_in_tiles(model, batch.image.to(device), tile).cpu() for batch in loader)
+    return torch.cat(list(parts))

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ from course_utils.trainers.configs import TrainingConfig
 
 CONFIG, SCORES, CHECKPOINT, LOCK = "config.json", "scores.json", "checkpoint.pt", ".training.lock"
 PREDICTIONS = "predictions.csv"
+DATA = "data.json"
+"""Which images and masks were trained on: `files`, see `data_fingerprint`, and the
+`CachedDataset.fingerprint` of each part."""
 CHANGES_NOTHING = {"workers"}
 """Settings that may differ when a training goes on."""
 
@@ -44,15 +48,66 @@ def check_folder(folder: Path, config: TrainingConfig) -> None:
         raise FileExistsError(
             f"{file} is no config of this version of course_utils: choose another folder"
         )
-    started = (folder / CHECKPOINT).exists() or (folder / SCORES).exists()
     different = [
         name for name in wanted if name not in CHANGES_NOTHING and found[name] != wanted[name]
     ]
-    if started and different:
+    if different and is_started(folder):
         name = different[0]
         raise ValueError(
             f"{folder} holds a training with {name} {found[name]!r}, and this one has "
             f"{wanted[name]!r}: choose another folder, or delete that one"
+        )
+
+
+def is_started(folder: Path) -> bool:
+    """Return whether a training in `folder` has left anything that another one may go on from.
+
+    Example:
+        >>> is_started(Path("nowhere"))
+        False
+    """
+    return any(folder.glob(f"*{CHECKPOINT}")) or (folder / SCORES).exists()
+
+
+def read_data(folder: Path) -> dict[str, Any]:
+    """Return what the training in `folder` remembers of its images.
+
+    Raises:
+        FileExistsError: if it remembers nothing, as those of older versions do not.
+        ValueError: if the file is damaged.
+
+    Example:
+        >>> read_data(Path("nowhere"))
+        Traceback (most recent call last):
+            ...
+        FileExistsError: ...
+    """
+    if not (folder / DATA).exists():
+        raise FileExistsError(
+            f"{folder} holds a training and no {DATA}, so that its images cannot be compared: "
+            "choose another folder (--out), or delete that one"
+        )
+    return read_json(folder / DATA)
+
+
+def check_data(folder: Path, data: str, found: Mapping[str, str]) -> None:
+    """Raise unless the training in `folder` has seen these images.
+
+    Args:
+        folder: that of the training.
+        data: name of the data set, for the error.
+        found: the fingerprint of each part.
+
+    Raises:
+        ValueError: if images, masks, labels or groups of a part are others now.
+        FileExistsError: as `read_data` does.
+    """
+    there = read_data(folder)
+    parts = [name for name, digest in found.items() if there.get(name) != digest]
+    if parts:
+        raise ValueError(
+            f"the images or masks of {data} have changed since the training in {folder} "
+            f"({', '.join(parts)}): choose another folder (--out), or delete that one to train anew"
         )
 
 

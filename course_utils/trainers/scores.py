@@ -151,11 +151,12 @@ def score_anomalies(maps: Tensor, masks: Tensor, labels: Tensor | None = None) -
 
     Args:
         maps: how abnormal each pixel is, (N, H, W), any scale.
-        masks: 0 and 1, (N, H, W); at least one image with a defect and one without.
+        masks: 0 and 1, (N, H, W).
         labels: 0 good, 1 with a defect, (N,): at a small size a defect may be too small to be in
             its mask. None looks at the masks.
 
-    The score of an image is the mean of its 100 largest pixels.
+    The score of an image is the mean of its 100 largest pixels. What cannot be known is NaN: image
+    AUROC without images of both kinds, the others without a mask.
 
     Raises:
         ValueError: as the four metrics do.
@@ -168,12 +169,14 @@ def score_anomalies(maps: Tensor, masks: Tensor, labels: Tensor | None = None) -
     """
     truth = masks > 0
     defective = truth.flatten(1).any(1) if labels is None else labels > 0
-    return {
-        "image_auroc": image_auroc(image_score(maps, top=SCORE_PIXELS), defective),
-        "pixel_auroc": pixel_auroc(maps, truth),
-        "aupro": aupro(maps, truth),
-        "ap": average_precision(maps, truth),
-    }
+    scores = dict.fromkeys(("image_auroc", "pixel_auroc", "aupro", "ap"), np.nan)
+    if bool(defective.any()) and not bool(defective.all()):
+        scores["image_auroc"] = image_auroc(image_score(maps, top=SCORE_PIXELS), defective)
+    if bool(truth.any()):
+        scores["pixel_auroc"] = pixel_auroc(maps, truth)
+        scores["aupro"] = aupro(maps, truth)
+        scores["ap"] = average_precision(maps, truth)
+    return scores
 
 
 def anomaly_thresholds(
@@ -187,7 +190,7 @@ def anomaly_thresholds(
         simulated: maps of `anomalous`, (N, H, W); these choose the threshold of a pixel.
         anomalous: validation images with simulated anomalies, some left as they are.
     """
-    masks = torch.stack([sample.mask for sample in anomalous.samples])
+    masks = anomalous.masks
     changed = masks.flatten(1).any(1).numpy()
     scores = image_score(simulated, top=SCORE_PIXELS)
     threshold = choose_image_threshold(

@@ -1,32 +1,28 @@
 """The images of a training, in memory: what a network learns from, and what it is judged by."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Subset
 
-from course_utils.anomaly import (
-    MVTEC_FOREGROUNDS,
-    AnomalySynthesizer,
-    TextureFolder,
-    TextureSource,
-    procedural_source,
-    structure_source,
-)
-from course_utils.config import data_root
 from course_utils.data import (
     BinaryMasks,
     CachedDataset,
     DefectDataset,
-    SimulatedAnomalies,
+    SampleSource,
+    TiledDataset,
+    list_entries,
     open_dataset,
 )
+from course_utils.data.wrappers import memory_needed, require_memory
 from course_utils.trainers.configs import (
     MemSegConfig,
     NearestPatchesConfig,
+    TrainingConfig,
     TwoStageConfig,
     UNetConfig,
 )
@@ -52,17 +48,43 @@ class Splits:
     val: CachedDataset
     test: CachedDataset
 
+    def fingerprints(self) -> dict[str, str]:
+        """Return what names the images, masks, labels and groups of each part."""
+        return {name: images.fingerprint() for name, images in vars(self).items()}
+
 
 def open_splits(config: UNetConfig, *, progress: bool = False) -> Splits:
     """Read the images of a config, defect or not, or all classes of its data set."""
 
-    def read(split: str) -> CachedDataset:
+    def part(split: str) -> DefectDataset:
         images = open_all_classes(config, split)
-        if config.classes == "one":
-            images = BinaryMasks(images)
-        return CachedDataset(images, progress=progress)
+        return BinaryMasks(images) if config.classes == "one" else images
 
-    return Splits(read("train"), read("val"), read("test"))
+    return in_tiles(config, hold(part, progress=progress))
+
+
+def hold(part: Callable[[str], SampleSource], *, progress: bool = False) -> Splits:
+    """Read `part("train")`, `part("val")` and `part("test")` into memory.
+
+    Raises:
+        MemoryError: before it reads more than an image of each, if all do not fit.
+    """
+    parts = {split: part(split) for split in ("train", "val", "test")}
+    require_memory(
+        sum(len(images) for images in parts.values()),
+        sum(memory_needed(images, len(images)) for images in parts.values() if len(images)),
+    )
+    return Splits(**{name: CachedDataset(one, progress=progress) for name, one in parts.items()})
+
+
+def in_tiles(config: TrainingConfig, splits: Splits) -> Splits:
+    """Return `splits` with the training images in the tiles of `config`, if it has any.
+
+    Validation and test images stay whole: `predict_in_tiles` looks at them.
+    """
+    if not config.tile:
+        return splits
+    return replace(splits, train=CachedDataset(TiledDataset(splits.train, config.tile)))
 
 
 def open_all_classes(config: UNetConfig, split: str) -> DefectDataset:
@@ -86,43 +108,41 @@ def open_normal_splits(
         progress: whether to show a progress bar.
 
     Raises:
-        ValueError: if a split has no good images or the test no defect, and what `open_dataset`
-            raises.
+        ValueError: if a split has no good images, if no defect of the test is left at this size,
+            and what `open_dataset` raises.
 
     Example:
         >>> splits = open_normal_splits(NearestPatchesConfig(height=64, width=64), most=4)
-        >>> [sample.label for sample in splits.train.samples], len(splits.test)
+        >>> splits.train.labels, len(splits.test)
         ([0, 0, 0, 0], 8)
     """
     data, seed, size = config.data, config.split_seed, (config.height, config.width)
 
-    def read(split: str) -> CachedDataset:
-        good_only = split != "test"
-        options: dict[str, Any] = {}
+    def part(split: str) -> SampleSource:
+        options: dict[str, Any] = {"split_by": config.split_by, "normal_only": True}
         if data == "synthetic":
-            frequency = 0.0 if good_only else 0.5
-            options = SYNTHETIC_PRODUCT | {"length": NORMAL_LENGTHS[split], "frequency": frequency}
+            options |= SYNTHETIC_PRODUCT | {"length": NORMAL_LENGTHS[split], "frequency": 0.5}
         images = BinaryMasks(open_dataset(data, split, size=size, seed=seed, **options))
         if most is None:
-            held = CachedDataset(images, progress=progress)
-            held.samples = [one for one in held.samples if not (good_only and one.label)]
-        else:
-            order = np.random.default_rng(seed).permutation(len(images)).tolist()
-            chosen = _first_of_each(images, order, good=most, defective=0 if good_only else most)
-            held = CachedDataset(images, indices=chosen)
-        if all(sample.label for sample in held.samples):
+            return images
+        order = np.random.default_rng(seed).permutation(len(images)).tolist()
+        defective = most if split == "test" else 0
+        return Subset(images, _first_of_each(images, order, good=most, defective=defective))
+
+    splits = hold(part, progress=progress)
+    for name, images in vars(splits).items():
+        if all(images.labels):
             raise ValueError(
-                f"the {split} part of {data} has no good image: normal images must be there to "
+                f"the {name} part of {data} has no good image: normal images must be there to "
                 "learn from, and to tell defects from"
             )
-        if not good_only and not any(bool(sample.mask.any()) for sample in held.samples):
-            raise ValueError(
-                f"the test part of {data} has no defect that is left at {size[0]} x {size[1]} "
-                "pixels: nothing can be scored; with labelled defects, choose a larger size"
-            )
-        return held
-
-    return Splits(read("train"), read("val"), read("test"))
+    lost = any(splits.test.labels) and not with_defects(splits.test, 1) and data != "synthetic"
+    if lost and any(entry.mask for entry in list_entries(data)[1]):
+        raise ValueError(
+            f"the test part of {data} has no defect that is left at {size[0]} x {size[1]} pixels "
+            "(height x width): choose larger ones, or tiles"
+        )
+    return in_tiles(config, splits)
 
 
 def open_detection_splits(
@@ -134,12 +154,12 @@ def open_detection_splits(
     many as there are; None keeps all.
     """
 
-    def read(split: str) -> CachedDataset:
-        options: dict[str, Any] = {}
+    def part(split: str) -> SampleSource:
+        options: dict[str, Any] = {"split_by": config.split_by}
         if config.fold:
             options["fold"] = config.fold
         elif config.data == "synthetic":
-            options = SYNTHETIC_PRODUCT | {
+            options |= SYNTHETIC_PRODUCT | {
                 "length": DETECTION_LENGTHS[split],
                 "frequency": DETECTION_FREQUENCY,
             }
@@ -147,12 +167,12 @@ def open_detection_splits(
         images = BinaryMasks(
             open_dataset(config.data, split, size=size, seed=config.split_seed, **options)
         )
-        chosen = None
-        if most is not None:
-            chosen = sorted(_first_of_each(images, range(len(images)), good=most, defective=most))
-        return CachedDataset(images, indices=chosen, progress=progress)
+        if most is None:
+            return images
+        chosen = _first_of_each(images, range(len(images)), good=most, defective=most)
+        return Subset(images, sorted(chosen))
 
-    return Splits(read("train"), read("val"), read("test"))
+    return in_tiles(config, hold(part, progress=progress))
 
 
 def labels_of(images: CachedDataset) -> Tensor:
@@ -160,72 +180,35 @@ def labels_of(images: CachedDataset) -> Tensor:
 
     An image stays defective if its defect was lost when it was made smaller, or has no mask.
     """
-    return torch.tensor([int(sample.label > 0) for sample in images.samples])
+    return torch.tensor([int(label > 0) for label in images.labels])
 
 
 def groups_of(images: CachedDataset) -> list[str]:
     """Return the group of each image."""
-    return [sample.group for sample in images.samples]
+    return [sample.group for sample in images]
 
 
 def masks_of(images: CachedDataset) -> Tensor:
-    """Return the masks of all images, (N, H, W)."""
-    return torch.stack([sample.mask for sample in images.samples])
+    """Return the masks of all images, (N, H, W), as they are held: uint8."""
+    return images.masks
 
 
 def with_defects(images: CachedDataset, count: int) -> list[int]:
     """Return the indices of `count` images with defects, or fewer, evenly spaced."""
-    defects = [i for i, sample in enumerate(images.samples) if bool(sample.mask.any())]
+    defects = images.masks.flatten(1).any(dim=1).nonzero().flatten().tolist()
     shown = min(count, len(defects))
     return [defects[n * len(defects) // shown] for n in range(shown)]
 
 
-def simulator(
-    data: str, kinds: Literal["both", "texture", "structure"] = "both"
-) -> AnomalySynthesizer:
-    """Return what simulates anomalies on the images of `data`.
+def to_show(images: CachedDataset, count: int) -> list[int]:
+    """Return the indices of `count` images for a picture: those with defects where there are any.
 
-    Anomalies lie on the object where MemSeg's best known re-implementation has a foreground, else
-    anywhere. Textures are those of DTD where its folder is in the data root, for real images;
-    else they are made from noise.
-
-    Example:
-        >>> simulator("synthetic", "structure").foreground is None
-        True
+    Without masks it is defective ones, without these good ones.
     """
-    sources: dict[str, Callable[..., Any]] = {
-        "texture": procedural_source,
-        "structure": structure_source,
-    }
-    if textures_of(data) == "dtd":
-        sources["texture"] = TextureSource(TextureFolder(data_root() / "dtd" / "images"))
-    return AnomalySynthesizer(
-        sources=tuple(sources.values()) if kinds == "both" else (sources[kinds],),
-        foreground=MVTEC_FOREGROUNDS.get(data.removeprefix("mvtec_ad/")),
-    )
-
-
-def simulated_validation(
-    config: MemSegConfig | NearestPatchesConfig, val: CachedDataset
-) -> CachedDataset:
-    """Return good validation images with simulated anomalies, the same at each call.
-
-    Anomalies are of both kinds, whatever a training sees: variants are to be compared.
-    """
-    # A seed of its own: the training's would draw the masks of its first epoch once more.
-    seed = int(np.random.SeedSequence([config.split_seed, 1]).generate_state(1)[0])
-    return CachedDataset(SimulatedAnomalies(val, simulator(config.data), seed=seed))
-
-
-def textures_of(data: str) -> Literal["dtd", "noise"]:
-    """Return where `simulator` takes the textures for `data` from, on this machine.
-
-    Example:
-        >>> textures_of("synthetic")
-        'noise'
-    """
-    there = data != "synthetic" and (data_root() / "dtd" / "images").is_dir()
-    return "dtd" if there else "noise"
+    labels = np.array(images.labels)
+    of_a_kind = np.flatnonzero(labels > 0 if labels.any() else labels == 0)
+    even = np.linspace(0, len(of_a_kind) - 1, min(count, len(of_a_kind)), dtype=int)
+    return with_defects(images, count) or of_a_kind[even].tolist()
 
 
 def _first_of_each(

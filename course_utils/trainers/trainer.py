@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from course_utils.config import seed_everything
+from course_utils.data import data_fingerprint
 from course_utils.inference import Detector, DetectorSettings
 from course_utils.io import lock_folder, write_atomic
 from course_utils.plots import as_png, training_curves
@@ -29,10 +30,14 @@ from course_utils.trainers.run_folder import (
     CHANGES_NOTHING,
     CHECKPOINT,
     CONFIG,
+    DATA,
     LOCK,
     PREDICTIONS,
     SCORES,
+    check_data,
     check_folder,
+    is_started,
+    read_data,
     read_scores,
     without_nan,
 )
@@ -133,6 +138,7 @@ class Trainer(ABC, Generic[Config, Result]):
             channels=train.channels,  # type: ignore[arg-type]
             height=self.config.height,
             width=self.config.width,
+            tile=self.config.tile,
             data=self.config.data,
             split=self.splits.test.split_note,
             **decided,
@@ -150,11 +156,12 @@ class Trainer(ABC, Generic[Config, Result]):
     ) -> dict[str, float]:
         """Train by `config`, keep everything in `folder`, and return the test images' scores.
 
-        A training that was stopped goes on; a finished one returns its scores at once. The folder
-        gets `config.json`, `checkpoint.pt` and `tensorboard/` (where something is trained); the
-        detector, `detector.json` and `weights.safetensors`, which `load_detector` opens;
-        `predictions.csv` with the score of each test image, `scores.json`, and pictures of the
-        learning curves and of test images. Nothing is written before the images were read.
+        A training that was stopped goes on; a finished one returns its scores, at once if no file
+        of its data set was touched since. The folder gets `config.json` and `data.json`;
+        `checkpoint.pt` and `tensorboard/` where something is trained; the detector, `detector.json`
+        and `weights.safetensors`, which `load_detector` opens; `predictions.csv` with the score of
+        each test image, `scores.json`, and pictures of the learning curves and of test images.
+        Nothing is written before the images were read.
 
         Args:
             fabric: what `launch` hands over.
@@ -165,8 +172,8 @@ class Trainer(ABC, Generic[Config, Result]):
             progress: whether to show progress bars.
 
         Raises:
-            ValueError: if the folder holds a training by another config or with other evaluations,
-                and as `train` does.
+            ValueError: if the folder holds a training by another config, of images or masks that
+                have changed, or with other evaluations, and as `train` does.
             FileExistsError: if it holds anything else or another process trains in it.
         """
         if evaluate_every < 0:
@@ -174,18 +181,27 @@ class Trainer(ABC, Generic[Config, Result]):
         if fabric.is_global_zero:
             check_folder(folder, config)
         fabric.barrier()
-        if (folder / SCORES).exists():
-            return read_scores(folder)
+        done = read_scores(folder) if (folder / SCORES).exists() else None
+        files = data_fingerprint(config.data)
+        if done is not None and read_data(folder).get("files") == files:
+            return done
         images = config.images_only()
-        splits = _open_once(cls, images, progress and fabric.is_global_zero)
+        splits = _open_once(cls, images, files, progress and fabric.is_global_zero)
+        parts = splits.fingerprints()
+        if done is not None:
+            check_data(folder, config.data, parts)
+            return done
         trainer = cls(config, splits, progress=progress)
         every = evaluate_every or math.ceil(trainer.steps / 10)
         advice = "wait for its end, or choose another folder (--out)"
         with lock_folder(folder, LOCK, advice) if fabric.is_global_zero else nullcontext():
             if fabric.is_global_zero:
                 check_folder(folder, config)  # who held it until now may have used it
+                if is_started(folder):
+                    check_data(folder, config.data, parts)
                 _check_evaluations(folder, every)
                 _write_json(folder / CONFIG, config.model_dump())
+                _write_json(folder / DATA, {"files": files, **parts})
             fabric.barrier()
             started = perf_counter()
             result = trainer.train(fabric=fabric, folder=folder, evaluate_every=every)
@@ -212,7 +228,7 @@ class Trainer(ABC, Generic[Config, Result]):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["name", "group", "label", "score", "threshold", "decision"])
         scores = self.image_scores(result).tolist()
-        for sample, score in zip(self.splits.test.samples, scores, strict=True):
+        for sample, score in zip(self.splits.test, scores, strict=True):
             decision = "defective" if score >= limit else "good"
             writer.writerow([sample.name, sample.group, sample.label, score, limit, decision])
         return text.getvalue()
@@ -251,6 +267,13 @@ class NetworkTrainer(Trainer[Config, Result]):
     def score(self, model: Any, history: History) -> Result:
         """Score the test images, once."""
 
+    def stages(self, model: Any) -> Iterator[tuple[nn.Module, int, str]]:
+        """Yield what is trained in turn, its steps, and what the name of its checkpoint begins with.
+
+        Here it is the whole network.
+        """
+        yield model, self.steps, ""
+
     def agreed(self, model: Any) -> Mapping[str, str | int | float | bool | None]:
         """Return what else a training agrees in with one that it goes on from."""
         return {}
@@ -258,7 +281,8 @@ class NetworkTrainer(Trainer[Config, Result]):
     def pictures(self, result: Result) -> dict[str, Figure]:
         """Return the learning curves; methods add their test images."""
         assert result.history is not None
-        curves = training_curves({"training": result.history}, metrics=self.metrics)
+        shown = self.metrics if result.history.evaluations else None
+        curves = training_curves({"training": result.history}, metrics=shown)
         return {"learning.png": curves}
 
     def train(
@@ -297,34 +321,39 @@ class NetworkTrainer(Trainer[Config, Result]):
         config = self.config
         seed_everything(config.seed)
         model = self.build_model()
-        history = fit(
-            model,
-            self.build_batches(),
-            self.build_loss(fabric.device),
-            steps=self.steps,
-            optimizer=getattr(config, "optimizer", "adamw"),
-            learning_rate=config.learning_rate,  # type: ignore[attr-defined]
-            weight_decay=config.weight_decay,  # type: ignore[attr-defined]
-            evaluate=self.evaluate if evaluate_every else None,
-            evaluate_every=evaluate_every,
-            on_evaluation=on_evaluation,
-            checkpoint=Path(folder) / CHECKPOINT if folder else None,
-            log_folder=Path(folder) / "tensorboard" if folder else None,
-            settings={
-                **config.model_dump(exclude=COMPARED_BY_FIT | CHANGES_NOTHING),
-                **self.agreed(model),
-            },
-            device=device,
-            precision=precision,
-            fabric=fabric,
-            progress=self.progress,
-            description=description or f"{config.name}, seed {config.seed}",
-        )
+        images = {f"{name} images": digest for name, digest in self.splits.fingerprints().items()}
+        for stage, steps, name in self.stages(model):
+            history = fit(
+                stage,
+                self.build_batches(),
+                self.build_loss(fabric.device),
+                steps=steps,
+                optimizer=getattr(config, "optimizer", "adamw"),
+                learning_rate=config.learning_rate,  # type: ignore[attr-defined]
+                weight_decay=config.weight_decay,  # type: ignore[attr-defined]
+                evaluate=self.evaluate if evaluate_every else None,
+                evaluate_every=evaluate_every,
+                on_evaluation=on_evaluation,
+                checkpoint=Path(folder) / f"{name}{CHECKPOINT}" if folder else None,
+                log_folder=Path(folder) / "tensorboard" / name if folder else None,
+                settings={
+                    **config.model_dump(exclude=COMPARED_BY_FIT | CHANGES_NOTHING),
+                    **self.agreed(model),
+                    **images,
+                },
+                device=device,
+                precision=precision,
+                fabric=fabric,
+                progress=self.progress,
+                description=description or f"{config.name}, seed {config.seed}",
+            )
         return self.score(model, history)
 
 
 @lru_cache(maxsize=1)  # losses, variants and seeds of one command share their images
-def _open_once(trainer: type[Trainer[Any, Any]], config: TrainingConfig, progress: bool) -> Splits:
+def _open_once(
+    trainer: type[Trainer[Any, Any]], config: TrainingConfig, files: str, progress: bool
+) -> Splits:
     splits = trainer.open_splits(config, progress=progress)
     if progress:
         print(splits.test.split_note, file=sys.stderr)

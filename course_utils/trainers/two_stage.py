@@ -33,7 +33,7 @@ from course_utils.trainers.splits import (
     open_detection_splits,
 )
 from course_utils.trainers.trainer import NetworkTrainer, TrainingResult
-from course_utils.training import EpochLoader, History, evaluating
+from course_utils.training import EpochLoader, History, evaluating, predict_in_tiles
 
 PICTURES = 6
 SCORING_BATCH = 8
@@ -87,18 +87,13 @@ class TwoStageTrainer(NetworkTrainer[TwoStageConfig, TwoStageResult]):
 
     def check(self, fabric: Fabric) -> None:
         """Raise `ValueError` for a split without good or without defective images."""
-        splits = self.splits
-        for name, images in (
-            ("training", splits.train),
-            ("validation", splits.val),
-            ("test", splits.test),
-        ):
+        for name, images in vars(self.splits).items():
             defective = int(labels_of(images).sum())
             if not 0 < defective < len(images):
                 raise ValueError(
                     f"{defective} of the {len(images)} {name} images of {self.config.data} show a "
-                    "defect, and both kinds are needed: choose another split_seed or a larger data "
-                    "set"
+                    "defect, and both kinds are needed: choose another split_seed, or state the "
+                    f"parts; of good images alone, memseg and nearest learn. {images.split_note}"
                 )
 
     def build_model(self) -> TwoStageNet:
@@ -138,16 +133,16 @@ class TwoStageTrainer(NetworkTrainer[TwoStageConfig, TwoStageResult]):
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Return the AP of the decisions on validation images."""
-        decisions, _ = predict_two_stage(model, self.splits.val)
+        decisions, _ = predict_two_stage(model, self.splits.val, tile=self.config.tile)
         scores = score_detection(decisions, labels_of(self.splits.val), threshold=0.0)
         return {"val/ap": scores["ap"]}
 
     def score(self, model: nn.Module, history: History) -> TwoStageResult:
         """Choose the threshold on validation images and score the test images."""
         val, test = self.splits.val, self.splits.test
-        found = predict_two_stage(model, val)
+        found = predict_two_stage(model, val, tile=self.config.tile)
         threshold = best_threshold(found[0], labels_of(val), middle=True)
-        decisions, maps = predict_two_stage(model, test)
+        decisions, maps = predict_two_stage(model, test, tile=self.config.tile)
         scores = score_detection(decisions, labels_of(test), threshold)
         return TwoStageResult(model, history, scores, threshold, decisions, maps, *found)
 
@@ -203,7 +198,7 @@ class TwoStageTrainer(NetworkTrainer[TwoStageConfig, TwoStageResult]):
         config = self.config
         if config.segmented < 0:
             return None
-        names = [sample.name for sample in self.splits.train.samples if sample.mask.any()]
+        names = [sample.name for sample in self.splits.train if sample.mask.any()]
         if config.segmented > len(names):
             raise ValueError(
                 f"segmented asks for the masks of {config.segmented} defective images, and "
@@ -214,12 +209,13 @@ class TwoStageTrainer(NetworkTrainer[TwoStageConfig, TwoStageResult]):
 
 
 def predict_two_stage(
-    model: nn.Module, images: CachedDataset, *, batch_size: int = SCORING_BATCH
+    model: nn.Module, images: CachedDataset, *, batch_size: int = SCORING_BATCH, tile: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Return the logit of each image, (N,), and of each cell of its map, (N, H / 8, W / 8).
 
     Both on the CPU, in float32, in the order of the data set. Logits, not probabilities: those of
-    sure answers are 1 in float32, and equal scores cannot be ranked.
+    sure answers are 1 in float32, and equal scores cannot be ranked. With `tile`, an image is as
+    suspicious as the most suspicious of its tiles, see `predict_in_tiles`.
 
     Example:
         >>> from course_utils.data import open_dataset
@@ -231,10 +227,12 @@ def predict_two_stage(
     weights = next(model.parameters())
     decisions, maps = [], []
     with evaluating(model):
-        for start in range(0, len(images), batch_size):
-            stop = min(start + batch_size, len(images))
+        at_once = 1 if tile else batch_size
+        for start in range(0, len(images), at_once):
+            stop = min(start + at_once, len(images))
             batch = torch.stack([images[i].image for i in range(start, stop)]).to(weights)
-            output = model(batch.contiguous(memory_format=torch.channels_last))
+            batch = batch.contiguous(memory_format=torch.channels_last)
+            output = predict_in_tiles(model, batch, tile, batch_size=batch_size)
             decisions.append(output.decision.float().cpu())
             maps.append(output.segmentation[:, 0].float().cpu())
     return torch.cat(decisions), torch.cat(maps)

@@ -1,6 +1,6 @@
 """Train a U-Net to mark defects: what lesson 03 does, without a notebook."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,17 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_utils.data import TransformedDataset, class_weights, count_pixels
+from course_utils.data import (
+    CachedDataset,
+    FrequencyOfUseSampler,
+    TransformedDataset,
+    class_weights,
+    count_pixels,
+)
 from course_utils.evaluation import image_score
 from course_utils.inference import Detector, choose_image_threshold
 from course_utils.losses import SoftmaxFocalLoss, WeightedCrossEntropy, dice_loss
-from course_utils.models import UNet
+from course_utils.models import CascadedAutoencoder, UNet
 from course_utils.plots import errors
 from course_utils.trainers.configs import LOSS_NAMES, UNetConfig, encoder_weights
 from course_utils.trainers.scores import (
@@ -96,37 +102,63 @@ class UNetTrainer(NetworkTrainer[UNetConfig, UNetResult]):
                 f"a batch of {config.batch_size} images needs at least as many to train on, and "
                 f"{config.data} has {len(train)}: choose a smaller batch_size"
             )
-        for name, images in (("validation", self.splits.val), ("test", self.splits.test)):
+        for name, images in vars(self.splits).items():
             if not with_defects(images, 1):
                 raise ValueError(
-                    f"none of the {len(images)} {name} images of {config.data} shows a defect: "
-                    "choose another split_seed or a larger data set"
+                    f"none of the {len(images)} {name} images of {config.data} has a defect in its "
+                    f"mask, and a U-Net learns from masks. {_way_out(self.splits)}"
                 )
 
     def build_model(self) -> nn.Module:
-        """Return a U-Net, or the model that was given."""
-        weights = encoder_weights(self.config.weights)
-        return self._model or UNet(**self.arguments, weights=weights)
+        """Return a U-Net or a cascade of autoencoders, or the model that was given."""
+        if self._model is not None:
+            return self._model
+        if self.config.network == "casae":
+            return CascadedAutoencoder(**self.arguments)
+        return UNet(**self.arguments, weights=encoder_weights(self.config.weights))
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Channels, classes, encoder and width of the U-Net."""
-        return {
+        """Channels, classes and width, and what else the network is made of."""
+        shared = {
             "in_channels": self.splits.train.channels,
             "num_classes": len(self.class_names),
-            "encoder": self.config.encoder,
             "width": self.config.channels,
         }
+        if self.config.network == "casae":
+            return shared | {"normalize": True}
+        return shared | {"encoder": self.config.encoder}
+
+    def stages(self, model: Any) -> Iterator[tuple[nn.Module, int, str]]:
+        """Yield the U-Net; of the cascade, the first autoencoder, and then the second.
+
+        The paper trains them for 30 and 20 epochs.
+        """
+        if not isinstance(model, CascadedAutoencoder) or self._model is not None:
+            yield from super().stages(model)
+            return
+        first = max(1, round(0.6 * self.steps))
+        yield model.stage(1), first, "first_"
+        yield model.stage(2), max(1, self.steps - first), ""
 
     def build_batches(self) -> EpochLoader:
-        """Return the training images, shuffled, and turned over at random."""
-        train = self.splits.train
+        """Return the training images, shuffled, and turned over at random.
+
+        Of tiles, defective ones and as many good ones come in turn.
+        """
+        config, train = self.config, self.splits.train
+        labels = labels_of(train)
+        sampler = None
+        if config.tile and 0 < int((labels > 0).sum()) < len(train):
+            # Of a large image with a small defect, hundreds of tiles show none.
+            sampler = FrequencyOfUseSampler(labels, seed=config.seed)
         return EpochLoader(
-            TransformedDataset(train) if self.config.flips else train,
-            self.config.batch_size,
-            shuffle=True,
-            drop_last=True,
-            seed=self.config.seed,
+            TransformedDataset(train) if config.flips else train,
+            config.batch_size,
+            shuffle=sampler is None,
+            sampler=sampler,
+            drop_last=sampler is None or len(sampler) >= config.batch_size,
+            seed=config.seed,
         )
 
     def build_loss(self, device: torch.device) -> nn.Module:
@@ -140,19 +172,17 @@ class UNetTrainer(NetworkTrainer[UNetConfig, UNetResult]):
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Return IoU, Dice and AP at the best threshold of these images."""
-        probabilities, masks = predict_probabilities(model, self.splits.val)
+        probabilities, masks = self._predict(model, self.splits.val)
         threshold = choose_threshold(probabilities, masks)
         scores = score_segmentation(probabilities, masks, threshold, self.class_names)
         return {f"val/{name}": scores[name] for name in ("iou", "dice", "ap")}
 
     def score(self, model: nn.Module, history: History) -> UNetResult:
         """Choose the threshold on validation images and score the test images."""
-        probabilities, masks = predict_probabilities(model, self.splits.val)
-        threshold, val_scores = (
-            choose_threshold(probabilities, masks),
-            segmentation_scores(probabilities),
-        )
-        probabilities, masks = predict_probabilities(model, self.splits.test)
+        probabilities, masks = self._predict(model, self.splits.val)
+        threshold = choose_threshold(probabilities, masks)
+        val_scores = segmentation_scores(probabilities)
+        probabilities, masks = self._predict(model, self.splits.test)
         scores = score_segmentation(probabilities, masks, threshold, self.class_names)
         return UNetResult(model, history, scores, threshold, probabilities, val_scores)
 
@@ -205,6 +235,19 @@ class UNetTrainer(NetworkTrainer[UNetConfig, UNetResult]):
                 [sample.name for sample in shown],
             )
         }
+
+    def _predict(self, model: nn.Module, images: CachedDataset) -> tuple[Tensor, Tensor]:
+        return predict_probabilities(model, images, tile=self.config.tile)
+
+
+def _way_out(splits: Splits) -> str:
+    """Say what can be done with images that a U-Net cannot be trained on."""
+    labels = [label for images in vars(splits).values() for label in images.labels]
+    if not any(labels):
+        return "All images are good: train memseg or nearest, which learn from these."
+    if not any(with_defects(images, 1) for images in vars(splits).values()):
+        return "Only labels are known: draw masks, or train two-stage, which learns from labels."
+    return f"Choose another split_seed, or state the parts. {splits.test.split_note}"
 
 
 def segmentation_scores(probabilities: Tensor) -> np.ndarray:

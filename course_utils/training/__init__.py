@@ -6,6 +6,7 @@ from course_utils.training.epoch_loader import EpochLoader
 from course_utils.training.fit import fit
 from course_utils.training.history import History
 from course_utils.training.predict import evaluating, predict_probabilities
+from course_utils.training.tiles import predict_in_tiles
 
 __all__ = [
     "Checkpoint",
@@ -14,5 +15,6 @@ __all__ = [
     "evaluating",
     "fit",
     "launch",
+    "predict_in_tiles",
     "predict_probabilities",
 ]

@@ -1,6 +1,7 @@
 """What a network is shown, what it returns, and what it is to find."""
 
-from typing import Protocol, TypeAlias
+from collections.abc import Sequence, Sized
+from typing import Any, Protocol, TypeAlias
 
 from torch import Tensor
 
@@ -8,8 +9,8 @@ Tensors: TypeAlias = Tensor | tuple["Tensors", ...]
 """A tensor, a tuple or a named tuple of tensors, or one of such tuples."""
 
 
-class Batch(Protocol):
-    """What `fit` needs of a batch; a collated `Sample` has it.
+class NamedBatch(Protocol):
+    """A batch whose parts have names, as a collated `Sample`.
 
     What the network is to find is its `target`, a tensor or a tuple of tensors, or else its `mask`.
     """
@@ -19,17 +20,33 @@ class Batch(Protocol):
         """Images, (N, C, H, W)."""
 
 
-def target_of(batch: Batch) -> Tensors:
-    """Return what a network is to find in the images of a batch.
+Batch: TypeAlias = NamedBatch | Sequence[Any]
+"""What `fit` takes: a batch with names, or a pair of images and target, as torch's loaders make."""
+
+
+def image_and_target(batch: Batch) -> tuple[Tensor, Tensors]:
+    """Return the images of a batch, (N, C, H, W), and what a network is to find in them.
+
+    Raises:
+        TypeError: for a batch that has neither names nor two parts.
 
     Example:
         >>> import torch
-        >>> from types import SimpleNamespace
-        >>> target_of(SimpleNamespace(image=torch.rand(2, 1, 4, 4), mask=torch.ones(2))).sum()
-        tensor(2.)
+        >>> image, target = image_and_target([torch.rand(2, 1, 4, 4), torch.ones(2, 4, 4)])
+        >>> target.shape
+        torch.Size([2, 4, 4])
     """
-    found: Tensors = batch.target if hasattr(batch, "target") else getattr(batch, "mask")  # noqa: B009
-    return found
+    if hasattr(batch, "image"):
+        target = batch.target if hasattr(batch, "target") else getattr(batch, "mask", None)
+        if target is not None:
+            return batch.image, target
+    elif isinstance(batch, tuple | list) and len(batch) == 2:
+        return batch[0], batch[1]
+    found = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, Sized) else repr(batch)
+    raise TypeError(
+        "a batch is a pair (image, target), or has .image and .target or .mask, got a "
+        f"{found}: let the data set return pairs, or a named tuple with these names"
+    )
 
 
 def tensors_in(values: Tensors) -> list[Tensor]:

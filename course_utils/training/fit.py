@@ -63,9 +63,10 @@ def fit(
 
     Args:
         model: takes images (N, C, H, W) and returns logits, or a tuple of several.
-        batches: batches with `.image`, and with `.target` (a tensor, or a tuple of them) or
-            `.mask`: an `EpochLoader`, a `DataLoader` or a list; started anew whenever they run
-            out. Several devices share each batch, and need an `EpochLoader`.
+        batches: pairs (image, target), or batches with `.image`, and with `.target` or `.mask`; a
+            target is a tensor or a tuple of them. An `EpochLoader`, a `DataLoader` or a list;
+            started anew whenever they run out. Several devices share each batch, and need an
+            `EpochLoader`.
         loss_function: takes `(logits, target)`, the logits in float32, and returns a scalar. If
             it changes from call to call, it is a module whose buffers hold what changes.
         steps: number of batches to train on.
@@ -91,14 +92,14 @@ def fit(
         description: what it says of this training.
 
     Raises:
+        TypeError: for batches of another form.
         ValueError: for unusable settings, no batches, a loss with axes, and a checkpoint that is
             damaged or of another run.
         FloatingPointError: naming the step if the network's output, the loss or the weights are not
             finite.
 
     Example:
-        >>> from types import SimpleNamespace
-        >>> batch = SimpleNamespace(image=torch.rand(2, 1, 8, 8), mask=torch.zeros(2, 1, 8, 8))
+        >>> batch = torch.rand(2, 1, 8, 8), torch.zeros(2, 1, 8, 8)
         >>> model, loss = nn.Conv2d(1, 1, 1), nn.BCEWithLogitsLoss()
         >>> history = fit(model, [batch], loss, steps=20, device="cpu")
         >>> len(history.loss), history.loss[-1] < history.loss[0]

@@ -8,16 +8,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from course_utils.training.batch import image_and_target
+from course_utils.training.tiles import predict_in_tiles
+
 
 def predict_probabilities(
-    model: nn.Module, dataset: Dataset[Any], *, batch_size: int = 16
+    model: nn.Module, dataset: Dataset[Any], *, batch_size: int = 16, tile: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Return the probabilities and the masks of every image of a data set of `Sample`s.
+    """Return the probabilities and the masks of every image, of `Sample`s or pairs (image, mask).
 
     A network with one output channel gives the probability of a defect, (N, H, W); one with more
     gives the probability of each class, (N, C, H, W). Masks are (N, H, W), int64. Both are on the
     CPU, in float32 and in the order of the data set. The network and each of its parts are left in
-    the mode they were in.
+    the mode they were in. With `tile`, large images are shown to the network one by one, and in
+    `batch_size` square tiles of this side at a time, see `predict_in_tiles`.
 
     Example:
         >>> from course_utils.data import Sample
@@ -28,17 +32,21 @@ def predict_probabilities(
         (torch.Size([2, 4, 4]), torch.Size([2, 4, 4]))
     """
     weights = next(model.parameters())
-    probabilities, masks = [], []
+    probabilities: list[Tensor] = []
+    masks: list[Any] = []
     # A loader draws from torch's global numbers even if it shuffles nothing: an evaluation of the
     # validation images would then change the training that goes on after it.
-    loader = DataLoader(dataset, batch_size=batch_size, generator=torch.Generator())
+    images = 1 if tile else batch_size
+    loader = DataLoader(dataset, batch_size=images, generator=torch.Generator())
     with evaluating(model):
         for batch in loader:
-            image = batch.image.to(weights.device, weights.dtype)
-            logits = model(image.contiguous(memory_format=torch.channels_last)).float()
+            image, mask = image_and_target(batch)
+            image = image.to(weights.device, weights.dtype)
+            image = image.contiguous(memory_format=torch.channels_last)
+            logits = predict_in_tiles(model, image, tile, batch_size=batch_size).float()
             p = logits.sigmoid().squeeze(1) if logits.shape[1] == 1 else logits.softmax(1)
             probabilities.append(p.cpu())
-            masks.append(batch.mask)
+            masks.append(mask)
     if not masks:
         raise ValueError("there is nothing to predict: the data set is empty")
     return torch.cat(probabilities), torch.cat(masks)

@@ -9,7 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from course_utils.training.batch import Batch, in_float32, target_of, tensors_in
+from course_utils.training.batch import Batch, image_and_target, in_float32, tensors_in
 from course_utils.training.history import History
 
 
@@ -38,7 +38,7 @@ class Run:
     def run_step(self, batch: Batch) -> None:
         """Forward, loss, backward, step; the history holds the average loss of all devices."""
         self.wrapped.train()
-        image, target = self.fabric.to_device((batch.image, target_of(batch)))
+        image, target = self.fabric.to_device(image_and_target(batch))
         output = in_float32(self.wrapped(image.contiguous(memory_format=torch.channels_last)))
         try:
             loss = self.loss_function(output, target)

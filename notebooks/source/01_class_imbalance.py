@@ -84,7 +84,7 @@ test = some_of("test", lesson.pick(smoke=24, laptop=150, full=200))
 print(train.split_note)
 
 # %%
-defective = [i for i, sample in enumerate(train.samples) if (sample.mask > 0).any()]
+defective = [i for i, sample in enumerate(train) if (sample.mask > 0).any()]
 figure = plots.samples(
     train, defective[:8], title="Defects: a few pixels on a surface that has its own pattern"
 )
@@ -115,7 +115,7 @@ record_metric("defect_share", 1 - shares["background"])
 
 # %%
 print(f"{len(defective) / len(train):.0%} of {len(train)} training images have a defect")
-areas = np.sort([(s.mask > 0).float().mean().item() for s in train.samples if (s.mask > 0).any()])
+areas = np.sort([(s.mask > 0).float().mean().item() for s in train if (s.mask > 0).any()])
 figure = plots.lines(
     areas,
     {"defective images": np.arange(1, len(areas) + 1) / len(areas)},
@@ -194,7 +194,7 @@ print("built twice, proven equal: accuracy, IoU, Dice")
 # Now the silent network: no defect, anywhere, ever.
 
 # %%
-masks = np.stack([sample.mask.numpy() > 0 for sample in test.samples])
+masks = np.stack([sample.mask.numpy() > 0 for sample in test])
 silence = np.zeros_like(masks)
 print(f"accuracy {evaluation.accuracy(silence, masks):8.4f}")
 print(f"IoU      {evaluation.iou(silence, masks):8.4f}")
@@ -321,7 +321,7 @@ for run in lesson.seeds(3):
 
 # %%
 at = histories[0].metric("IoU")[0]
-share = np.mean([(sample.mask > 0).float().mean().item() for sample in val.samples])
+share = np.mean([(sample.mask > 0).float().mean().item() for sample in val])
 silent = {"accuracy": 1 - share, "IoU": 0.0, "AP": share}
 panels = [
     {
@@ -399,7 +399,7 @@ p, target = scores_on(models[0], test)
 by_size = np.argsort(-target.mean((1, 2)))[: int(target.any((1, 2)).sum())]
 shown = by_size[np.linspace(0, 0.7 * len(by_size), 4).astype(int)]  # from large to small
 figure = plots.errors(
-    [test.samples[i].image for i in shown],
+    [test[i].image for i in shown],
     [target[i] for i in shown],
     [p[i] >= thresholds[0] for i in shown],
     title="Found, missed and false alarms on four test images (one seed)",
@@ -419,15 +419,15 @@ plots.show(figure, "Four test images, their true masks, and hits, misses and fal
 pool = open_dataset(dataset, "all", size=64, seed=seed)
 limit = lesson.pick(smoke=300, laptop=1500, full=1500)
 pool = CachedDataset(pool, indices=range(min(len(pool), limit)))
-groups = np.array([sample.group for sample in pool.samples])
+groups = np.array([sample.group for sample in pool])
 names, sizes = np.unique(groups, return_counts=True)
 twins = [np.flatnonzero(groups == name)[:2] for name in names[sizes > 1]]
 print(f"{len(groups)} images of {len(names)} surfaces; {sizes[sizes > 1].sum()} have a twin")
 
 # %%
 if twins:
-    marked = sorted(twins, key=lambda pair: -(pool.samples[pair[0]].mask > 0).sum().item())[:6]
-    pairs = [pool.samples[i] for side in (0, 1) for i in (pair[side] for pair in marked)]
+    marked = sorted(twins, key=lambda pair: -(pool[pair[0]].mask > 0).sum().item())[:6]
+    pairs = [pool[i] for side in (0, 1) for i in (pair[side] for pair in marked)]
     figure = plots.montage(
         [one.image for one in pairs],
         columns=len(marked),
@@ -443,11 +443,11 @@ else:
 # about defects. On new surfaces it should fail; let us see what a random split says about it.
 
 # %%
-thumbnails = np.stack([sample.image.mean(0)[::2, ::2].flatten().numpy() for sample in pool.samples])
+thumbnails = np.stack([sample.image.mean(0)[::2, ::2].flatten().numpy() for sample in pool])
 thumbnails -= thumbnails.mean(1, keepdims=True)
 thumbnails /= np.linalg.norm(thumbnails, axis=1, keepdims=True) + 1e-6
-pool_masks = np.stack([sample.mask.numpy() > 0 for sample in pool.samples])
-labels = [sample.label for sample in pool.samples]
+pool_masks = np.stack([sample.mask.numpy() > 0 for sample in pool])
+labels = [sample.label for sample in pool]
 
 
 def memorizer_iou(units, split_seed):

@@ -142,7 +142,7 @@ def votes(loss_function, logits, mask):
 
 
 # %%
-with_defects = sorted(val.samples, key=lambda sample: -(sample.mask > 0).sum().item())[:16]
+with_defects = sorted(val, key=lambda sample: -(sample.mask > 0).sum().item())[:16]
 watched = torch.stack([sample.image for sample in with_defects])
 watched_masks = torch.stack([sample.mask for sample in with_defects])
 
@@ -268,7 +268,7 @@ print(f"torch              {torch_says.item():6.1f}")
 # %%
 names = train.class_names
 from_data_set = count_pixels(train, len(names))
-from_array = count_pixels(torch.stack([s.mask for s in train.samples]), len(names))
+from_array = count_pixels(torch.stack([s.mask for s in train]), len(names))
 loader = DataLoader(train, batch_size=8)
 from_generator = count_pixels((batch for batch in loader), len(names), batches=len(loader))
 assert (from_data_set == from_array).all()
@@ -606,13 +606,13 @@ for name, slug in slugs.items():
 # *And this is what is left to do: what do all of them miss?*
 
 # %%
-m = np.stack([s.mask.numpy() > 0 for s in test.samples])
+m = np.stack([s.mask.numpy() > 0 for s in test])
 by_size = np.argsort(-m.mean((1, 2)))[: int(m.any((1, 2)).sum())]
 shown = by_size[np.linspace(0, 0.7 * len(by_size), 4).astype(int)]  # from large to small
 for name in ("cross entropy", "focal, alpha .75, gamma 2"):
     p, threshold = kept[name]
     figure = plots.errors(
-        [test.samples[i].image for i in shown],
+        [test[i].image for i in shown],
         [m[i] for i in shown],
         [p[i] >= threshold for i in shown],
         title=f"{name}, threshold from validation (one seed)",

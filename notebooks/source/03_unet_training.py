@@ -252,7 +252,7 @@ parts = Splits(
     val=some_of("val", lesson.pick(smoke=16, laptop=100, full=400)),
     test=some_of("test", lesson.pick(smoke=16, laptop=150, full=400)),
 )
-test_masks = torch.stack([sample.mask for sample in parts.test.samples])
+test_masks = torch.stack([sample.mask for sample in parts.test])
 print(parts.train.split_note)
 print(f"{(test_masks > 0).float().mean():.1%} of the test pixels are defect")
 
@@ -338,7 +338,7 @@ shown = [by_size[int(i)] for i in np.linspace(0, 0.7 * len(by_size), 4)]
 def show_errors(result, name):
     found = decide(result.probabilities[shown], result.threshold)
     figure = plots.errors(
-        [parts.test.samples[i].image for i in shown],
+        [parts.test[i].image for i in shown],
         [test_masks[i] > 0 for i in shown],
         list(found > 0),
         title=f"{name}, threshold from validation (one seed)",
@@ -587,7 +587,7 @@ def relabelled(make_label):
     chosen = np.random.default_rng(seed).permutation(len(large))[: len(parts.train)]
     masks = [(large[int(i)].mask.numpy() > 0).astype(np.uint8) for i in chosen]
     labels = [torch.from_numpy(make_label(mask).astype(np.float32)) for mask in masks]
-    return [s._replace(mask=label) for s, label in zip(parts.train.samples, labels)]
+    return [s._replace(mask=label) for s, label in zip(parts.train, labels)]
 
 
 def clean_label(mask):

@@ -89,7 +89,7 @@ wanted = lesson.pick(smoke=8, laptop=40, full=200)
 order = np.random.default_rng(seed).permutation(len(images)).tolist()
 good_ones = (index for index in order if images[index].label == 0)
 good = CachedDataset(images, indices=list(islice(good_ones, wanted)))
-pictures = [np.ascontiguousarray(plots.to_picture(sample.image)) for sample in good.samples]
+pictures = [np.ascontiguousarray(plots.to_picture(sample.image)) for sample in good]
 print(f"{len(good)} good images of {size} x {size} pixels")
 
 # %%

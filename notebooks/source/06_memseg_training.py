@@ -80,12 +80,12 @@ size = lesson.pick(smoke=64, laptop=96, full=256)
 few = lesson.pick(smoke=8, laptop=None, full=None)  # of each kind, in each part
 images = dict(data=dataset, height=size, width=size, split_seed=seed)
 parts = open_normal_splits(MemSegConfig(**images), most=few, progress=lesson.progress)
-test_masks = torch.stack([sample.mask for sample in parts.test.samples])
-defects = [i for i, sample in enumerate(parts.test.samples) if sample.mask.any()]
+test_masks = torch.stack([sample.mask for sample in parts.test])
+defects = [i for i, sample in enumerate(parts.test) if sample.mask.any()]
 for name in ("train", "val", "test"):
-    samples = getattr(parts, name).samples
-    bad = sum(sample.label > 0 for sample in samples)
-    print(f"{name:5}  {len(samples) - bad:3} good images, {bad:3} with defects")
+    labels = getattr(parts, name).labels
+    bad = sum(label > 0 for label in labels)
+    print(f"{name:5}  {len(labels) - bad:3} good images, {bad:3} with defects")
 
 # %%
 simulated = SimulatedAnomalies(parts.train, simulator(dataset), seed=seed)

@@ -122,8 +122,8 @@ def different(images, indices, count):
     return sorted(by_part.values(), key=list(indices).index)[:count]
 
 
-defective = [i for i, sample in enumerate(parts.train.samples) if sample.mask.any()]
-clean = [i for i, sample in enumerate(parts.train.samples) if not sample.mask.any()]
+defective = [i for i, sample in enumerate(parts.train) if sample.mask.any()]
+clean = [i for i, sample in enumerate(parts.train) if not sample.mask.any()]
 shown = different(parts.train, defective, 4) + different(parts.train, clean, 4)
 figure = plots.montage(
     [parts.train[i].image for i in shown],

@@ -17,7 +17,7 @@ def whole():
     if not found.folder.is_dir():
         pytest.skip(f"kolektor_sdd is not in {found.folder.parent} (see COURSE_DATA_ROOT)")
     assert not found.problem
-    dataset = open_dataset("kolektor_sdd", "all", size=SIZE, cache=True)
+    dataset = open_dataset("kolektor_sdd", "all", size=SIZE)
     dataset.validate()
     return dataset
 

@@ -19,7 +19,7 @@ def name(request):
 
 @pytest.fixture(scope="module")
 def whole(name):
-    dataset = open_dataset(name, "all", size=64, cache=True)
+    dataset = open_dataset(name, "all", size=64)
     dataset.validate()
     return dataset
 

@@ -4,7 +4,6 @@ import json
 import pickle
 import signal
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +16,7 @@ from course_utils.cli import app
 from course_utils.trainers import (
     TWO_STAGE_VARIANTS,
     MemSegConfig,
-    NearestPatchesTrainer,
+    NearestPatchesConfig,
     TrainingConfig,
     TwoStageConfig,
     UNetConfig,
@@ -271,30 +270,41 @@ def trained(monkeypatch):
         folder.mkdir(parents=True)
         scores = dict.fromkeys(("iou", "dice", "image_auroc", "pixel_auroc", "aupro"), 0.5)
         scores |= {"ap": 0.25, "fp": 3.0, "fn": 1.0}
-        return {name: value * (1 + config.seed) for name, value in scores.items()}
+        scores = {name: value * (1 + config.seed) for name, value in scores.items()}
+        threshold = {"value": 0.5, "source": "the best F1"}
+        report = {"scores": scores, "split": "split by hand", "threshold": threshold}
+        (folder / "config.json").write_text(config.model_dump_json())
+        (folder / "scores.json").write_text(json.dumps(report))
+        return scores
 
     monkeypatch.setattr(training, "launch", launch)
     return noted
 
 
-GIVEN = {
-    "unet": UNetConfig(
+GIVEN = [
+    ("unet", UNetConfig(
         data="magnetic_tile", loss="dice", classes="all", encoder="resnet18", weights="none",
-        height=64, width=96, channels=3, steps=7, batch_size=4, learning_rate=0.002, weight_decay=0.25,
-        flips=False, split_by="image", seed=5, split_seed=6,
-    ),
-    "memseg": MemSegConfig(
+        height=64, width=96, tile=32, channels=3, steps=7, batch_size=4, learning_rate=0.002,
+        weight_decay=0.25, flips=False, split_by="image", seed=5, split_seed=6,
+    )),
+    ("memseg", MemSegConfig(
         data="mvtec_ad/bottle", variant="no_memory", encoder="resnet18", weights="none",
-        height=128, width=192, steps=7, batch_size=4, learning_rate=0.001, weight_decay=0.25, gamma=2.0,
-        focal_weight=0.5, memory_size=9, workers=3, seed=5, split_seed=6,
-    ),
-    "two-stage": TwoStageConfig(
+        height=128, width=192, tile=96, foreground="none", steps=7, batch_size=4,
+        learning_rate=0.001, weight_decay=0.25, gamma=2.0, focal_weight=0.5, memory_size=9,
+        workers=3, seed=5, split_seed=6,
+    )),
+    ("nearest", NearestPatchesConfig(
+        data="mvtec_ad/bottle", encoder="resnet18", weights="none", height=128, width=192, tile=64,
+        seed=5, split_seed=6,
+    )),
+    ("two-stage", TwoStageConfig(
         data="kolektor_sdd", variant="no_stops", fold=2, height=704, width=256, channels="slim",
         epochs=7, batch_size=4, optimizer="adamw", learning_rate=0.001, weight_decay=0.25,
         delta=0.5, power=1.5, positive_weight=3.0, dilate=7, masks="ellipse", segmented=5, seed=5,
         split_seed=6,
-    ),
-}  # fmt: skip
+    )),
+    ("two-stage", TwoStageConfig(tile=128)),
+]  # fmt: skip
 
 
 def options(config: TrainingConfig) -> list[object]:
@@ -309,21 +319,31 @@ def options(config: TrainingConfig) -> list[object]:
     return found
 
 
-@pytest.mark.parametrize("command", GIVEN)
-def test_every_option_reaches_the_config(command, trained, tmp_path):
-    given = GIVEN[command]
-    defaults = type(given)()
-    assert all(value != getattr(defaults, name) for name, value in given), "none is forgotten"
+@pytest.mark.parametrize("command", ["unet", "memseg", "nearest", "two-stage"])
+def test_no_option_is_forgotten_here(command):
+    given = [config for name, config in GIVEN if name == command]
+    for name, default in type(given[0])():
+        assert any(getattr(config, name) != default for config in given), name
+
+
+@pytest.mark.parametrize(("command", "given"), GIVEN)
+def test_every_option_reaches_the_config(command, given, trained, tmp_path):
+    steps = ["--eval-every", 3, "--devices", "2", "--precision", "32-true"]
     result = call(
-        command, *options(given), "--eval-every", 3, "--quiet",
-        "--device", "cpu", "--devices", "2", "--precision", "32-true", "--out", tmp_path,
+        command, *options(given), *(steps if command != "nearest" else []), "--quiet",
+        "--device", "cpu", "--out", tmp_path,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     ((config, folder, eval_every, progress, where),) = trained
     assert config == given
-    assert folder == tmp_path / given.name / "seed_5"
-    assert (eval_every, progress) == (3, False)
-    assert (where["devices"], where["device"].type, where["precision"]) == (2, "cpu", "32-true")
+    assert folder == tmp_path / given.name / f"seed_{given.seed}"
+    assert (progress, where["device"].type) == (False, "cpu")
+    if command == "nearest":  # which has no steps
+        assert call(command, "--eval-every", 3, "--out", tmp_path / "other").exit_code == 2
+    else:
+        assert (eval_every, where["devices"], where["precision"]) == (3, 2, "32-true")
+    for said in ("split by hand", "threshold 0.5: the best F1", f"course predict {folder}"):
+        assert said in result.output
 
 
 def test_without_options_the_default_is_trained(trained, tmp_path, monkeypatch):
@@ -349,7 +369,7 @@ def test_variants_and_seeds_are_all_trained_and_their_medians_printed(trained, t
         assert said in result.output
     assert "0.375 (0.250-0.500)" in result.output
     assert "4.5 (3-6)" in result.output, "half an image is not rounded away"
-    assert json.loads((tmp_path / "scores.json").read_text()) == []  # the fakes left no scores
+    assert [row["fp"] for row in rows(tmp_path)] == [3, 6, 3, 6]
     one = call("two-stage", "--out", tmp_path / "one").output
     assert " 3 " in one, "images are whole"
     assert "median" not in one
@@ -365,7 +385,6 @@ def test_every_variant_is_named_in_the_help():
     [
         (["memseg", "--variant", "memsec"], "variant must be 'memseg', 'per_level'"),
         (["nearest", "--weights", "vgg"], "weights must be offline, imagenet, none or PATH"),
-        (["nearest", "--data", "mvtec_ad/bottel"], "MVTec AD is not here"),
         (["two-stage", "--height", "64", "--width", "64"], "height and width must hold two cells"),
     ],
 )
@@ -386,25 +405,3 @@ def test_a_file_of_the_users_is_not_overwritten_by_the_scores(content, trained, 
     assert "is no list of scores of trainings: choose another --out" in result.output
     assert (tmp_path / "scores.json").read_text() == content
     assert not trained
-
-
-def test_the_baseline_prints_a_row_for_each_encoder(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "120")
-    asked = []
-
-    class Scored(NearestPatchesTrainer):
-        def __init__(self, config, splits, *, progress):
-            self.config, self.splits = config, splits
-
-        def train(self, *, device):
-            asked.append((self.config.encoder, self.config.seed))
-            scores = {"image_auroc": 0.5, "ap": 0.5, "aupro": 0.125, "pixel_auroc": 0.25}
-            return SimpleNamespace(scores=scores)
-
-    monkeypatch.setattr("course_utils.trainers.NearestPatchesTrainer", Scored)
-    two = ("resnet18", "efficientnet_lite0")
-    result = call("nearest", "--encoder", two[0], "--encoder", two[1], "--seed", 3)
-    assert result.exit_code == 0, result.output
-    assert asked == [(name, 3) for name in two]
-    assert "resnet18" in result.output
-    assert "0.125" in result.output

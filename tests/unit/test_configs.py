@@ -66,6 +66,8 @@ def test_what_no_network_trains_by_is_refused(config, field, value, message):
             {"encoder": None},
             "encoder must be 'resnet18' or 'efficientnet_lite0', got",
         ),
+        (MemSegConfig, {"foreground": "light"}, "foreground must be auto, none, dark, bright or"),
+        (MemSegConfig, {"foreground": "product.jpg"}, "foreground must be .*got 'product.jpg'"),
         (MemSegConfig, {"batch_size": 5}, "batch_size must be a multiple of 2, got 5"),
         (MemSegConfig, {"memory_size": 0}, "memory_size must be greater than or equal to 1"),
         (MemSegConfig, {"focal_weight": 1.5}, "focal_weight must be less than or equal to 1"),
@@ -114,7 +116,7 @@ def test_a_side_that_does_not_fit_is_refused_with_the_next_one_that_does(
         with pytest.raises(ValueError, match=message):
             config(**settings, **{side: given, other: 128})
         assert getattr(config(**settings, **{side: fits, other: 128}), side) == fits
-    with pytest.raises(ValueError, match="^height must be .*; width must be "):
+    with pytest.raises(ValueError, match=r"^height must be .*; width must be "):
         config(height=given, width=given, **settings)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from course_utils.data import CachedDataset, DefectDataset, Sample
+from course_utils.data import DefectDataset, Sample
 from course_utils.data.defect_crops import (
     Crop,
     DefectCrops,
@@ -301,7 +301,7 @@ def test_a_batch_of_crops_is_a_crop_with_targets():
 
 def test_the_compact_network_learns_crops_through_fit():
     torch.manual_seed(0)
-    crops = CachedDataset(DefectCrops(Surfaces()))
+    crops = DefectCrops(Surfaces())
     model = CompactDefectCNN(1, 2)
     loss = torch.nn.functional.cross_entropy
     history = fit(model, DataLoader(crops, 3), loss, steps=8, learning_rate=1e-3, device="cpu")

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from course_utils.anomaly import MVTEC_FOREGROUNDS, ForegroundRule, foreground_mask
+from course_utils.anomaly import (
+    MVTEC_FOREGROUNDS,
+    FixedForeground,
+    ForegroundRule,
+    find_foreground,
+    foreground_mask,
+)
 from course_utils.config import data_root
 
 
@@ -152,3 +158,77 @@ def test_an_image_without_an_object_is_named():
 def test_unusable_settings_are_named(given_what, message):
     with pytest.raises(ValueError, match=message):
         foreground_mask(np.zeros((8, 8), np.uint8), **given_what)
+
+
+# Decided from images
+
+
+def plates(inside: int, outside: int, *, count: int = 10, radius: int = 30, noise: int = 4):
+    """Round plates that lie a little elsewhere each time, in light that changes, in color."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(count):
+        center = (48 + int(rng.integers(-6, 7)), 44 + int(rng.integers(-6, 7)))
+        disc = cv2.circle(np.zeros((90, 96), np.uint8), center, radius, 1, -1)
+        gray = np.where(disc == 1, inside, outside) * rng.uniform(0.85, 1)
+        gray = gray + rng.normal(0, noise, disc.shape)
+        found.append(np.repeat(gray.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "radius", "bright"),
+    [(40, 220, 30, False), (220, 40, 30, True), (150, 90, 30, True), (60, 120, 12, False)],
+)
+def test_an_object_on_a_ground_is_found_and_it_is_said(inside, outside, radius, bright):
+    rule, note = find_foreground(plates(inside, outside, radius=radius))
+    assert rule == ForegroundRule(None, bright)
+    kind = "bright" if bright else "dark"
+    assert note == f"a {kind} object stands out from the ground in 10 of 10 training images"
+    assert all(rule(image).any() for image in plates(inside, outside, radius=radius))
+
+
+def stripes(_: int) -> np.ndarray:
+    return np.tile((np.arange(96) // 12 % 2 * 150).astype(np.uint8), (90, 1))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        [picture(np.zeros((80, 90)), 0, 120, noise=20)],  # a plain surface
+        [np.full((80, 90), 7, np.uint8)],
+        [np.tile(np.arange(90, dtype=np.uint8) * 2, (80, 1))],  # light from one side
+        list(map(stripes, range(5))),  # a pattern
+        [np.where(np.arange(90) < 45, 40, 220).astype(np.uint8)[None].repeat(80, 0)],  # two halves
+        plates(40, 220, radius=3),  # dust
+        plates(100, 110, noise=20),  # hardly to be seen
+        plates(40, 220)[:5] + plates(220, 40)[:5],  # sometimes dark, sometimes bright
+        plates(40, 220, count=8) + [np.full((90, 96, 3), 200, np.uint8)] * 2,  # sometimes nothing
+    ],
+)
+def test_where_no_object_stands_out_there_is_none_and_it_is_said(images):
+    rule, note = find_foreground(images)
+    assert rule is None
+    assert note.startswith("none: ")
+    assert note.endswith("anomalies lie anywhere")
+
+
+def test_one_image_that_shows_nothing_is_enough_for_none():
+    images = [*plates(40, 220, count=20), np.full((90, 96, 3), 200, np.uint8)]
+    rule, note = find_foreground(images)
+    assert rule is None
+    assert "some have none at all" in note
+
+
+def test_no_image_decides_nothing():
+    with pytest.raises(ValueError, match="at least one image"):
+        find_foreground([])
+
+
+def test_a_fixed_region_is_scaled_to_each_image_and_goes_to_workers():
+    region = np.zeros((10, 20), np.uint8)
+    region[:5, :10] = 1
+    rule = pickle.loads(pickle.dumps(FixedForeground(region)))
+    mask = rule(np.zeros((40, 60, 3), np.uint8))
+    assert mask[:20, :30].all()
+    assert mask.sum() == 600

@@ -3,6 +3,8 @@
 import csv
 import os
 import re
+import weakref
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from tiny_detectors import tiny_detector
 from typer.testing import CliRunner
 
 from course_utils.cli import app
-from course_utils.inference import find_photographs, load_detector, predict_folder
+from course_utils.inference import find_photographs, folder, load_detector, predict_folder
 
 NAMES = ("a.png", "sub folder/b #1.png", "sub folder/ä%20.JPG", "z.webp")
 
@@ -63,8 +65,6 @@ def test_every_photograph_has_a_row_the_unreadable_first_then_the_worst(run, pho
 
 
 def test_the_page_shows_every_picture_that_it_names(run, photographs, tmp_path):
-    from urllib.parse import unquote
-
     answer(run, photographs, tmp_path / "out")
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     links = re.findall(r'(?:src|href)="([^"]+)"', page)
@@ -79,7 +79,6 @@ def test_a_task_that_was_stopped_goes_on_and_ends_as_if_it_never_had(
 ):
     wanted = answer(run, photographs, tmp_path / "whole")
     out, seen = tmp_path / "out", []
-    from course_utils.inference import folder
 
     def stop_at_third(path, content, write=folder.write_atomic):
         if path.name.endswith(".found.jpg"):
@@ -172,25 +171,20 @@ def test_wrong_folders_are_told_in_a_line(arguments, message, run, photographs, 
     assert not (tmp_path / "out").exists()
 
 
-def test_memory_does_not_grow_with_the_number_of_photographs(tmp_path):
-    """Of a thousand photographs, at most a batch and one are held."""
-    import gc
-    import weakref
-
-    alive = weakref.WeakSet()
+def test_memory_does_not_grow_with_the_number_of_photographs():
+    references = []
 
     class Watched(np.ndarray):
-        pass
+        """An array that a weak reference can be made of."""
 
     def many():
-        for seed in range(60):
+        for seed in range(40):
             pixels = np.random.default_rng(seed).integers(0, 256, (70, 90), dtype=np.uint8)
-            watched = pixels.view(Watched)
-            alive.add(watched)
+            references.append(weakref.ref(watched := pixels.view(Watched)))
             yield watched
 
-    most = 0
+    held = []
     for _ in tiny_detector("unet").predict_each(many(), batch_size=4):
-        gc.collect()
-        most = max(most, len(alive))
-    assert 0 < most <= 9
+        held.append(sum(reference() is not None for reference in references))
+    assert len(held) == 40
+    assert 0 < max(held) <= 9, "a batch, the one before, and the next photograph"

@@ -1,6 +1,7 @@
 """MemSeg's training: what it sees, what it may not see, and that it goes on to the same bits."""
 
 import copy
+from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations
 from types import SimpleNamespace
@@ -12,7 +13,15 @@ import torch
 from few_images import write_images
 from stoppable_training import Stopped, weights
 
-from course_utils.anomaly import TextureSource, procedural_source, structure_source
+from course_utils import load_detector
+from course_utils.anomaly import (
+    MVTEC_FOREGROUNDS,
+    ForegroundRule,
+    TextureSource,
+    procedural_source,
+    structure_source,
+)
+from course_utils.data import CachedDataset, Sample
 from course_utils.models import MemSeg, build_encoder
 from course_utils.models.encoders import ENCODERS
 from course_utils.trainers import (
@@ -21,11 +30,13 @@ from course_utils.trainers import (
     MemSegTrainer,
     NearestPatchesConfig,
     NearestPatchesTrainer,
+    Splits,
+    choose_foreground,
     memseg,
     open_normal_splits,
     simulator,
 )
-from course_utils.training import Checkpoint
+from course_utils.training import Checkpoint, launch
 
 SIDES = {"height": 64, "width": 64}
 TINY = MemSegConfig(
@@ -41,9 +52,8 @@ def changed(**settings) -> MemSegConfig:
 @pytest.fixture(scope="module")
 def splits():
     few = open_normal_splits(TINY, most=6)
-    few.val.samples = few.val.samples[:2]
-    few.test.samples = sorted(few.test.samples, key=lambda sample: sample.label)[4:8]
-    return few
+    by_label = sorted(range(len(few.test)), key=lambda i: few.test.labels[i])
+    return replace(few, val=few.val.subset(range(2)), test=few.test.subset(by_label[4:8]))
 
 
 @pytest.fixture(scope="module")
@@ -118,16 +128,16 @@ def test_workers_change_no_bit_and_go_with_a_checkpoint(plain, splits, tmp_path,
 def test_only_good_images_are_learnt_from_and_both_kinds_scored():
     splits = open_normal_splits(TINY)
     for images in (splits.train, splits.val):
-        assert not any(sample.label or sample.mask.any() for sample in images.samples)
-    assert {sample.label for sample in splits.test.samples} == {0, 1}
+        assert not any(sample.label or sample.mask.any() for sample in images)
+    assert {sample.label for sample in splits.test} == {0, 1}
 
 
 def test_a_few_images_of_each_kind_are_drawn_by_the_seed():
     def names(seed):
         splits = open_normal_splits(changed(split_seed=seed), most=5)
         assert [len(images) for images in vars(splits).values()] == [5, 5, 10]
-        assert sum(sample.label for sample in splits.test.samples) == 5
-        return [sample.name for sample in splits.test.samples]
+        assert sum(sample.label for sample in splits.test) == 5
+        return [sample.name for sample in splits.test]
 
     assert names(0) == names(0) != names(1)
 
@@ -149,8 +159,10 @@ def test_anomalies_are_of_the_kind_asked_and_lie_on_the_object(tmp_path, monkeyp
     monkeypatch.setenv("COURSE_DATA_ROOT", str(tmp_path))
     assert simulator("synthetic").sources == (procedural_source, structure_source)
     assert simulator("mvtec_ad/bottle", "structure").sources == (structure_source,)
-    assert simulator("mvtec_ad/bottle").foreground is not None
-    assert simulator("mvtec_ad/carpet").foreground is None
+    for category, rule in (("bottle", MVTEC_FOREGROUNDS["bottle"]), ("carpet", None)):
+        found = choose_foreground(changed(data=f"mvtec_ad/{category}"), ...)
+        assert simulator("synthetic", foreground=found.foreground).foreground == rule
+        assert "best known re-implementation" in found.note
     (tmp_path / "dtd" / "images").mkdir(parents=True)
     cv2.imwrite(str(tmp_path / "dtd" / "images" / "a.png"), np.full((8, 8, 3), 9, np.uint8))
     (texture,) = simulator("mvtec_ad/bottle", "texture").sources
@@ -158,15 +170,113 @@ def test_anomalies_are_of_the_kind_asked_and_lie_on_the_object(tmp_path, monkeyp
     assert simulator("synthetic", "texture").sources == (procedural_source,)
 
 
+class Plates:
+    """Good images of one dark plate on a bright ground; it lies a little elsewhere each time."""
+
+    class_names = ("background", "defect")
+    channels = 1
+    split_note = "Made up."
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> Sample:
+        if index >= 6:
+            raise IndexError(index)
+        image = 0.9 + 0.05 * torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(index))
+        image[:, 16 + index : 48 + index, 12:52] -= 0.7
+        return Sample(image, torch.zeros(64, 64, dtype=torch.long), 0, str(index), str(index))
+
+
+@pytest.fixture(scope="module")
+def plates() -> CachedDataset:
+    return CachedDataset(Plates())
+
+
+def on_plates(**settings) -> MemSegConfig:
+    return changed(data="folder:plates", **settings)
+
+
+@pytest.mark.parametrize("foreground", ["auto", "dark"])
+def test_anomalies_lie_on_an_object_of_ones_own(foreground, plates):
+    trainer = MemSegTrainer(on_plates(foreground=foreground), Splits(plates, plates, plates))
+    assert trainer.foreground.foreground == ForegroundRule(None, bright=False)
+    for made in (trainer.build_batches().dataset, trainer.val_with_anomalies):
+        for index in range(6):
+            plate = plates[index].image[0] < 0.5
+            mask = made[6 + index].mask.bool()
+            assert mask.any()
+            assert not bool((mask & ~plate).any())
+
+
+def test_it_is_said_where_the_anomalies_lie_and_a_training_elsewhere_does_not_go_on(
+    plates, tmp_path, capsys
+):
+    splits = Splits(plates, plates, plates)
+    trainer = MemSegTrainer(on_plates(), splits, score_test=False, progress=True)
+    result = trainer.train(folder=tmp_path, **CPU)
+    said = "a dark object stands out from the ground in 6 of 6 training images"
+    assert f"foreground of the anomalies: {said}" in "".join(capsys.readouterr())
+    assert trainer.report(result)["foreground"] == said
+    for other in ("none", "dark"):
+        with pytest.raises(ValueError, match="foreground"):
+            MemSegTrainer(on_plates(foreground=other), splits).train(folder=tmp_path, **CPU)
+
+
+def test_without_an_object_anomalies_lie_anywhere_and_that_is_said(splits):
+    chosen = choose_foreground(TINY, splits.train)
+    assert chosen.foreground is None
+    assert chosen.note.startswith("none: a bright object stands out from a plain ground in only 0")
+
+
+@pytest.mark.parametrize("size", [(64, 64), (300, 200)])
+def test_a_mask_says_where_the_product_is(size, plates, tmp_path):
+    region = np.zeros(size, np.uint8)
+    region[: size[0] // 2] = 255
+    cv2.imwrite(str(tmp_path / "product.png"), region)
+    chosen = choose_foreground(on_plates(foreground=str(tmp_path / "product.png")), plates)
+    assert "50.0% of an image" in chosen.note
+    mask = simulator("synthetic", foreground=chosen.foreground).foreground(
+        np.zeros((64, 64), np.uint8)
+    )
+    assert mask[:32].all()
+    assert not mask[32:].any()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "error", "message"),
+    [
+        (None, FileNotFoundError, "there is no mask .*product.png"),
+        (np.zeros((8, 8), np.uint8), ValueError, "draw it in black and white"),
+        (np.arange(64, dtype=np.uint8).reshape(8, 8), ValueError, r"64 values in 0\.\.63"),
+    ],
+)
+def test_a_mask_that_says_nothing_is_refused_before_the_training(
+    pixels, error, message, plates, tmp_path
+):
+    if pixels is not None:
+        cv2.imwrite(str(tmp_path / "product.png"), pixels)
+    config = on_plates(foreground=str(tmp_path / "product.png"))
+    trainer = MemSegTrainer(config, Splits(plates, plates, plates))
+    with pytest.raises(error, match=message):
+        trainer.train(folder=tmp_path / "out", **CPU)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("foreground", ["dark", "product.png"])
+def test_on_tiles_anomalies_lie_anywhere(foreground, plates):
+    with pytest.raises(ValueError, match=f"foreground {foreground} goes with whole images"):
+        MemSegConfig(tile=64, foreground=foreground)
+    note = choose_foreground(MemSegConfig(data="folder:plates", tile=64), plates).note
+    assert note.startswith("none: many tiles show no object")
+
+
 def test_validation_anomalies_are_their_own_and_the_same_for_all_variants_and_seeds(splits):
     trainers = [
         MemSegTrainer(changed(variant=v, seed=s), splits)
         for v, s in (("memseg", 0), ("texture_only", 1))
     ]
-    first, second = (
-        torch.stack([sample.mask for sample in trainer._val_with_anomalies.samples])
-        for trainer in trainers
-    )
+    first, second = (trainer.val_with_anomalies.masks for trainer in trainers)
     assert torch.equal(first, second)
     count = len(splits.val)
     trained_on = trainers[0].build_batches().dataset
@@ -226,7 +336,7 @@ def test_stopped_in_the_middle_it_ends_in_the_same_bits(plain, splits, tmp_path)
     report = trainer.report(resumed)
     assert report["images"] == {"train": 6, "val": 2, "test": 4}
     assert report["weights_used"] == "none"
-    assert set(trainer.pictures(resumed)) == {"predictions.png"}
+    assert set(trainer.pictures(resumed)) == {"learning.png", "predictions.png"}
 
 
 @pytest.mark.parametrize("variant", ["memseg", "scaled_maps", "published_frozen"])
@@ -252,3 +362,37 @@ def test_the_baseline_scores_the_same_images(splits):
     assert first.scores == score(0).scores != score(1).scores
     of_encoders = [score(0, encoder=name, weights="offline").maps for name in ENCODERS]
     assert not any(torch.equal(*pair) for pair in combinations([first.maps, *of_encoders], 2))
+
+
+@pytest.mark.parametrize("method", ["memseg", "nearest"])
+def test_a_detector_decides_by_good_images_that_it_has_not_learnt_from(method, splits, plain):
+    if method == "memseg":
+        trainer, result = MemSegTrainer(TINY, splits), plain
+    else:
+        trainer = NearestPatchesTrainer(NearestPatchesConfig(weights="none", **SIDES), splits)
+        result = trainer.train(device="cpu")
+    detector = trainer.detector(result)
+    threshold = detector.settings.threshold
+    scores = [detector.predict(sample.image).score for sample in splits.val]
+    # Made-up images are no multiples of 1/255, as photographs are.
+    assert threshold.value == pytest.approx(max(scores), rel=0.05)
+    assert (threshold.false_alarms.count, threshold.false_alarms.total) == (0, 2)
+    changed = sum(bool(one.mask.any()) for one in trainer.val_with_anomalies)
+    assert threshold.misses.total == changed
+    for sample, score in zip(splits.test, trainer.image_scores(result), strict=True):
+        assert detector.predict(sample.image).score == pytest.approx(score, rel=0.05, abs=0.01)
+
+
+def test_the_baseline_keeps_a_model_that_answers(splits, tmp_path, monkeypatch):
+    config = NearestPatchesConfig(weights="none", **SIDES)
+    monkeypatch.setattr(NearestPatchesTrainer, "open_splits", lambda *_, **__: splits)
+    scores = launch(
+        NearestPatchesTrainer.run_in_folder, config, tmp_path / "run", 0, False, device="cpu"
+    )
+    assert scores == NearestPatchesTrainer(config, splits).train(device="cpu").scores
+    answer = load_detector(tmp_path / "run", device="cpu").predict(splits.test[0].image)
+    first = (tmp_path / "run" / "predictions.csv").read_text().splitlines()[1].split(",")
+    assert answer.score == pytest.approx(float(first[3]), rel=0.05)
+    found = {path.name for path in (tmp_path / "run").iterdir()} - {".training.lock"}
+    files = "config.json detector.json predictions.csv predictions.png scores.json"
+    assert found == {*files.split(), "weights.safetensors"}, "nothing was trained"

@@ -207,7 +207,8 @@ def test_the_data_root_comes_from_the_environment(steel, monkeypatch):
         ("synthetic", {"size": (64, 64, 3)}, "size must be a number of pixels"),
         ("synthetic", {"size": 64.5}, "size must be a number of pixels"),
         ("magnetic_tile", {"contrast": 1}, "magnetic_tile has no option 'contrast'"),
-        ("synthetic", {"cache": True}, "synthetic has no option 'cache': it has length, surf"),
+        ("synthetic", {"fold": 1}, "synthetic has no option 'fold': it has length, surf"),
+        ("magnetic_tile", {"cache": True}, "magnetic_tile has no option 'cache': it has none"),
         *(
             (name, {"seed": seed}, r"seed must be a whole number in 0\.\.4294967295")
             for name in ("synthetic", "magnetic_tile", "folder:.")

@@ -148,26 +148,8 @@ def test_a_class_too_rare_for_every_part_is_named(folder):
     assert "Not in val: pit (1 image in 1 group)." in note
 
 
-def test_the_cache_changes_nothing_but_where_pixels_come_from(folder):
-    plain, cached = opened(folder, size=16), opened(folder, size=16, cache=True)
-    cached.validate()
-    for path in [*folder.glob("images/*"), *folder.glob("masks/*"), *folder.glob("good/*")]:
-        if "ß0" not in path.name:
-            path.unlink()
-    assert cached[5].image.shape == (1, 16, 16)
-    assert all(torch.equal(a, b) for a, b in zip(plain[0][:2], cached[0][:2], strict=True))
-    with pytest.raises(FileNotFoundError):
-        plain[5]
-    before = cached[0].image.clone()
-    cached[0].image.zero_()  # a sample is a copy
-    cached[0].mask.zero_()
-    assert torch.equal(cached[0].image, before)
-    assert cached[0].mask.any()
-
-
-@pytest.mark.parametrize("cache", [False, True])
-def test_the_data_set_pickles_for_worker_processes(folder, cache):
-    dataset = opened(folder, cache=cache)
+def test_the_data_set_pickles_for_worker_processes(folder):
+    dataset = opened(folder)
     copy = pickle.loads(pickle.dumps(dataset))
     assert torch.equal(copy[3].image, dataset[3].image)
     batch = next(iter(DataLoader(dataset, batch_size=4)))

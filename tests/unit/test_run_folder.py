@@ -1,5 +1,6 @@
 """A training in its folder: what it leaves there, how it goes on, what it refuses to touch."""
 
+import csv
 import json
 import math
 from itertools import pairwise
@@ -12,6 +13,7 @@ from few_images import write_images
 from filelock import FileLock
 from stoppable_training import Stopped
 
+from course_utils import load_detector
 from course_utils.data import BinaryMasks, CachedDataset, open_dataset
 from course_utils.trainers import (
     UNetConfig,
@@ -74,12 +76,29 @@ def test_a_training_leaves_its_files_and_no_drafts(finished, tiny):
     folder, _ = finished
     # The system decides whether the lock stays as an empty file.
     found = {path.name for path in folder.iterdir()} - {".training.lock"}
-    wanted = "checkpoint.pt config.json learning.png predictions.png scores.json tensorboard"
-    assert found == set(wanted.split())
+    wanted = (
+        "checkpoint.pt config.json data.json learning.png predictions.png scores.json tensorboard"
+    )
+    answers = "detector.json predictions.csv weights.safetensors"
+    assert found == {*wanted.split(), *answers.split()}
     assert json.loads((folder / "config.json").read_text()) == tiny.model_dump()
     assert Checkpoint.load(folder / "checkpoint.pt").step == 5
     for name in ("learning.png", "predictions.png"):
         assert min(matplotlib.image.imread(folder / name).shape[:2]) > 100
+
+
+def test_the_folder_opens_as_the_detector_that_gave_its_predictions(finished, tiny):
+    folder, _ = finished
+    detector = load_detector(folder, device="cpu")
+    root = Path(tiny.data.removeprefix("folder:"))
+    with (folder / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4
+    for row in rows:
+        answer = detector.predict(root / row["name"])
+        assert float(row["score"]) == pytest.approx(answer.score, rel=1e-4)
+        assert row["decision"] == ("defective" if answer.is_defective else "good")
+        assert float(row["threshold"]) == answer.threshold
 
 
 def test_the_report_says_how_the_scores_came_about(finished):
@@ -87,7 +106,8 @@ def test_the_report_says_how_the_scores_came_about(finished):
     report = json.loads((folder / "scores.json").read_text())
     assert report["scores"] == scores
     assert set(scores) == {"iou", "dice", "ap"}
-    assert 0 <= report["threshold"] <= 1
+    assert 0 <= report["pixel_threshold"] <= 1
+    assert report["threshold"]["source"].startswith("the lowest score of 4 defective")
     assert "no group is in two parts" in report["split"]
     assert report["images"] == {"train": 12, "val": 4, "test": 4}
     assert (report["device"], report["precision"]) == ("cpu", "32-true")
@@ -292,7 +312,7 @@ def test_a_score_that_is_not_defined_is_null_on_disk_and_nan_in_memory(a_rare_cl
 
     report = json.loads((folder / "scores.json").read_text(), parse_constant=refuse)
     assert report["scores"]["ap/unseen"] is None
-    assert report["threshold"] is None
+    assert report["pixel_threshold"] is None
     again = train(config, folder)
     assert again.keys() == scores.keys()
     assert math.isnan(again["ap/unseen"])

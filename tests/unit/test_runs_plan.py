@@ -12,10 +12,9 @@ from few_images import write_images
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from tiny_notebooks import write_lesson
 
-from course_utils.data import DATASETS
+from course_utils.data import DATASETS, data_fingerprint
 from course_utils.runs import Limits, Task, plan_file
 from course_utils.runs.fingerprints import (
-    data_fingerprint,
     fingerprint_sources,
     notebook_fingerprint,
     package_fingerprint,

@@ -9,7 +9,7 @@ from stoppable_training import Stopped, weights
 from tiny_defects import CHANNELS as TINY_CHANNELS
 from tiny_defects import HEIGHT, WIDTH, Squares
 
-from course_utils.data import BinaryMasks, CachedDataset, open_dataset
+from course_utils.data import BinaryMasks, CachedDataset, MappedDataset, open_dataset
 from course_utils.trainers import (
     CHANNELS,
     Splits,
@@ -103,14 +103,26 @@ def same(case, found) -> bool:
 
 
 def with_changed(images: CachedDataset, change) -> CachedDataset:
-    copy = CachedDataset(images, indices=[])
-    copy.samples = [change(sample) for sample in images.samples]
-    return copy
+    changed = MappedDataset(images)
+    changed.map_sample = change
+    return CachedDataset(changed)
 
 
 def swapped(sample):
     """What was good is defective, and the other way round."""
     return sample._replace(label=1 - sample.label, mask=1 - sample.mask)
+
+
+def test_the_detector_gives_test_images_the_scores_that_the_table_has(case):
+    method = case.trainer(case.config, case.splits)
+    detector = method.detector(case.trained)
+    for sample, score in zip(case.splits.test, method.image_scores(case.trained), strict=True):
+        # Photographs have steps of 1/255, made-up images have not.
+        assert detector.predict(sample.image).score == pytest.approx(score, rel=0.1, abs=0.02)
+    threshold = detector.settings.threshold
+    labels = [sample.label for sample in case.splits.val]
+    errors = [threshold.false_alarms, threshold.misses]
+    assert sum(one.total for one in errors if one) == len(labels)
 
 
 def test_a_config_gives_the_same_bits_twice_and_the_images_are_not_read_again(case, monkeypatch):

@@ -11,7 +11,7 @@ from test_trainers import CPU, squares, with_changed
 from tiny_defects import CHANNELS as TINY_CHANNELS
 from tiny_defects import HEIGHT, WIDTH, Squares
 
-from course_utils.data import CachedDataset, EllipseMasks, two_stage_target
+from course_utils.data import EllipseMasks, two_stage_target
 from course_utils.evaluation import best_threshold
 from course_utils.losses import TwoStageLoss
 from course_utils.models import TwoStageNet
@@ -272,8 +272,8 @@ def test_both_kinds_of_images_must_be_there_before_the_training(
     kind, split, name, splits, monkeypatch
 ):
     monkeypatch.setattr(trainer, "fit", lambda *_, **__: pytest.fail("trained"))
-    one = CachedDataset(getattr(splits, split))
-    one.samples = [sample for sample in one.samples if sample.label == kind]
+    images = getattr(splits, split)
+    one = images.subset(i for i, label in enumerate(images.labels) if label == kind)
     count = len(one) if kind else 0
     with pytest.raises(ValueError, match=f"^{count} of the {len(one)} {name} images of synthetic"):
         TwoStageTrainer(TINY, replace(splits, **{split: one})).train(**CPU)
@@ -325,7 +325,7 @@ def test_the_picture_shows_the_hardest_images_of_each_kind(splits, trained, monk
     maps = torch.stack([torch.full((8, 16), float(i) - 4) for i in range(9)])
     trainer = TwoStageTrainer(TINY, splits)
     pictures = trainer.pictures(replace(trained, decisions=decisions, maps=maps))
-    assert set(pictures) == {"hardest.png"}
+    assert set(pictures) == {"hardest.png", "learning.png"}
     for place, i in enumerate([4, 7, 1, 0, 3, 5]):
         assert drawn["images"][place] is splits.test[i].image
         assert drawn["masks"][place] is splits.test[i].mask
@@ -337,5 +337,4 @@ def test_the_report_counts_the_images_of_each_kind(splits, trained):
     report = TwoStageTrainer(TINY, splits).report(trained)
     assert report["images"] == {"train": 12, "val": 9, "test": 9}
     assert report["defective"] == {"train": 4, "val": 3, "test": 3}
-    assert report["threshold"] == trained.threshold
     assert report["split"] == Squares.split_note

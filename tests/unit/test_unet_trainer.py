@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from course_utils import load_detector
 from course_utils.data import BinaryMasks, CachedDataset, open_dataset
 from course_utils.models import build_encoder
 from course_utils.trainers import (
@@ -19,6 +20,7 @@ from course_utils.trainers import (
     splits,
     unet,
 )
+from course_utils.training import Checkpoint
 
 TINY = UNetConfig(height=32, width=32, channels=2, steps=2, batch_size=4, seed=3)
 CPU = {"device": "cpu", "precision": "32-true"}
@@ -32,6 +34,16 @@ def four_classes() -> Splits:
             for split in ("train", "val", "test")
         )
     )
+
+
+@pytest.fixture
+def few() -> Splits:
+    def surfaces(split):
+        return CachedDataset(
+            BinaryMasks(open_dataset("synthetic", split, size=32)), indices=range(8)
+        )
+
+    return Splits(*map(surfaces, ("train", "val", "test")))
 
 
 # Losses
@@ -140,7 +152,7 @@ def test_the_weights_of_the_loss_are_counted_on_training_images_alone(four_class
         unet, "segmentation_loss", lambda *given: seen.append(given) or nn.CrossEntropyLoss()
     )
     UNetTrainer(TINY.model_copy(update={"loss": "weighted"}), four_classes).train(**CPU)
-    masks = torch.stack([sample.mask for sample in four_classes.train.samples])
+    masks = torch.stack([sample.mask for sample in four_classes.train])
     ((name, counts),) = seen
     assert (name, counts.tolist()) == ("weighted", masks.flatten().bincount(minlength=4).tolist())
 
@@ -158,13 +170,12 @@ def test_another_network_can_stand_in_and_is_scored_at_the_validation_threshold(
     result = UNetTrainer(config, few, model=network).train(**CPU)
     assert result.model is network
     p, masks = (
-        torch.stack([getattr(sample, name) for sample in few.val.samples])
-        for name in ("image", "mask")
+        torch.stack([getattr(sample, name) for sample in few.val]) for name in ("image", "mask")
     )
     with torch.no_grad():
         p = network(p.contiguous(memory_format=torch.channels_last)).softmax(1)
     assert result.threshold == pytest.approx(choose_threshold(p, masks), rel=1e-4)
-    masks = torch.stack([sample.mask for sample in few.test.samples])
+    masks = torch.stack([sample.mask for sample in few.test])
     names = ("background", "defect")
     assert result.scores == score_segmentation(result.probabilities, masks, result.threshold, names)
 
@@ -186,3 +197,40 @@ def test_an_unknown_loss_and_a_batch_larger_than_the_training_set_are_refused(fo
         segmentation_loss("tversky", np.array([9, 1]))
     with pytest.raises(ValueError, match=r"batch of 17 images .* has 16: choose a smaller"):
         UNetTrainer(TINY.model_copy(update={"batch_size": 17}), four_classes).train(**CPU)
+
+
+def test_a_cascade_trains_one_autoencoder_after_the_other_and_goes_on(few, tmp_path):
+    config = UNetConfig(network="casae", height=32, width=32, channels=2, steps=5, batch_size=4)
+    whole = UNetTrainer(config, few).train(**CPU, folder=tmp_path / "whole")
+    begun = UNetTrainer(config, few).build_model()
+    first, second = whole.model.first, whole.model.second
+    assert first.frozen, "the second learns from what the first has become"
+    for part, start in ((first, begun.first), (second, begun.second)):
+        assert not torch.equal(next(part.parameters()), next(start.parameters()))
+    assert Checkpoint.load(tmp_path / "whole" / "first_checkpoint.pt").step == 3
+    assert Checkpoint.load(tmp_path / "whole" / "checkpoint.pt").step == 2
+
+    trainer = UNetTrainer(config, few)
+    stages = trainer.stages
+
+    def stop_after_first(model):
+        yield next(stages(model))
+        raise KeyboardInterrupt
+
+    trainer.stages = stop_after_first
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(**CPU, folder=tmp_path / "stopped")
+    resumed = UNetTrainer(config, few).train(**CPU, folder=tmp_path / "stopped")
+    assert resumed.scores == whole.scores
+    assert all(map(torch.equal, resumed.model.parameters(), whole.model.parameters()))
+
+    detector = UNetTrainer(config, few).detector(whole)
+    detector.save(tmp_path)
+    again = load_detector(tmp_path, device="cpu")
+    assert again.settings.network == "CascadedAutoencoder"
+    assert again.predict(few.test[0].image).score == detector.predict(few.test[0].image).score
+
+
+def test_a_cascade_takes_no_encoder():
+    with pytest.raises(ValueError, match="casae has encoders of its own"):
+        UNetConfig(network="casae", encoder="resnet18")
