@@ -73,7 +73,7 @@ def _method(
     if config is TwoStageConfig and (height // 64) * (width // 64) < 2:  # too few cells for it
         height, width = 2 * height, 2 * width
     settings = {"data": f"folder:{facts.folder}", **options, "height": height, "width": width}
-    if facts.choice.tile and "tile" in config.model_fields:
+    if facts.choice.tile:
         settings["tile"] = facts.choice.tile
     config(**settings)
     words = ["course", "train", name]

@@ -1,17 +1,17 @@
 """Find the files of an annotation tool, and the images that they name."""
 
 import json
-import unicodedata
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from course_utils.data.faults import Faults
+from course_utils.data.image_files import list_folder
+from course_utils.data.readers.folder.texts import plain, read_text
 
 PICTURES = (".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _MASKS = "Segmentation"  # how Pascal VOC calls each of its folders of masks
-_JUNK = ("__macosx", "@eadir")
 
 
 def find_files(source: Path, suffix: str, habit: str) -> list[Path]:
@@ -53,18 +53,8 @@ def read_xml(path: Path, root: str, faults: Faults) -> ET.Element | None:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the lines of a text file that hold something, in any usual encoding.
-
-    Raises:
-        ValueError: for a file in no such encoding.
-    """
-    content = path.read_bytes()
-    is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
-    try:
-        text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not in UTF-8: save it anew in that encoding") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    """Return the lines of a text file that hold something. Errors as `read_text`."""
+    return [line.strip() for line in read_text(path)[0].splitlines() if line.strip()]
 
 
 class ImageFinder:
@@ -79,7 +69,7 @@ class ImageFinder:
         ]
         self._by_name: dict[str, list[Path]] = {}
         for path in self.images:
-            for name in {_plain(path.name), _plain(path.stem)}:
+            for name in {plain(path.name), plain(path.stem)}:
                 self._by_name.setdefault(name, []).append(path)
 
     def find(self, file: str, start: Path) -> Path | None:
@@ -95,7 +85,7 @@ class ImageFinder:
         for place in (start / path, self.folder / path):
             if place.is_file():
                 return place
-        fitting = self._by_name.get(_plain(path.name)) or self._by_name.get(_plain(path.stem), [])
+        fitting = self._by_name.get(plain(path.name)) or self._by_name.get(plain(path.stem), [])
         scores = [_common_end(path, one) for one in fitting]
         best = [one for one, score in zip(fitting, scores, strict=True) if score == max(scores)]
         if len(best) > 1:
@@ -107,9 +97,7 @@ class ImageFinder:
 
 def _walk(folder: Path) -> Iterator[Path]:
     """Yield the files below `folder`, sorted, without what systems leave behind."""
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name.lower() in _JUNK:
-            continue
+    for path in list_folder(folder):
         if path.is_dir():
             yield from _walk(path)
         else:
@@ -120,15 +108,10 @@ def _common_end(path: PurePosixPath, other: Path) -> int:
     """Return how many folders above the file are equal, from the last on."""
     count = 0
     for one, two in zip(reversed(path.parts[:-1]), reversed(other.parts[:-1]), strict=False):
-        if _plain(one) != _plain(two):
+        if plain(one) != plain(two):
             break
         count += 1
     return count
-
-
-def _plain(name: str) -> str:
-    """Return a name in which capitals and the two ways to write an accent (macOS) are equal."""
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _first_line(error: Exception) -> str:

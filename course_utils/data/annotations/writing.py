@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from course_utils.data.annotations.regions import AnnotatedImage, Region, Size
 from course_utils.data.annotations.sources import ImageFinder
-from course_utils.data.image_files import IMAGE_SUFFIXES
+from course_utils.data.image_files import IMAGE_SUFFIXES, turn
 
 BACKGROUND = ("__ignore__", "_background_", "background")
 """Labels, in lower case, that mark no defect."""
@@ -72,7 +72,7 @@ class Draft:
             )
         mask = self._draw(one, regions, drawn_on)
         if drawn_on != shown:
-            mask = turn(mask, orientation)
+            mask = np.ascontiguousarray(turn(mask, orientation))
         elif orientation > 1:
             self.seen["turned"] += 1
         name = self.write(one.file, content, "images")
@@ -81,7 +81,7 @@ class Draft:
         self.seen.update(region.kind for region in regions)
         self.regions.update(region.label for region in regions)
         counts = np.bincount(mask.ravel(), minlength=len(self.names) + 1)[1:]
-        self.images.update(self.names[place] for place in np.flatnonzero(counts))
+        self.images.update(self.names[place] for place in np.flatnonzero(counts).tolist())
 
     def write(self, file: str, content: Content, place: str) -> str:
         """Write an image into the folder `place` as viewers show it, and return its stem."""
@@ -170,15 +170,6 @@ def open_picture(content: Content, file: str) -> Image.Image:
             f"{content if isinstance(content, Path) else file} cannot be read as an image: it is "
             f"damaged or no picture"
         ) from error
-
-
-def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Return `pixels` (H, W) as stored in a file turned to how its EXIF orientation shows it."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels[:, ::-1] if orientation in (2, 3, 6, 7) else pixels)
 
 
 def _orientation(picture: Image.Image) -> int:
