@@ -40,7 +40,11 @@ def fitting_methods(facts: FolderFacts) -> list[Method]:
             options["classes"] = "all"
         found.append(_method(facts, "U-Net", reason, "unet", UNetConfig, **options))
     else:
-        found.append(Method("U-Net, CASAE", "they learn from masks: draw some with a tool of course data import"))
+        found.append(
+            Method(
+                "U-Net, CASAE", "they learn from masks: draw some with a tool of course data import"
+            )
+        )
     if facts.defective and good:
         segmented = {} if masks else {"segmented": 0}
         reason = f"{facts.defective} defective and {good} good images" + (
