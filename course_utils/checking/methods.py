@@ -40,7 +40,11 @@ def fitting_methods(facts: FolderFacts) -> list[Method]:
             options["classes"] = "all"
         found.append(_method(facts, "U-Net", reason, "unet", UNetConfig, **options))
     else:
-        found.append(Method("U-Net, CASAE", "they learn from masks: draw some, course data import"))
+        found.append(
+            Method(
+                "U-Net, CASAE", "they learn from masks: draw some with a tool of course data import"
+            )
+        )
     if facts.defective and good:
         segmented = {} if masks else {"segmented": 0}
         reason = f"{facts.defective} defective and {good} good images" + (
@@ -55,7 +59,7 @@ def fitting_methods(facts: FolderFacts) -> list[Method]:
             Method("Two-stage network", "it wants good and defective images: add those you lack")
         )
     if good:
-        reason = f"{good} good images; its anomalies are simulated{few}; hours on a CPU"
+        reason = f"{good} good images; its anomalies are simulated{few}; an hour or more on a CPU"
         found.append(_method(facts, "MemSeg", reason, "memseg", MemSegConfig))
     return sorted(found, key=lambda method: not method.command)
 

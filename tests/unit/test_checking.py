@@ -146,7 +146,7 @@ def test_each_command_is_one_that_course_train_takes(tmp_path, monkeypatch):
 
 
 def test_tiles_are_in_the_commands_and_fit_the_networks(tmp_path):
-    masks = [square(6, 1, 1500, 1500) for _ in range(3)]
+    masks = [square(4, 1, 1500, 1500) for _ in range(3)]
     folder = write_set(tmp_path / "set", masks, good=2, size=(1500, 1500))
     for words in commands(look_through(folder)).values():
         assert words[words.index("--tile") + 1] == "256"
