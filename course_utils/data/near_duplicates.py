@@ -187,6 +187,8 @@ def _join_similar(unit: np.ndarray, threshold: float) -> np.ndarray:
         left = np.concatenate([left + start, np.arange(len(unit))])
         right = np.concatenate([right + start, first[inverse]])
         groups = _components(left, right, len(unit))
+        if not groups.any():  # all are one
+            break
     return groups
 
 
