@@ -35,7 +35,7 @@
 
 # %% tags=["parameters"]
 profile = "auto"  # "smoke", "laptop" or "full"; "auto" asks COURSE_PROFILE, else "laptop"
-dataset = "synthetic"  # or "mvtec_ad/bottle", "magnetic_tile"
+dataset = "synthetic"  # or "mvtec_ad/bottle", "magnetic_tile", "folder:PATH"
 seed = 0
 
 # %%
@@ -51,7 +51,7 @@ from course_utils.lessons import (
 from course_utils.losses import memseg_loss
 from course_utils.trainers import (
     VARIANTS, MemSegConfig, MemSegTrainer, NearestPatchesConfig, NearestPatchesTrainer,
-    open_normal_splits, simulator,
+    choose_foreground, open_normal_splits, simulator,
 )  # fmt: skip
 
 lesson = start_lesson("06_memseg_training", profile=profile, dataset=dataset, seed=seed)
@@ -88,7 +88,8 @@ for name in ("train", "val", "test"):
     print(f"{name:5}  {len(labels) - bad:3} good images, {bad:3} with defects")
 
 # %%
-simulated = SimulatedAnomalies(parts.train, simulator(dataset), seed=seed)
+product = choose_foreground(MemSegConfig(**images), parts.train).foreground  # None: anywhere
+simulated = SimulatedAnomalies(parts.train, simulator(dataset, foreground=product), seed=seed)
 good = len(parts.train)
 columns = [parts.train[i] for i in range(4)] + [simulated[good + i] for i in range(4)]
 columns += [parts.test[i] for i in defects[:: max(len(defects) // 4, 1)][:4]]

@@ -35,7 +35,7 @@
 
 # %% tags=["parameters"]
 profile = "auto"  # "smoke", "laptop" or "full"; "auto" asks COURSE_PROFILE, else "laptop"
-dataset = "synthetic"  # or "kolektor_sdd", "magnetic_tile"
+dataset = "synthetic"  # or "kolektor_sdd", "magnetic_tile", "folder:PATH"
 seed = 0
 fold = 0  # of kolektor_sdd: 1, 2 or 3 is the test part; 0 splits as for all data sets
 

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from lesson_files import FOLDER, LESSONS, name_of
 
@@ -71,6 +73,26 @@ def test_a_lesson_runs_on_real_images(
         pytest.skip(f"{dataset} is not here: set COURSE_DATA_ROOT to the folder that holds it")
     result = execute(lesson, tmp_path, dataset=dataset)
     note_time(f"{lesson.stem} on {dataset} (papermill)", result.seconds)
+    assert read_metrics(result.notebook)
+
+
+@pytest.mark.parametrize("number", ["06", "07"])
+def test_a_lesson_on_detectors_runs_on_photographs_of_ones_own(
+    number: str, tmp_path: Path, note_time: Callable[[str, float], None]
+) -> None:
+    rng = np.random.default_rng(0)
+    for index in range(60):
+        image, mask = rng.integers(60, 160, (100, 140), dtype=np.uint8), np.zeros((100, 140), "u1")
+        if index % 3 == 0:
+            center = (int(rng.integers(20, 120)), int(rng.integers(20, 80)))
+            cv2.circle(mask, center, int(rng.integers(6, 14)), 255, -1)
+            image[mask > 0] = 240
+        for kind, pixels in (("images", image), ("masks", mask)):
+            (tmp_path / "own" / kind).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(tmp_path / "own" / kind / f"{index:03d}.png"), pixels)
+    (lesson,) = (one for one in LESSONS if one.stem.startswith(number))
+    result = execute(lesson, tmp_path, dataset=f"folder:{tmp_path / 'own'}")
+    note_time(f"{lesson.stem} on own photographs (papermill)", result.seconds)
     assert read_metrics(result.notebook)
 
 

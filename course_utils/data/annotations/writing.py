@@ -81,7 +81,7 @@ class Draft:
         self.seen.update(region.kind for region in regions)
         self.regions.update(region.label for region in regions)
         counts = np.bincount(mask.ravel(), minlength=len(self.names) + 1)[1:]
-        self.images.update(self.names[place] for place in np.flatnonzero(counts).tolist())
+        self.images.update(self.names[int(place)] for place in np.flatnonzero(counts))
 
     def write(self, file: str, content: Content, place: str) -> str:
         """Write an image into the folder `place` as viewers show it, and return its stem."""

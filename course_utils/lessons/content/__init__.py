@@ -33,13 +33,13 @@ class BuildingBlocksParameters(LessonParameters):
 class MemSegParameters(LessonParameters):
     """Lesson 06 takes no parameters of its own."""
 
-    datasets = ("synthetic", "mvtec_ad/", "magnetic_tile")
+    datasets = ("synthetic", "mvtec_ad/", "magnetic_tile", "folder")
 
 
 class TwoStageParameters(LessonParameters):
     """Lesson 07 takes one of KolektorSDD's three folds; 0 is the course's own split."""
 
-    datasets = ("synthetic", "kolektor_sdd", "magnetic_tile")
+    datasets = ("synthetic", "kolektor_sdd", "magnetic_tile", "folder")
 
     fold: Annotated[int, Field(ge=0, le=3)] = 0
 
