@@ -34,8 +34,8 @@ def fitting_methods(facts: FolderFacts) -> list[Method]:
     else:
         found.append(Method("Nearest patches, MemSeg", "they learn from good images: add good/"))
     if masks:
-        reason = f"{masks} images have masks; CASAE (lesson 05) learns from the same"
-        options = {"encoder": "efficientnet_lite0"}
+        reason = f"{masks} images have masks; with --network casae, and no encoder, CASAE"
+        options = {"encoder": "efficientnet_lite0", "loss": "dice"}
         if len(facts.classes) > 1:
             options["classes"] = "all"
         found.append(_method(facts, "U-Net", reason, "unet", UNetConfig, **options))
@@ -74,6 +74,11 @@ def _method(
 ) -> Method:
     """Return a method with its command, whose settings were checked by its config."""
     height, width = facts.choice.size
+    own = min(shape[0] for shape in facts.shapes), min(shape[1] for shape in facts.shapes)
+    if config in (MemSegConfig, NearestPatchesConfig) and not facts.choice.tile:
+        # Of MVTec's bottles, AUPRO falls from .94 to .84 when 256 pixels become 128.
+        while height * width < 256**2 and own[0] >= 2 * height and own[1] >= 2 * width:
+            height, width = 2 * height, 2 * width
     if config is TwoStageConfig and (height // 64) * (width // 64) < 2:  # too few cells for it
         height, width = 2 * height, 2 * width
     settings = {"data": f"folder:{facts.folder}", **options, "height": height, "width": width}
