@@ -55,7 +55,7 @@ class _Group(TyperGroup):
 
 GROUPS: dict[str, tuple[str, Callable[[], typer.Typer]]] = {
     "train": ("Train a network of the course, without a notebook.", _train),
-    "data": ("Fetch the real data sets, list what is here, and look through it.", _data),
+    "data": ("Fetch data sets, verify them; import and check your own images.", _data),
     "batch": ("Run a plan of lessons, parameters and seeds: course batch plan.yml", _batch),
 }
 """What `course --help` says of each group, and what loads it."""

@@ -1,8 +1,9 @@
-"""`course data`: fetch data sets, list what is here, and verify it."""
+"""`course data`: fetch and verify data sets, import and check a person's own images."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 from rich.console import Console
@@ -13,6 +14,7 @@ from course_utils.cli.data_display import (
     ProgressBar,
     describe_present,
     describe_size,
+    print_facts,
     print_plain,
     print_plan,
 )
@@ -34,7 +36,7 @@ from course_utils.io import report_errors
 FAULTS_SHOWN = 20
 
 app = typer.Typer(
-    help="Fetch the real data sets, list what is here, and look through it.", no_args_is_help=True
+    help="Fetch data sets, verify them; import and check your own images.", no_args_is_help=True
 )
 Root: TypeAlias = Annotated[
     Path | None,
@@ -169,6 +171,82 @@ def verify_sets(
                 print_plain(console, f"  and {len(findings.faults) - FAULTS_SHOWN} more", "red")
             wrong += bool(findings.faults)
     if wrong:
+        raise typer.Exit(1)
+
+
+@app.command("import")
+def import_folder(
+    source: Annotated[
+        Path, typer.Argument(help="What the tool wrote: an annotation file, or a folder of them.")
+    ],
+    target: Annotated[Path, typer.Argument(help="Folder to make; nothing is overwritten.")],
+    tool: Annotated[
+        Literal["labelme", "coco", "voc", "cvat"],
+        typer.Option("--from", help="LabelMe JSON, COCO JSON, Pascal VOC, CVAT for images 1.1."),
+    ],
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the images, if they are not in SOURCE.")
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(help="Text file with the names of the classes, one a line, in their order."),
+    ] = None,
+    good: Annotated[
+        bool, typer.Option("--good", help="Images without a region are free of defects.")
+    ] = False,
+    line_width: Annotated[int, typer.Option(help="Of lines, in pixels.", min=1)] = 3,
+) -> None:
+    """Turn annotations of a tool into a folder that folder:PATH reads."""
+    console = Console(soft_wrap=True)
+    with report_errors("Nothing was made"), ProgressBar(console) as bar:
+        from course_utils.data.annotations import import_annotations  # loads OpenCV
+
+        bar.start(f"importing {source}", 0)
+        made = import_annotations(
+            tool,
+            source,
+            target,
+            images=images,
+            classes=classes,
+            good=good,
+            line_width=line_width,
+            tick=bar.reach,
+        )
+    print_plain(console, f"{made.folder}: {made.annotated} images with masks, {made.good} good")
+    for name, count in made.regions.items():
+        print_plain(console, f"  {name}: {count} regions on {made.images[name]} images")
+    for note in made.notes:
+        print_plain(console, note, "yellow")
+    print_plain(console, f"next: course data check {shlex.quote(str(made.folder))}")
+
+
+@app.command()
+def check(
+    path: Annotated[Path, typer.Argument(help="Folder of your own images, as folder:PATH reads.")],
+    page: Annotated[Path, typer.Option(help="Where the page with pictures goes.")] = Path(
+        "runs/check.html"
+    ),
+) -> None:
+    """Take a first look at your own images: what is there, what is lacking, which method fits.
+
+    The status is 1 if they cannot be trained on.
+    """
+    console = Console(soft_wrap=True)
+    folder = Path(str(path).removeprefix("folder:")).expanduser()
+    with report_errors():
+        from course_utils.checking import fitting_methods, look_through, write_page  # loads torch
+
+        try:
+            with ProgressBar(console) as bar:
+                bar.start(f"looking through {folder}", 0)
+                facts = look_through(folder, tick=bar.reach)
+        except (ValueError, FileNotFoundError) as error:
+            print_plain(console, f"{folder} cannot be used: {error}", "red")
+            raise typer.Exit(1) from None
+        write_page(facts, page)
+    print_facts(console, facts, fitting_methods(facts))
+    print_plain(console, f"pictures with their masks: {page}")
+    if facts.faults:
         raise typer.Exit(1)
 
 

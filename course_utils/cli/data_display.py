@@ -2,14 +2,19 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from course_utils.data import FoundDataset
 from course_utils.fetching import Part, PublishedSet, Watch
+
+if TYPE_CHECKING:
+    from course_utils.checking import FolderFacts, Method
 
 
 def print_plain(console: Console, text: str, style: str = "") -> None:
@@ -75,6 +80,55 @@ def print_plan(
         lines.append(f"REPLACED, with all that lies in it: {shown}")
     for line in lines:
         print_plain(console, line)
+
+
+def print_facts(console: Console, facts: "FolderFacts", methods: Sequence["Method"]) -> None:
+    """Print what the first look at a folder has found, and the commands to go on with."""
+    masks = f", {facts.masks} of them with a mask" if facts.defective else ""
+    count = len(facts.images.entries)
+    print_plain(
+        console,
+        f"{facts.folder}: {count} images, {facts.good} good, {facts.defective} defective{masks}",
+    )
+    (size, most), *others = facts.sizes.most_common()
+    kind = "gray" if facts.images.channels == 1 else "color"
+    more = f" ({most} images) and {len(others)} other sizes" if others else ""
+    print_plain(console, f"{kind}, {_sides(size)} pixels (height x width){more}")
+    if facts.defective:
+        table = Table("class", "images", "regions", "pixels")
+        for one in facts.classes:
+            table.add_row(escape(one.name), str(one.images), str(one.regions), f"{one.pixels:,}")
+        console.print(table)
+    if facts.regions:
+        table = Table("height x width", "gone", "1 to 3 pixels", "visible", title="defects left")
+        for row in facts.survival:
+            chosen = "bold" if row.size == facts.choice.size else None
+            table.add_row(
+                _sides(row.size), str(row.gone), str(row.faint), str(row.kept), style=chosen
+            )
+        console.print(table)
+        tiles = f" in tiles of {facts.choice.tile}" if facts.choice.tile else ""
+        print_plain(console, f"size: {_sides(facts.choice.size)}{tiles}, {facts.choice.reason}")
+    if facts.parts:
+        names = ["good", *(one.name for one in facts.classes if facts.defective)]
+        table = Table("part", "images", *map(escape, names))
+        for part, counts in facts.parts.items():
+            by_label = (counts[label] for label in range(len(names)))
+            table.add_row(part, *map(str, (counts.total(), *by_label)))
+        console.print(table)
+        print_plain(console, facts.split_note)
+    for warning in facts.warnings:
+        print_plain(console, warning, "yellow")
+    for fault in facts.faults:
+        print_plain(console, f"cannot be trained on yet: {fault}", "red")
+    for method in methods:
+        print_plain(console, f"{method.title}: {method.reason}", "" if method.command else "dim")
+        if method.command:
+            print_plain(console, f"  {method.command}", "bold")
+
+
+def _sides(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
 
 
 def _hints(

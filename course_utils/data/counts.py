@@ -18,6 +18,7 @@ def count_pixels(
     *,
     batches: int | None = None,
     one_hot_axis: int | None = None,
+    ignore_index: int | None = None,
 ) -> np.ndarray:
     """Return the number of pixels of each class in `source`, int64, (num_classes,).
 
@@ -30,30 +31,40 @@ def count_pixels(
       not know its length, so it needs `batches`, the number of batches that make up the set.
 
     `batches` also limits a source that has a length. With `one_hot_axis`, masks are one-hot along
-    that axis: exactly one 1 per pixel, any number type.
+    that axis: exactly one 1 per pixel, any number type. Pixels of the value `ignore_index` (255,
+    say) are not counted; one-hot masks have no such value.
 
     Raises:
         ValueError: for values outside the range (naming them), fewer batches than asked for, masks
-            that hold no whole numbers, or a source without pixels.
+            that hold no whole numbers, a source without pixels that count, or `one_hot_axis` and
+            `ignore_index` together.
         TypeError: for what cannot be iterated.
 
     Example:
         >>> count_pixels(np.array([[0, 0], [2, 0]]), 3).tolist()
         [3, 0, 1]
+        >>> count_pixels(np.array([[0, 0], [1, 255]]), 2, ignore_index=255).tolist()
+        [2, 1]
         >>> endless = (np.array([0, 1]) for _ in iter(int, 1))
         >>> count_pixels(endless, 2, batches=5).tolist()
         [5, 5]
     """
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+    if one_hot_axis is not None and ignore_index is not None:
+        raise ValueError(
+            "a one-hot mask holds 0 and 1, and no value to ignore: pass one_hot_axis or "
+            f"ignore_index, got {one_hot_axis} and {ignore_index}"
+        )
     counts = np.zeros(num_classes, np.int64)
     if _is_array(source):
-        counts += _count(source, num_classes, one_hot_axis, "the mask")
+        counts += _count(source, num_classes, one_hot_axis, ignore_index, "the mask")
     else:
         for position, item in enumerate(_items(source, batches)):
-            counts += _count(_mask_of(item), num_classes, one_hot_axis, f"item {position}")
+            mask = _mask_of(item)
+            counts += _count(mask, num_classes, one_hot_axis, ignore_index, f"item {position}")
     if not counts.any():
-        raise ValueError("the source holds no pixels: there is nothing to count")
+        raise ValueError("the source holds no pixels that count: there is nothing to count")
     return counts
 
 
@@ -179,7 +190,9 @@ def _is_array(thing: Any) -> bool:
     return isinstance(thing, np.ndarray | torch.Tensor)
 
 
-def _count(mask: Any, num_classes: int, one_hot_axis: int | None, what: str) -> np.ndarray:
+def _count(
+    mask: Any, num_classes: int, one_hot_axis: int | None, ignore_index: int | None, what: str
+) -> np.ndarray:
     if isinstance(mask, torch.Tensor):
         if mask.dtype == torch.bfloat16:  # NumPy has no such type
             mask = mask.float()
@@ -194,6 +207,10 @@ def _count(mask: Any, num_classes: int, one_hot_axis: int | None, what: str) -> 
             f"{what} holds {values.dtype} values, classes must be whole numbers: threshold soft "
             f"masks, cast to an integer type, or name the one_hot_axis"
         )
+    if ignore_index is not None:
+        values = values[values != ignore_index]
+        if not values.size:
+            return np.zeros(num_classes, np.int64)
     if values.min() < 0 or values.max() >= num_classes:
         outside = np.unique(values[(values < 0) | (values >= num_classes)])
         raise ValueError(

@@ -31,6 +31,7 @@ _DIGEST = 32  # bytes
 
 
 def load_or_make(
+    kind: str,
     key: Sequence[object],
     files: Sequence[FileStamp],
     make: Callable[[], Sequence[np.ndarray]],
@@ -38,18 +39,19 @@ def load_or_make(
     """Return `make()`, or what it returned when it was last called for this key and these files.
 
     Args:
+        kind: folder of the cache, for people who look into it.
         key: what the arrays depend on besides the files, the code of `course_utils.data` and the
             version of OpenCV. Its `repr` must say all of it.
         files: stamps of all files that `make` reads.
         make: computes the arrays. What it raises is raised, and not kept.
 
     Example:
-        >>> made = [load_or_make(["four", 4], [], lambda: [np.arange(4)]) for _ in range(2)]
+        >>> made = [load_or_make("ranges", [4], [], lambda: [np.arange(4)]) for _ in range(2)]
         >>> [array.tolist() for (array,) in made]
         [[0, 1, 2, 3], [0, 1, 2, 3]]
     """
     name = hashlib.sha256(repr((_code_fingerprint(), *key, *files)).encode()).hexdigest()
-    path = cache_root() / name[:2] / name[2:]
+    path = cache_root() / kind / name[:2] / name[2:]
     found = _load(path)
     if found is None:
         found = make()
@@ -97,7 +99,7 @@ def _warn_once(text: str) -> None:
 @cache
 def _remove_oldest() -> None:
     """Once in a process: of more than `LIMIT` bytes, keep the half that was used last."""
-    files = [(file.stat(), file) for file in cache_root().glob("??/*")]
+    files = [(file.stat(), file) for file in cache_root().glob("*/??/*")]
     total = sum(stat.st_size for stat, _ in files)
     if total > LIMIT:
         for stat, file in sorted(files, key=lambda item: item[0].st_mtime):

@@ -97,7 +97,7 @@ class ImageMaskDataset(Dataset[Sample]):
         height, width = self.size
         if stamps[0][2] <= height * width * (self.channels + 1):
             return self._pixels(entry)
-        return load_or_make((*self._reading, entry), stamps, lambda: self._pixels(entry))
+        return load_or_make("pixels", (*self._reading, entry), stamps, lambda: self._pixels(entry))
 
     @cached_property
     def _reading(self) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from course_utils.data.disk_cache import load_or_make
 from course_utils.data.faults import Faults
 from course_utils.data.image_files import (
     FileStamp,
@@ -156,22 +157,36 @@ def survey_images(paths: Sequence[Path], *, faults: Faults | None = None) -> Ima
 
 @lru_cache(maxsize=8)
 def survey_stamps(stamps: tuple[FileStamp, ...]) -> ImageSurvey:
-    """Return the survey of files by their stamps, with the faults of those that cannot be read."""
+    """Return the survey of files by their stamps, with the faults of those that cannot be read.
+
+    It is kept on disk, too: to decode large photographs takes minutes.
+    """
+    groups, thumbnails, facts, faults = load_or_make("images", [], stamps, lambda: _look(stamps))
+    thumbnails.flags.writeable = groups.flags.writeable = False
+    return ImageSurvey(
+        groups,
+        thumbnails,
+        shapes=tuple((height, width) for height, width in facts[:, :2].tolist()),
+        gray=tuple(map(bool, facts[:, 2])),
+        orientations=tuple(facts[:, 3].tolist()),
+        faults=tuple(faults.tolist()),
+    )
+
+
+def _look(stamps: Sequence[FileStamp]) -> list[np.ndarray]:
+    """Return groups, thumbnails, (height, width, gray, orientation) and the faults of files."""
     thumbnails = np.zeros((len(stamps), THUMBNAIL, THUMBNAIL), np.float32)
-    known, faults = [], []
+    facts, faults = np.tile([0, 0, 1, 1], (len(stamps), 1)), []
     for number, (path, *_) in enumerate(stamps):
         try:
             image, orientation = read_with_orientation(path)
         except (ValueError, OSError) as error:
             faults.append(str(error))
-            known.append(((0, 0), True, 1))
             continue
         thumbnails[number] = thumbnail(image, THUMBNAIL)
-        known.append(((image.shape[0], image.shape[1]), image.ndim == 2, orientation))
-    groups = near_duplicate_groups(thumbnails) if stamps else np.zeros(0, np.int64)
-    thumbnails.flags.writeable = groups.flags.writeable = False
-    shapes, gray, orientations = zip(*known, strict=True) if known else ((), (), ())
-    return ImageSurvey(groups, thumbnails, shapes, gray, orientations, tuple(faults))
+        facts[number] = *image.shape[:2], image.ndim == 2, orientation
+    groups = near_duplicate_groups(thumbnails) if len(stamps) else np.zeros(0, np.int64)
+    return [groups, thumbnails, facts, np.array(faults, dtype=np.str_)]
 
 
 def _join_similar(unit: np.ndarray, threshold: float) -> np.ndarray:
@@ -187,6 +202,8 @@ def _join_similar(unit: np.ndarray, threshold: float) -> np.ndarray:
         left = np.concatenate([left + start, np.arange(len(unit))])
         right = np.concatenate([right + start, first[inverse]])
         groups = _components(left, right, len(unit))
+        if not groups.any():  # all are one
+            break
     return groups
 
 

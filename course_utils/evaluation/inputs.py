@@ -1,4 +1,8 @@
-"""What the metrics accept: arrays, tensors of any device and precision, lists of either."""
+"""What the metrics accept: arrays, tensors of any device and precision, lists of either.
+
+Void pixels: where the truth is `ignore_index`, 255 for instance, a pixel does not count. It is left
+out before values are looked at. The default, None, leaves nothing out.
+"""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -13,14 +17,20 @@ Values: TypeAlias = npt.ArrayLike | Tensor | Sequence[Tensor]
 
 
 def paired_pixels(
-    scores: Values, target: Values, name: str = "scores", target_name: str = "target"
+    scores: Values,
+    target: Values,
+    name: str = "scores",
+    target_name: str = "target",
+    *,
+    ignore_index: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return both, flat: finite floats and booleans. Lists of unequal images are joined."""
+    """Return what counts of both, flat: finite floats and booleans. Unequal images are joined."""
     first, second = _images_or_whole(scores, name), _images_or_whole(target, target_name)
     pairs = _paired(first, second, name, target_name)
     flat, truth = (
         np.concatenate([one.ravel() for one in side]) for side in zip(*pairs, strict=True)
     )
+    flat, truth = counted(flat, truth, ignore_index)
     return as_scores(flat, name), as_binary(truth, target_name)
 
 
@@ -29,6 +39,22 @@ def paired_images(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return one pair of (H, W) arrays for each image; the images may differ in size."""
     return _paired(as_images(first, name), as_images(second, second_name), name, second_name)
+
+
+def counted(
+    values: np.ndarray, truth: np.ndarray, ignore_index: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return both without the places whose truth is `ignore_index`; flat if one is given.
+
+    Example:
+        >>> values, truth = counted(np.array([.1, .2, .3]), np.array([0, 255, 1]), 255)
+        >>> values.tolist(), truth.tolist()
+        ([0.1, 0.3], [0, 1])
+    """
+    if ignore_index is None:
+        return values, truth
+    counts = truth != ignore_index
+    return values[counts], truth[counts]
 
 
 def as_images(values: Values, name: str) -> list[np.ndarray]:
@@ -63,7 +89,8 @@ def as_binary(values: Values, name: str = "target") -> np.ndarray:
     if not ((array == 0) | (array == 1)).all():
         raise ValueError(
             f"{name} must hold only 0 (good) and 1 (defect), got {_span(array)}: "
-            f"pass {name} > 0 for class indices, {name} >= threshold for scores"
+            f"pass {name} > 0 for class indices, {name} >= threshold for scores, ignore_index "
+            "for a value that does not count"
         )
     return array == 1
 
@@ -77,7 +104,8 @@ def as_classes(values: Values, num_classes: int, name: str) -> np.ndarray:
     if array.size and not (whole.min() >= 0 and whole.max() < num_classes):
         raise ValueError(
             f"{name} must hold class indices 0..{num_classes - 1}, got {_span(array)}: "
-            "raise num_classes, or threshold the mask first"
+            "raise num_classes, threshold the mask first, or pass ignore_index for a value that "
+            "does not count"
         )
     return whole
 

@@ -9,6 +9,7 @@ from course_utils.evaluation.inputs import (
     as_array,
     as_binary,
     as_classes,
+    counted,
     paired_images,
     paired_pixels,
     require_same_shape,
@@ -17,14 +18,22 @@ from course_utils.evaluation.inputs import (
 Average: TypeAlias = Literal["pooled", "per_image"]
 
 
-def iou(pred: Values, target: Values, *, average: Average = "pooled", empty: float = 1.0) -> float:
+def iou(
+    pred: Values,
+    target: Values,
+    *,
+    average: Average = "pooled",
+    empty: float = 1.0,
+    ignore_index: int | None = None,
+) -> float:
     """Return intersection over union, |A and B| / |A or B|, of two binary masks.
 
     `pred` and `target` hold 0 and 1 (or booleans): (H, W), (N, H, W), (N, 1, H, W), or lists of
     (H, W). `average="pooled"` counts the pixels of all images together, so large defects weigh
     more; `"per_image"` takes the mean of the images' values, so good images weigh as well.
     `empty` is the value where prediction and truth are both empty: 1 (nothing to find, nothing
-    found), as in Kaggle's Severstal competition. Result in 0 .. 1. Say which one you report.
+    found), as in Kaggle's Severstal competition. Pixels whose target is `ignore_index` do not
+    count; an image without others is empty. Result in 0 .. 1. Say which one you report.
 
     Raises:
         ValueError: for other values than 0 and 1, for NaN, unequal shapes, and no pixel.
@@ -34,12 +43,21 @@ def iou(pred: Values, target: Values, *, average: Average = "pooled", empty: flo
         0.3333333333333333
         >>> iou(np.zeros((2, 4, 4)), np.zeros((2, 4, 4)))
         1.0
+        >>> iou([[1, 1, 0]], [[0, 1, 255]], ignore_index=255)
+        0.5
     """
-    both, either, _ = _counts(pred, target, average)
+    both, either, _ = _counts(pred, target, average, ignore_index)
     return float(np.mean(_ratio(both, either, empty)))
 
 
-def dice(pred: Values, target: Values, *, average: Average = "pooled", empty: float = 1.0) -> float:
+def dice(
+    pred: Values,
+    target: Values,
+    *,
+    average: Average = "pooled",
+    empty: float = 1.0,
+    ignore_index: int | None = None,
+) -> float:
     """Return the Dice coefficient, 2 |A and B| / (|A| + |B|): the F1 score of the pixels.
 
     Arguments, result and errors are those of `iou`. Pooled, Dice = 2 IoU / (1 + IoU): it never
@@ -49,17 +67,18 @@ def dice(pred: Values, target: Values, *, average: Average = "pooled", empty: fl
         >>> dice([[1, 1, 0]], [[0, 1, 1]])
         0.5
     """
-    both, _, total = _counts(pred, target, average)
+    both, _, total = _counts(pred, target, average, ignore_index)
     return float(np.mean(_ratio(2 * both, total, empty)))
 
 
-def accuracy(pred: Values, target: Values) -> float:
+def accuracy(pred: Values, target: Values, *, ignore_index: int | None = None) -> float:
     """Return the share of equal entries; class indices or 0 and 1, of any one shape.
 
+    Entries whose target is `ignore_index` do not count.
     Where defects are rare, answering "good" everywhere scores almost 1: never read it alone.
 
     Raises:
-        ValueError: for NaN, unequal shapes, and no entries.
+        ValueError: for NaN, unequal shapes, and no entries that count.
 
     Example:
         >>> accuracy([0] * 100, [0] * 99 + [1])
@@ -67,18 +86,22 @@ def accuracy(pred: Values, target: Values) -> float:
     """
     first, second = as_array(pred, "pred"), as_array(target, "target")
     require_same_shape(first, second, "pred", "target")
+    first, second = counted(first, second, ignore_index)
     if not first.size:
-        raise ValueError("accuracy needs at least one entry, got none")
+        raise ValueError("accuracy needs at least one entry that counts, got none")
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         raise ValueError("pred and target must be finite: find out where the NaN comes from")
     return float(np.mean(first == second))
 
 
-def confusion_matrix(pred: Values, target: Values, num_classes: int) -> np.ndarray:
+def confusion_matrix(
+    pred: Values, target: Values, num_classes: int, *, ignore_index: int | None = None
+) -> np.ndarray:
     """Return counts (K, K), int64: row = true class, column = predicted class.
 
-    `pred` and `target` hold class indices 0 .. K-1, one shape, any. Matrices of batches may be
-    added up, unlike the scores made from them. Nothing given: all zeros.
+    `pred` and `target` hold class indices 0 .. K-1, one shape, any. Pixels whose target is
+    `ignore_index` are not counted, so no score made from the matrix knows them. Matrices of batches
+    may be added up, unlike those scores. Nothing to count: all zeros.
 
     Raises:
         ValueError: for indices out of range, broken numbers, and unequal shapes.
@@ -89,9 +112,11 @@ def confusion_matrix(pred: Values, target: Values, num_classes: int) -> np.ndarr
     """
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, got {num_classes}")
-    found = as_classes(pred, num_classes, "pred")
-    real = as_classes(target, num_classes, "target")
-    require_same_shape(found, real, "pred", "target")
+    first, second = as_array(pred, "pred"), as_array(target, "target")
+    require_same_shape(first, second, "pred", "target")
+    first, second = counted(first, second, ignore_index)
+    found = as_classes(first, num_classes, "pred")
+    real = as_classes(second, num_classes, "target")
     cells = np.bincount((real * num_classes + found).ravel(), minlength=num_classes**2)
     return cells.reshape(num_classes, num_classes)
 
@@ -145,14 +170,14 @@ def mean_iou(confusion: Values, *, background: bool = True) -> float:
 
 
 def _counts(
-    pred: Values, target: Values, average: Average
+    pred: Values, target: Values, average: Average, ignore_index: int | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return pixels in both, in either, and the sum of both areas: one entry for each image."""
     if average == "pooled":
-        flat, truth = paired_pixels(pred, target, "pred", "target")
-        pairs = [(flat, truth)]
+        pairs = [paired_pixels(pred, target, "pred", "target", ignore_index=ignore_index)]
     elif average == "per_image":
-        pairs = paired_images(pred, target, "pred", "target")
+        images = paired_images(pred, target, "pred", "target")
+        pairs = [counted(one, other, ignore_index) for one, other in images]
     else:
         raise ValueError(f"average must be 'pooled' or 'per_image', got {average!r}")
     rows = []

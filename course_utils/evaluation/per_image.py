@@ -11,6 +11,7 @@ from course_utils.evaluation.inputs import (
     as_binary,
     as_images,
     as_scores,
+    counted,
     paired_images,
 )
 from course_utils.evaluation.overlap import dice, iou
@@ -69,12 +70,13 @@ def per_image_table(
     target: Values,
     *,
     empty: float = 1.0,
+    ignore_index: int | None = None,
 ) -> list[ImageRow]:
     """Return one `ImageRow` for each image, in the given order.
 
     `names`, `labels` (whole numbers, 0 = good) and `scores` (N,); `pred` and `target` binary
     masks (N, H, W), (N, 1, H, W), or lists of (H, W). `empty` is the IoU and Dice of an image
-    where both are empty.
+    where both are empty. Pixels whose target is `ignore_index` do not count.
 
     Raises:
         ValueError: for unequal lengths or shapes, NaN, and masks other than 0 and 1.
@@ -95,14 +97,15 @@ def per_image_table(
     for name, label, score, (one, other) in zip(
         names, kinds.ravel(), values.ravel(), pairs, strict=True
     ):
-        found, real = as_binary(one, "pred"), as_binary(other, "target")
+        found, real = counted(one, other, ignore_index)
+        found, real = as_binary(found, "pred"), as_binary(real, "target")
         rows.append(
             ImageRow(
                 name=str(name),
                 label=int(label),
                 score=float(score),
-                iou=iou(found, real, empty=empty),
-                dice=dice(found, real, empty=empty),
+                iou=iou(one, other, empty=empty, ignore_index=ignore_index),
+                dice=dice(one, other, empty=empty, ignore_index=ignore_index),
                 fn=int((real & ~found).sum()),
                 fp=int((found & ~real).sum()),
             )

@@ -2,7 +2,7 @@
 
 AUROC, average precision, their curves and the best threshold come from one sort. Scores may be
 logits, probabilities or distances: only their order counts, and a higher score must mean "more
-likely a defect".
+likely a defect". Pixels whose truth is `ignore_index` do not count, wherever it is given.
 """
 
 from collections.abc import Callable
@@ -64,7 +64,7 @@ def image_auroc(scores: Values, labels: Values) -> float:
     return _auroc(roc_curve(scores, labels))
 
 
-def pixel_auroc(maps: Values, masks: Values) -> float:
+def pixel_auroc(maps: Values, masks: Values, *, ignore_index: int | None = None) -> float:
     """Return the area under the ROC curve of all pixels of all images, pooled.
 
     `maps` and `masks` (0 clean, 1 defect): (N, H, W), or lists of (H, W) of different sizes.
@@ -78,10 +78,10 @@ def pixel_auroc(maps: Values, masks: Values) -> float:
         >>> pixel_auroc([[.1, .9], [.2, .3]], [[0, 1], [0, 0]])
         1.0
     """
-    return _auroc(roc_curve(maps, masks))
+    return _auroc(roc_curve(maps, masks, ignore_index=ignore_index))
 
 
-def average_precision(scores: Values, target: Values) -> float:
+def average_precision(scores: Values, target: Values, *, ignore_index: int | None = None) -> float:
     """Return the average precision by the step rule: sum of (R_k - R_{k-1}) P_k.
 
     The definition of scikit-learn and torchmetrics. `scores` and `target` (0, 1) have one shape,
@@ -95,11 +95,13 @@ def average_precision(scores: Values, target: Values) -> float:
         >>> round(average_precision([.1, .4, .35, .8], [0, 0, 1, 1]), 4)
         0.8333
     """
-    curve = precision_recall_curve(scores, target)
+    curve = precision_recall_curve(scores, target, ignore_index=ignore_index)
     return float(np.sum(np.diff(curve.recall) * curve.precision[1:]))
 
 
-def trapezoid_average_precision(scores: Values, target: Values) -> float:
+def trapezoid_average_precision(
+    scores: Values, target: Values, *, ignore_index: int | None = None
+) -> float:
     """Return the area under the straight lines between the points of the PR curve.
 
     Some published numbers are this area. Where scores tie, it is optimistic: a straight line
@@ -116,11 +118,11 @@ def trapezoid_average_precision(scores: Values, target: Values) -> float:
         >>> average_precision(tied, target), trapezoid_average_precision(tied, target)
         (0.25, 0.625)
     """
-    curve = precision_recall_curve(scores, target)
+    curve = precision_recall_curve(scores, target, ignore_index=ignore_index)
     return area_under(curve.recall, curve.precision)
 
 
-def roc_curve(scores: Values, target: Values) -> RocCurve:
+def roc_curve(scores: Values, target: Values, *, ignore_index: int | None = None) -> RocCurve:
     """Return the points of the ROC curve, one for each distinct score, and (0, 0) first.
 
     Raises:
@@ -131,7 +133,7 @@ def roc_curve(scores: Values, target: Values) -> RocCurve:
         >>> curve.fpr.tolist(), curve.tpr.tolist()
         ([0.0, 0.5, 1.0], [0.0, 1.0, 1.0])
     """
-    counts = ranked_counts(scores, target)
+    counts = ranked_counts(scores, target, ignore_index=ignore_index)
     defects, good = counts.tp[-1], counts.fp[-1]
     if not defects or not good:
         raise ValueError(
@@ -145,7 +147,9 @@ def roc_curve(scores: Values, target: Values) -> RocCurve:
     )
 
 
-def precision_recall_curve(scores: Values, target: Values) -> PrecisionRecallCurve:
+def precision_recall_curve(
+    scores: Values, target: Values, *, ignore_index: int | None = None
+) -> PrecisionRecallCurve:
     """Return the points of the precision-recall curve, one for each distinct score.
 
     The first point is (recall 0, precision 1), as in scikit-learn, whose order is the reverse.
@@ -158,7 +162,7 @@ def precision_recall_curve(scores: Values, target: Values) -> PrecisionRecallCur
         >>> curve.precision.round(2).tolist(), curve.recall.tolist()
         ([1.0, 0.5, 0.33], [0.0, 1.0, 1.0])
     """
-    counts = ranked_counts(scores, target)
+    counts = ranked_counts(scores, target, ignore_index=ignore_index)
     if not counts.tp[-1]:
         raise ValueError(
             f"precision and recall need a defect, got {counts.fp[-1]} good ones and "
@@ -172,7 +176,12 @@ def precision_recall_curve(scores: Values, target: Values) -> PrecisionRecallCur
 
 
 def best_threshold(
-    scores: Values, target: Values, *, criterion: Criterion = "f1", middle: bool = False
+    scores: Values,
+    target: Values,
+    *,
+    criterion: Criterion = "f1",
+    middle: bool = False,
+    ignore_index: int | None = None,
 ) -> float:
     """Return the threshold with the best `criterion`, for **validation** data.
 
@@ -202,7 +211,7 @@ def best_threshold(
     """
     if criterion not in _CRITERIA:
         raise ValueError(f"criterion must be one of {', '.join(_CRITERIA)}, got {criterion!r}")
-    counts = ranked_counts(scores, target)
+    counts = ranked_counts(scores, target, ignore_index=ignore_index)
     defects, good = counts.tp[-1], counts.fp[-1]
     if not defects or (criterion == "youden" and not good):
         raise ValueError(
@@ -214,17 +223,21 @@ def best_threshold(
     return float(np.mean(gap))
 
 
-def ranked_counts(scores: Values, target: Values) -> RankedCounts:
+def ranked_counts(
+    scores: Values, target: Values, *, ignore_index: int | None = None
+) -> RankedCounts:
     """Return true and false positives at each distinct score, strictest threshold first.
 
     Raises:
-        ValueError: for NaN, a target other than 0 and 1, unequal shapes, and no values.
+        ValueError: for NaN, a target other than 0 and 1, unequal shapes, and no value that counts.
 
     Example:
         >>> ranked_counts([.2, .7, .7], [0, 0, 1]).tp.tolist()
         [1, 1]
     """
-    flat, positive = paired_pixels(scores, target)
+    flat, positive = paired_pixels(scores, target, ignore_index=ignore_index)
+    if not flat.size:
+        raise ValueError(f"no value counts: the whole target is ignore_index={ignore_index}")
     order, last = strictest_first(flat)
     tp = np.cumsum(positive[order])[last]
     return RankedCounts(flat[order][last], tp, last + 1 - tp)

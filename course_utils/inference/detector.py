@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_weights
 from safetensors.torch import save as save_weights
-from torch import nn
+from torch import Tensor, nn
 
 from course_utils.config import pick_device
 from course_utils.data.image_files import encode_image, resize_image, resize_mask
@@ -168,10 +168,12 @@ class Detector:
             FileNotFoundError: for a file or folder that is not there.
             ValueError: for a photograph that cannot be read. `predict_folder` goes on instead.
         """
-        single = isinstance(photographs, str | Path) and not Path(photographs).is_dir()
-        if single or (hasattr(photographs, "ndim") and photographs.ndim < 4):
-            return next(self.predict_each([photographs]))
-        return self.predict_each(each_photograph(photographs))
+        if isinstance(photographs, np.ndarray | Tensor):
+            single = photographs.ndim < 4
+        else:
+            single = isinstance(photographs, str | Path) and not Path(photographs).is_dir()
+        answers = self.predict_each(each_photograph(photographs))
+        return next(answers) if single else answers
 
     def predict_each(
         self,

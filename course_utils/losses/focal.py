@@ -24,6 +24,7 @@ def binary_focal_loss(
     alpha: float = 0.25,
     gamma: float = 2.0,
     reduction: Reduction = "mean",
+    ignore_index: int | None = None,
 ) -> Tensor:
     """Return the focal loss -alpha_t (1 - p_t)**gamma log(p_t) of a two-class problem.
 
@@ -32,7 +33,8 @@ def binary_focal_loss(
         target: the same shape, 0 = background, 1 = defect; soft values in [0, 1] are allowed.
         alpha: weight of the **positive** class (the defect); the background gets 1 - alpha.
         gamma: 0 gives alpha-weighted cross entropy; larger values mute easy pixels more.
-        reduction: `"mean"` over all pixels, `"sum"` or `"none"`.
+        reduction: `"mean"` over the pixels that count, `"sum"` or `"none"`.
+        ignore_index: target value of pixels that do not count, such as 255; None: all count.
 
     Raises:
         ValueError: for other shapes, ranges, and for logits that are not finite.
@@ -44,16 +46,20 @@ def binary_focal_loss(
         >>> print(f"{binary_focal_loss(logits, target, alpha=.25).item():.1e}")
         6.9e-06
     """
-    logits, target = binary_pair(logits, target)
+    logits, target, counts = binary_pair(logits, target, ignore_index)
     check_parameter("alpha", alpha, 0, 1)
     check_parameter("gamma", gamma, 0)
     minus_log_p = F.softplus(-logits)
     minus_log_not_p = F.softplus(logits)
     # Powers in log space, (1 - p)**gamma = exp(gamma log(1 - p)): their gradient stays finite
-    # where 1 - p is 0 in floating point.
-    defect = alpha * torch.exp(-gamma * minus_log_not_p) * target * minus_log_p
-    background = (1 - alpha) * torch.exp(-gamma * minus_log_p) * (1 - target) * minus_log_not_p
-    return reduce(defect + background, reduction)
+    # where 1 - p is 0 in floating point. A logarithm below the clamp is 0 to every digit, and so
+    # is its slope, which would meet an infinity, and make NaN, at logits of 1e38.
+    tiny = torch.finfo(logits.dtype).tiny
+    weight_of_defect = alpha * torch.exp(-gamma * minus_log_not_p.clamp_min(tiny))
+    weight_of_background = (1 - alpha) * torch.exp(-gamma * minus_log_p.clamp_min(tiny))
+    defect = weight_of_defect * target * minus_log_p
+    background = weight_of_background * (1 - target) * minus_log_not_p
+    return reduce(defect + background, reduction, counts)
 
 
 def softmax_focal_loss(
@@ -63,6 +69,7 @@ def softmax_focal_loss(
     gamma: float = 2.0,
     class_weights: Tensor | None = None,
     reduction: Reduction = "mean",
+    ignore_index: int | None = None,
 ) -> Tensor:
     """Return the focal loss -w_y (1 - p_y)**gamma log(p_y) of classes that exclude each other.
 
@@ -71,7 +78,8 @@ def softmax_focal_loss(
         target: (N, H, W), integer class indices 0..C-1.
         gamma: 0 gives class-weighted cross entropy, divided by the number of pixels.
         class_weights: (C,), in the order of the class indices; None weighs all alike.
-        reduction: `"mean"` over all pixels, `"sum"` or `"none"`.
+        reduction: `"mean"` over the pixels that count, `"sum"` or `"none"`.
+        ignore_index: target value of pixels that do not count, such as 255; None: all count.
 
     Raises:
         ValueError: for other shapes, dtypes, ranges, and for logits that are not finite.
@@ -83,16 +91,18 @@ def softmax_focal_loss(
         >>> print(f"{softmax_focal_loss(logits, torch.tensor([0]), gamma=2).item():.4f}")
         0.0109
     """
-    logits, target = class_pair(logits, target)
+    logits, target, counts = class_pair(logits, target, ignore_index)
     check_parameter("gamma", gamma, 0)
     log_p = F.log_softmax(logits, dim=1).gather(1, target.unsqueeze(1)).squeeze(1)
-    not_p = -torch.expm1(log_p)
+    # Below this clamp p is 0 to every digit; its slope there would meet an infinity at logits of
+    # 1e38, and make NaN.
+    not_p = -torch.expm1(log_p.clamp_min(-1e3))
     # Below the clamp the weight is 0 to every digit that float32 has; without it the slope of
     # not_p**gamma at 0 is infinite for gamma < 1, and infinity times 0 is NaN.
     weight = not_p.clamp_min(torch.finfo(log_p.dtype).tiny) ** gamma
     if class_weights is not None:
         weight = weight * class_weight_vector(class_weights, logits)[target]
-    return reduce(-weight * log_p, reduction)
+    return reduce(-weight * log_p, reduction, counts)
 
 
 class BinaryFocalLoss(nn.Module):
@@ -104,20 +114,34 @@ class BinaryFocalLoss(nn.Module):
     """
 
     def __init__(
-        self, *, alpha: float = 0.25, gamma: float = 2.0, reduction: Reduction = "mean"
+        self,
+        *,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        reduction: Reduction = "mean",
+        ignore_index: int | None = None,
     ) -> None:
         super().__init__()
         self.alpha, self.gamma, self.reduction = alpha, gamma, reduction
+        self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss of `logits` for `target`, both as the function takes them."""
         return binary_focal_loss(
-            logits, target, alpha=self.alpha, gamma=self.gamma, reduction=self.reduction
+            logits,
+            target,
+            alpha=self.alpha,
+            gamma=self.gamma,
+            reduction=self.reduction,
+            ignore_index=self.ignore_index,
         )
 
     def extra_repr(self) -> str:
         """Return the options, for `print`."""
-        return f"alpha={self.alpha}, gamma={self.gamma}, reduction={self.reduction!r}"
+        return (
+            f"alpha={self.alpha}, gamma={self.gamma}, reduction={self.reduction!r}, "
+            f"ignore_index={self.ignore_index}"
+        )
 
 
 class SoftmaxFocalLoss(nn.Module):
@@ -137,9 +161,10 @@ class SoftmaxFocalLoss(nn.Module):
         gamma: float = 2.0,
         class_weights: Tensor | None = None,
         reduction: Reduction = "mean",
+        ignore_index: int | None = None,
     ) -> None:
         super().__init__()
-        self.gamma, self.reduction = gamma, reduction
+        self.gamma, self.reduction, self.ignore_index = gamma, reduction, ignore_index
         weights = (
             None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32)
         )
@@ -153,8 +178,9 @@ class SoftmaxFocalLoss(nn.Module):
             gamma=self.gamma,
             class_weights=self.class_weights,
             reduction=self.reduction,
+            ignore_index=self.ignore_index,
         )
 
     def extra_repr(self) -> str:
         """Return the options, for `print`."""
-        return f"gamma={self.gamma}, reduction={self.reduction!r}"
+        return f"gamma={self.gamma}, reduction={self.reduction!r}, ignore_index={self.ignore_index}"

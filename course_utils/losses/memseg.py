@@ -44,7 +44,7 @@ def memseg_loss(
     check_parameter("gamma", gamma, 0)
     if logits.ndim < 2 or logits.shape[1] != 2:
         raise ValueError(f"logits must be (N, 2, H, W), got {tuple(logits.shape)}")
-    logits, target = class_pair(logits, target)
+    logits, target, _ = class_pair(logits, target)
     l1 = (logits.softmax(1)[:, 1] - target).abs().mean()
     focal = double_softmax_focal_loss if double_softmax else softmax_focal_loss
     return l1_weight * l1 + focal_weight * focal(logits, target, gamma=gamma)

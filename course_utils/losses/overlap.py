@@ -18,6 +18,7 @@ def tversky_loss(
     beta: float = 0.7,
     smooth: float = 1.0,
     background: bool = False,
+    ignore_index: int | None = None,
 ) -> Tensor:
     """Return 1 - (TP + s) / (TP + alpha FP + beta FN + s), with soft counts over the batch.
 
@@ -29,6 +30,7 @@ def tversky_loss(
         smooth: pixels added above and below; > 0 keeps the loss of a batch without defect
             defined, and then pushes its false positives down.
         background: with several classes, whether class 0 takes part in the mean over classes.
+        ignore_index: target value of pixels that do not count, such as 255; None: all count.
 
     Raises:
         ValueError: for other shapes, dtypes, ranges, and for logits that are not finite.
@@ -47,7 +49,7 @@ def tversky_loss(
         raise ValueError(
             "smooth and alpha + beta must be > 0: the loss of a batch without defect would be 0 / 0"
         )
-    prediction, truth = _one_map_per_class(logits, target, background)
+    prediction, truth = _one_map_per_class(logits, target, background, ignore_index)
     axes = (0, *range(2, prediction.ndim))
     tp = (prediction * truth).sum(axes) + smooth
     fp = (prediction * (1 - truth)).sum(axes)
@@ -56,7 +58,12 @@ def tversky_loss(
 
 
 def dice_loss(
-    logits: Tensor, target: Tensor, *, smooth: float = 1.0, background: bool = False
+    logits: Tensor,
+    target: Tensor,
+    *,
+    smooth: float = 1.0,
+    background: bool = False,
+    ignore_index: int | None = None,
 ) -> Tensor:
     """Return 1 - (2 TP + s) / (2 TP + FP + FN + s), with soft counts over the batch.
 
@@ -69,7 +76,13 @@ def dice_loss(
         0.320
     """
     return tversky_loss(
-        logits, target, alpha=0.5, beta=0.5, smooth=smooth / 2, background=background
+        logits,
+        target,
+        alpha=0.5,
+        beta=0.5,
+        smooth=smooth / 2,
+        background=background,
+        ignore_index=ignore_index,
     )
 
 
@@ -82,27 +95,42 @@ class DiceLoss(nn.Module):
         torch.Size([])
     """
 
-    def __init__(self, *, smooth: float = 1.0, background: bool = False) -> None:
+    def __init__(
+        self, *, smooth: float = 1.0, background: bool = False, ignore_index: int | None = None
+    ) -> None:
         super().__init__()
-        self.smooth, self.background = smooth, background
+        self.smooth, self.background, self.ignore_index = smooth, background, ignore_index
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss of `logits` for `target`, both as the function takes them."""
-        return dice_loss(logits, target, smooth=self.smooth, background=self.background)
+        return dice_loss(
+            logits,
+            target,
+            smooth=self.smooth,
+            background=self.background,
+            ignore_index=self.ignore_index,
+        )
 
     def extra_repr(self) -> str:
         """Return the options, for `print`."""
-        return f"smooth={self.smooth}"
+        return (
+            f"smooth={self.smooth}, background={self.background}, ignore_index={self.ignore_index}"
+        )
 
 
-def _one_map_per_class(logits: Tensor, target: Tensor, background: bool) -> tuple[Tensor, Tensor]:
-    """Return probabilities and truth, both (N, maps, ...)."""
+def _one_map_per_class(
+    logits: Tensor, target: Tensor, background: bool, ignore_index: int | None
+) -> tuple[Tensor, Tensor]:
+    """Return probabilities and truth, both (N, maps, ...), both 0 where a pixel does not count."""
     if logits.ndim < 2 or logits.shape[1] == 1:
-        logits, target = binary_pair(logits, target)
+        logits, truth, counts = binary_pair(logits, target, ignore_index)
         if logits.ndim < 2:
             raise ValueError(f"logits must be (N, 1, H, W), got {tuple(logits.shape)}")
-        return logits.sigmoid(), target
-    logits, target = class_pair(logits, target)
-    truth = F.one_hot(target, logits.shape[1]).movedim(-1, 1).to(logits)
-    first = 0 if background else 1
-    return logits.softmax(1)[:, first:], truth[:, first:]
+        prediction = logits.sigmoid()
+    else:
+        logits, target, counts = class_pair(logits, target, ignore_index)
+        first = 0 if background else 1
+        prediction = logits.softmax(1)[:, first:]
+        truth = F.one_hot(target, logits.shape[1]).movedim(-1, 1)[:, first:].to(logits)
+        counts = None if counts is None else counts.unsqueeze(1)
+    return (prediction, truth) if counts is None else (prediction * counts, truth * counts)

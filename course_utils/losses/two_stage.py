@@ -148,8 +148,8 @@ def _both_parts(output: tuple[Tensor, Tensor], target: TwoStageTarget) -> tuple[
     segmentation, decision = output
     mask, weight, label, has_mask = target
     _check_shapes(segmentation, decision, label, has_mask)
-    segmentation, mask = binary_pair(segmentation, mask)
-    decision, label = binary_pair(decision, label)
+    segmentation, mask, _ = binary_pair(segmentation, mask)
+    decision, label, _ = binary_pair(decision, label)
     _check_values(mask, weight, label, has_mask)
     per_cell = F.binary_cross_entropy_with_logits(segmentation, mask, reduction="none")
     per_image = (weight.detach().to(per_cell) * per_cell).mean(dim=(1, 2, 3))

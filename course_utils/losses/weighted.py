@@ -19,6 +19,7 @@ def weighted_cross_entropy(
     *,
     reduction: Reduction = "mean",
     normalise: Normalise = "pixels",
+    ignore_index: int | None = None,
 ) -> Tensor:
     """Return cross entropy in which a pixel counts with the weight of its **true** class.
 
@@ -30,10 +31,11 @@ def weighted_cross_entropy(
         normalise: what a mean divides by. `"pixels"` divides by their number (Keras, TensorFlow),
             so that doubling all weights doubles the loss; `"weights"` divides by the sum of the
             pixels' weights (`torch.nn.functional.cross_entropy`), so that it does not.
+        ignore_index: target value of pixels that do not count, such as 255; None: all count.
 
     Raises:
         ValueError: for other shapes, dtypes, ranges, for logits that are not finite, and for
-            `normalise="weights"` on a batch in which every pixel weighs 0.
+            `normalise="weights"` on a batch in which every pixel that counts weighs 0.
 
     Example:
         >>> logits, target = torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1])
@@ -46,19 +48,21 @@ def weighted_cross_entropy(
     """
     if normalise not in get_args(Normalise):
         raise ValueError(f"normalise must be one of {get_args(Normalise)}, got {normalise!r}")
-    logits, target = class_pair(logits, target)
+    logits, target, counts = class_pair(logits, target, ignore_index)
     weights = class_weight_vector(class_weights, logits)
-    weight = weights[target]
+    weight = weights[target] if counts is None else weights[target] * counts
     loss = weight * F.cross_entropy(logits, target, reduction="none")
     if reduction == "mean" and normalise == "weights":
         total = weight.sum()
+        if counts is not None:
+            total = torch.where(counts.any(), total, 1)
         if values_can_be_read(total) and not bool(total > 0):
             raise ValueError(
                 "every pixel of this batch weighs 0, so a mean over weights is undefined: "
                 "use normalise='pixels' or give each class of the batch a weight"
             )
         return loss.sum() / total
-    return reduce(loss, reduction)
+    return reduce(loss, reduction, counts)
 
 
 class WeightedCrossEntropy(nn.Module):
@@ -78,9 +82,10 @@ class WeightedCrossEntropy(nn.Module):
         *,
         reduction: Reduction = "mean",
         normalise: Normalise = "pixels",
+        ignore_index: int | None = None,
     ) -> None:
         super().__init__()
-        self.reduction, self.normalise = reduction, normalise
+        self.reduction, self.normalise, self.ignore_index = reduction, normalise, ignore_index
         self.register_buffer("class_weights", torch.as_tensor(class_weights, dtype=torch.float32))
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -91,8 +96,12 @@ class WeightedCrossEntropy(nn.Module):
             self.class_weights,
             reduction=self.reduction,
             normalise=self.normalise,
+            ignore_index=self.ignore_index,
         )
 
     def extra_repr(self) -> str:
         """Return the options, for `print`."""
-        return f"reduction={self.reduction!r}, normalise={self.normalise!r}"
+        return (
+            f"reduction={self.reduction!r}, normalise={self.normalise!r}, "
+            f"ignore_index={self.ignore_index}"
+        )

@@ -29,6 +29,10 @@ class NearestPatches(nn.Module):
         patches: how many to keep at most.
         blur: standard deviation of the Gaussian that smooths the map, in pixels; 0 for none.
 
+    `torch.compile`, `torch.export` (and ONNX by it) and `torch.jit.trace` work on a filled
+    detector, for any batch size. The copy holds all distances of a batch at once, 4 bytes for each
+    cell of each image and each patch that is kept; this module takes one image after the other.
+
     Source: Roth et al., "Towards total recall in industrial anomaly detection" (PatchCore), CVPR
     2022, with a smaller network, a random choice in place of the coreset, and no re-weighting.
 

@@ -268,7 +268,7 @@ class NetworkTrainer(Trainer[Config, Result]):
         """Score the test images, once."""
 
     def stages(self, model: Any) -> Iterator[tuple[nn.Module, int, str]]:
-        """Yield what is trained in turn, its steps, and what the name of its checkpoint begins with.
+        """Yield what is trained in turn, its steps, and what its checkpoint's name begins with.
 
         Here it is the whole network.
         """
@@ -321,7 +321,7 @@ class NetworkTrainer(Trainer[Config, Result]):
         config = self.config
         seed_everything(config.seed)
         model = self.build_model()
-        images = {f"{name} images": digest for name, digest in self.splits.fingerprints().items()}
+        images = {f"{name}_images": digest for name, digest in self.splits.fingerprints().items()}
         for stage, steps, name in self.stages(model):
             history = fit(
                 stage,

@@ -171,5 +171,5 @@ def test_a_training_without_a_run_folder_compares_images_by_its_checkpoint(tmp_p
     config = config_of(write_images(data))
     UNetTrainer(config).train(folder=tmp_path / "out", device="cpu")
     paint(data, "images", 255)
-    with pytest.raises(ValueError, match=r"of another run: (train|val|test) images is"):
+    with pytest.raises(ValueError, match=r"of another run: (train|val|test)_images is"):
         UNetTrainer(config).train(folder=tmp_path / "out", device="cpu")

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from unittest.mock import Mock
 
+import annotated
 import cv2
 import numpy as np
 import pytest
@@ -206,3 +207,21 @@ def test_ctrl_c_while_verifying_speaks_of_no_fetch(served, monkeypatch):
     assert code == 130
     assert "stopped." in told
     assert "fetched" not in told
+
+
+def test_annotations_are_imported_counted_and_the_next_command_is_told(tmp_path: Path):
+    square = [[10, 5], [40, 5], [40, 25], [10, 25]]
+    for name, kind in (("a", "polygon"), ("b", "rectangle")):
+        points = square if kind == "polygon" else square[::2]
+        one = annotated.shape("dent", points, kind)
+        annotated.labelme(tmp_path / "in" / f"{name}.json", [one], annotated.photograph(1))
+    words = ("import", "--from", "labelme", str(tmp_path / "in"), str(tmp_path / "my parts"))
+    code, told = course(*words)
+    assert code == 0
+    assert "2 images with masks, 0 good" in told
+    assert "dent: 2 regions on 2 images" in told
+    assert "1 of 2 regions are boxes" in told
+    assert f"next: course data check '{tmp_path / 'my parts'}'" in told
+    code, told = course(*words)
+    assert code == 2
+    assert "nothing is overwritten" in " ".join(told.split())

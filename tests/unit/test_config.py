@@ -16,6 +16,7 @@ from course_utils import config
 from course_utils.config import (
     MAX_SEED,
     Profile,
+    cache_root,
     data_root,
     get_profile,
     pick_device,
@@ -96,6 +97,17 @@ def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_DATA_ROOT", "~/sets")
     assert data_root() == tmp_path / "sets"
     assert data_root("~/other") == tmp_path / "other"
+
+
+def test_the_cache_lies_where_the_variable_says_else_with_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
+    assert cache_root() == tmp_path / "cache"
+    monkeypatch.setenv("COURSE_CACHE", "~/kept")
+    assert cache_root() == Path.home() / "kept"
+    monkeypatch.delenv("COURSE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_root().name == "course_utils"
+    assert cache_root().is_absolute()
 
 
 def test_auto_asks_the_environment_and_a_named_device_does_not(monkeypatch):

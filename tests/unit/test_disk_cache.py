@@ -12,8 +12,15 @@ import torch
 from few_images import write_image
 
 from course_utils.config import cache_root
-from course_utils.data import disk_cache, image_mask_dataset, open_dataset
+from course_utils.data import (
+    disk_cache,
+    image_mask_dataset,
+    near_duplicates,
+    open_dataset,
+    read_image_set,
+)
 from course_utils.data.disk_cache import load_or_make
+from course_utils.data.readers.folder import masks
 
 RNG = np.random.default_rng(0)
 
@@ -67,7 +74,7 @@ def read(folder, *, size=16, name="images/1.png"):
 
 
 def kept_files(place):
-    return [file for file in place.rglob("*") if file.is_file()]
+    return [file for file in (place / "pixels").rglob("*") if file.is_file()]
 
 
 def same(one, other):
@@ -193,32 +200,32 @@ def test_a_place_that_cannot_be_written_is_said_once_and_does_no_harm(photos, pl
 
 def test_beyond_the_limit_what_was_used_last_stays(place, monkeypatch):
     for name in "abcd":
-        load_or_make([name], [], lambda: [np.zeros(1000, np.uint8)])
+        load_or_make("pixels", [name], [], lambda: [np.zeros(1000, np.uint8)])
     ages = dict(zip(kept_files(place), (40, 10, 30, 20), strict=True))
     for file, age in ages.items():
         os.utime(file, (time.time() - age,) * 2)
     size = kept_files(place)[0].stat().st_size
     monkeypatch.setattr(disk_cache, "LIMIT", 3.9 * size)
-    load_or_make(["e"], [], lambda: [np.zeros(1000, np.uint8)])
+    load_or_make("pixels", ["e"], [], lambda: [np.zeros(1000, np.uint8)])
     assert set(ages) - set(kept_files(place)) == set(), "once in a process is enough"
     disk_cache._remove_oldest.cache_clear()  # the next command
-    load_or_make(["f"], [], lambda: [np.zeros(1000, np.uint8)])
+    load_or_make("pixels", ["f"], [], lambda: [np.zeros(1000, np.uint8)])
     left = set(kept_files(place))
     assert {age for file, age in ages.items() if file in left} == set()
     assert len(left) == 2
 
 
 def test_what_is_used_again_counts_as_used_now(place):
-    load_or_make(["a"], [], lambda: [np.zeros(3)])
+    load_or_make("pixels", ["a"], [], lambda: [np.zeros(3)])
     (file,) = kept_files(place)
     os.utime(file, (5, 5))
-    load_or_make(["a"], [], lambda: pytest.fail("made again"))
+    load_or_make("pixels", ["a"], [], lambda: pytest.fail("made again"))
     assert time.time() - file.stat().st_mtime < 60
 
 
 def write_many(number):
     return [
-        load_or_make([key], [], lambda key=key: [np.full(5000, key)])[0][0].item()
+        load_or_make("pixels", [key], [], lambda key=key: [np.full(5000, key)])[0][0].item()
         for key in range(30)
     ]
 
@@ -228,3 +235,39 @@ def test_writers_of_the_same_at_once_do_not_disturb_each_other(place):
         found = list(threads.map(write_many, range(4)))
     assert found == [list(range(30))] * 4
     assert len(kept_files(place)) == 30
+
+
+def test_the_first_look_at_a_folder_is_kept_until_a_file_changes(photos, monkeypatch):
+    def look():
+        near_duplicates.survey_stamps.cache_clear()  # as another command would begin
+        masks._survey.cache_clear()
+        return read_image_set(f"folder:{photos}")
+
+    first = look()
+
+    def refuse(path, *_):
+        raise AssertionError(f"{path} was decoded again")
+
+    monkeypatch.setattr(near_duplicates, "read_with_orientation", refuse)
+    monkeypatch.setattr(masks, "stored_values", refuse)
+    again = look()
+    assert again.entries == first.entries
+    assert again.groups.tolist() == first.groups.tolist()
+    assert again.remarks == first.remarks
+    for changed in (photos / "images" / "2.png", photos / "masks" / "3.png"):
+        before = changed.stat().st_mtime
+        os.utime(changed, (before + 1, before + 1))
+        with pytest.raises(AssertionError, match=r"\.png was decoded again"):
+            look()
+        os.utime(changed, (before, before))
+
+
+def test_files_that_cannot_be_read_are_told_each_time(photos):
+    (photos / "images" / "2.png").write_bytes(b"no picture")
+    (photos / "masks" / "3.png").write_bytes(b"no picture")
+    settle(photos)
+    for _ in range(2):
+        near_duplicates.survey_stamps.cache_clear()
+        masks._survey.cache_clear()
+        with pytest.raises(ValueError, match=r"(?s)2 faults.*2\.png.*3\.png"):
+            read_image_set(f"folder:{photos}")

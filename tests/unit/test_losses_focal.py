@@ -137,6 +137,31 @@ def test_at_huge_logits_right_pixels_have_finite_gradients(gamma):
     assert torch.isfinite(gradient(lambda x: binary_focal_loss(x, one / 100, gamma=gamma), one))
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 0.75, 1.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_no_finite_logit_gives_a_gradient_that_is_not_a_number(gamma, alpha, dtype):
+    for share in (1.0, 0.5, 1e-10, 1e-20, 1e-35):
+        size = share * torch.finfo(dtype).max
+        logits = size * torch.tensor([1.0, 1.0, -1.0, -1.0, 0.0], dtype=dtype)
+        for target in (torch.tensor([0.0, 1.0] * 2 + [0.5]), torch.full((5,), 0.3)):
+            pull = gradient(
+                lambda x, y=target: binary_focal_loss(x, y, gamma=gamma, alpha=alpha), logits
+            )
+            assert pull.isfinite().all()
+        pairs = size * torch.tensor([[0.0, 1], [-1, 1], [1, 0], [1, -1], [1, 1]], dtype=dtype)
+        pull = gradient(
+            lambda x: softmax_focal_loss(
+                x, torch.zeros(5, dtype=torch.long), gamma=gamma, reduction="sum"
+            ),
+            pairs,
+        )
+        assert pull.isfinite().all()
+        if size > 1e10:  # what is hopeless is pulled as cross entropy pulls, what is right not
+            wanted = torch.tensor([[-1.0, 1], [-1, 1], [0, 0], [0, 0]], dtype=dtype)
+            torch.testing.assert_close(pull[:4], wanted)
+
+
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_gradcheck(gamma):
     logits, target = random_pair()

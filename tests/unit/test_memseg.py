@@ -275,21 +275,6 @@ def test_on_several_devices_the_memory_is_not_sent_at_each_step(model, one_proce
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("way", ["trace", "export"])
-@pytest.mark.parametrize("options", [{}, LITE | {"spatial_maps": "scaled"}])
-@pytest.mark.filterwarnings("ignore")  # torch.jit: that it is old, that shapes are looked at
-def test_a_carried_copy_answers_other_batches_as_the_model_does(options, way):
-    model, image = filled(**options), images(2)
-    if way == "trace":
-        carried = torch.jit.trace(model, image)
-    else:
-        size = ({0: torch.export.Dim("images", min=1, max=64)},)
-        carried = torch.export.export(model, (image,), dynamic_shapes=size).module()
-    for count in (2, 3):
-        torch.testing.assert_close(carried(images(count, seed=3)), model(images(count, seed=3)))
-
-
-@torch.no_grad()
 def test_an_empty_batch_has_an_empty_answer(model):
     assert model(images(0)).shape == (0, 2, 32, 32)
 

@@ -50,6 +50,12 @@ def test_no_image_has_no_map(stripes):
     assert filled(images)(images[:0]).shape == (0, *images.shape[2:])
 
 
+def test_a_list_of_images_fills_it_as_a_batch_does(stripes):
+    images = torch.cat([stripes[0]] * 3)[:11]  # more than are taken at a time
+    batch, one_by_one = filled(images, patches=100), filled(list(images), patches=100)
+    assert torch.equal(one_by_one.patches, batch.patches)
+
+
 def test_an_image_it_knows_is_at_no_distance(stripes):
     images, _ = stripes
     # cdist expands |a - b|^2, so a distance of 0 comes out as the rounding of features of size 50.
@@ -89,21 +95,6 @@ def test_its_patches_are_saved_with_it_and_it_never_trains(stripes):
     other = NearestPatches(weights=None)
     other.load_state_dict(detector.state_dict())
     assert torch.equal(other(images[:1]), detector(images[:1]))
-
-
-@pytest.mark.parametrize("way", ["trace", "export"])
-@pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.filterwarnings("ignore")  # torch.jit: that it is old, that shapes are looked at
-def test_a_carried_copy_answers_other_batches_as_the_detector_does(stripes, encoder, way):
-    images, spoiled = stripes
-    detector = filled(images[:2], encoder=encoder, patches=70)
-    if way == "trace":
-        carried = torch.jit.trace(detector, images[:2])
-    else:
-        size = ({0: torch.export.Dim("images", min=1, max=64)},)
-        carried = torch.export.export(detector, (images[:2],), dynamic_shapes=size).module()
-    for given in (spoiled, torch.cat([images[2:], spoiled])):
-        torch.testing.assert_close(carried(given), detector(given), rtol=1e-3, atol=1e-2)
 
 
 def test_misuse_is_named():

@@ -294,17 +294,13 @@ def test_its_encoder_starts_from_the_weights_that_were_asked_for(name):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ENCODERS)
-def test_a_copy_from_a_file_and_an_exported_one_answer_alike(name, tmp_path):
+def test_a_copy_from_a_file_answers_alike(name, tmp_path):
     net = UNet(5, 2, width=2, encoder=name, weights="offline").eval()
     other = UNet(5, 2, width=2, encoder=name, weights=None).eval()
     torch.save(net.state_dict(), tmp_path / "net.pt")
     other.load_state_dict(torch.load(tmp_path / "net.pt"))
     images = torch.rand(3, 5, 64, 64)
     assert torch.equal(other(images), net(images))
-    sizes = ({0: torch.export.Dim("images", min=1, max=64)},)
-    carried = torch.export.export(net, (images[:2],), dynamic_shapes=sizes).module()
-    for some in (images, images[:1]):
-        torch.testing.assert_close(carried(some), net(some), rtol=1e-4, atol=1e-4)
 
 
 # Invariances

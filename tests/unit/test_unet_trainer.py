@@ -1,6 +1,9 @@
 """The U-Net's training: its losses, its images, and what it is taught."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import psutil
 import pytest
 import torch
 from torch import nn
@@ -133,6 +136,25 @@ def test_splits_are_opened_as_the_config_says(settings, monkeypatch):
         merged = settings.get("classes", "one") == "one"
         assert split.class_names == (("background", "defect") if merged else plain.class_names)
         assert split.split_note == plain.split_note
+
+
+def test_all_three_parts_must_fit_into_memory_before_any_is_read(monkeypatch):
+    read = []
+    monkeypatch.setattr(splits, "CachedDataset", lambda *_, **__: read.append(1))
+    parts = [open_dataset("synthetic", name, size=32) for name in ("train", "val", "test")]
+    each = 32 * 32 * (3 * 4 + 1)
+    needed = each * sum(map(len, parts))
+    for free in (needed, needed - 1):
+        monkeypatch.setattr(
+            psutil, "virtual_memory", lambda free=free: SimpleNamespace(available=free)
+        )
+        if free == needed:
+            open_splits(TINY)
+            assert len(read) == 3
+        else:
+            with pytest.raises(MemoryError, match=f"{sum(map(len, parts))} images take"):
+                open_splits(TINY)
+            assert len(read) == 3
 
 
 # Training

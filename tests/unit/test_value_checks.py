@@ -1,9 +1,10 @@
-"""Every network and loss: in half precision, compiled, exported, and on a GPU without one."""
+"""Every network and loss: in half precision, compiled, and on a GPU without one."""
 
 import inspect
 
 import pytest
 import torch
+from every_network import NETWORKS, filled_memseg, filled_patches
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
@@ -15,6 +16,8 @@ from course_utils.value_checks import values_can_be_read
 MASK = torch.tensor([[[0, 1], [1, 0]], [[0, 0], [0, 0]]])  # (N, H, W)
 BINARY = torch.linspace(-2, 2, 8).view(2, 1, 2, 2), MASK[:, None].float()
 CLASSES = torch.linspace(-2, 2, 16).view(2, 2, 2, 2), MASK
+VOID = torch.tensor([[[0, 1], [255, 0]], [[255, 255], [255, 255]]])
+VOID_BINARY, VOID_CLASSES = (BINARY[0], VOID[:, None]), (CLASSES[0], VOID)
 WEIGHTS = torch.tensor([0.2, 0.8])
 STAGES = (
     (BINARY[0], BINARY[0].amax((1, 2, 3))),
@@ -26,6 +29,13 @@ LOSSES = {
     "BinaryFocalLoss": (losses.BinaryFocalLoss, BINARY),
     "DiceLoss": (losses.DiceLoss, CLASSES),
     "DiceLoss of one class": (losses.DiceLoss, BINARY),
+    "void, BinaryFocalLoss": (lambda: losses.BinaryFocalLoss(ignore_index=255), VOID_BINARY),
+    "void, DiceLoss": (lambda: losses.DiceLoss(ignore_index=255), VOID_CLASSES),
+    "void, SoftmaxFocalLoss": (lambda: losses.SoftmaxFocalLoss(ignore_index=255), VOID_CLASSES),
+    "void, WeightedCrossEntropy": (
+        lambda: losses.WeightedCrossEntropy(WEIGHTS, normalise="weights", ignore_index=255),
+        VOID_CLASSES,
+    ),
     "MemSegLoss": (losses.MemSegLoss, CLASSES),
     "MemSegLoss, softmax twice": (lambda: losses.MemSegLoss(double_softmax=True), CLASSES),
     "SoftmaxFocalLoss": (lambda: losses.SoftmaxFocalLoss(class_weights=WEIGHTS), CLASSES),
@@ -88,67 +98,6 @@ def test_a_loss_on_a_gpu_stays_there(name):
     assert call_on_gpu(make(), *pair).device.type == "cuda"
 
 
-def filled_memseg(**options) -> nn.Module:
-    model = models.MemSeg(weights=None, memory_size=2, **options)
-    channels = model.encoder.channels[1:4]
-    model.memory.fill([torch.empty(2, c, 16 >> i, 16 >> i) for i, c in enumerate(channels)])
-    return model
-
-
-def filled_patches(**options) -> nn.Module:
-    model = models.NearestPatches(weights=None, **options)
-    model.patches = torch.empty(50, model.patches.shape[1])
-    return model
-
-
-def filled_bank() -> nn.Module:
-    bank = models.MemoryBank(1)
-    bank.fill([torch.empty(3, 2, 4, 4)])
-    bank.forward = lambda x: bank.best_differences([x])[0]  # it has none of its own
-    return bank
-
-
-NETWORKS = {
-    "CascadedAutoencoder": (lambda: models.CascadedAutoencoder(width=2), (2, 1, 32, 32)),
-    "CompactDefectCNN": (models.CompactDefectCNN, (2, 1, 227, 227)),
-    "CoordinateAttention": (lambda: models.CoordinateAttention(8), (2, 8, 4, 6)),
-    "EfficientNetEncoder": (lambda: models.EfficientNetEncoder(weights=None), (2, 1, 64, 64)),
-    "FeatureNorm": (lambda: models.FeatureNorm(3), (2, 3, 4, 4)),
-    "FeatureNorm, published": (lambda: models.FeatureNorm(3, kind="published"), (2, 3, 4, 4)),
-    "MemSeg": (filled_memseg, (2, 3, 64, 64)),
-    "MemSeg, EfficientNet-Lite0, scaled maps": (
-        lambda: filled_memseg(encoder="efficientnet_lite0", spatial_maps="scaled"),
-        (2, 1, 64, 64),
-    ),
-    "MemSeg, per level": (
-        lambda: filled_memseg(nearest="per_level", difference="absolute"),
-        (2, 1, 64, 64),
-    ),
-    "MemSeg, published": (lambda: filled_memseg(published_code=True), (2, 3, 64, 64)),
-    "MemoryBank": (filled_bank, (2, 2, 4, 4)),
-    "MultiScaleFeatureFusion": (
-        lambda: models.MultiScaleFeatureFusion((4, 8, 16)),
-        ((2, 4, 8, 8), (2, 8, 4, 4), (2, 16, 2, 2)),
-    ),
-    "NearestPatches": (filled_patches, (2, 3, 64, 64)),
-    "NearestPatches, ResNet-18": (lambda: filled_patches(encoder="resnet18"), (2, 3, 64, 64)),
-    "ResNetEncoder": (lambda: models.ResNetEncoder(weights=None), (2, 1, 64, 64)),
-    "SegmentationAutoencoder": (lambda: models.SegmentationAutoencoder(width=2), (2, 1, 32, 32)),
-    "SmallSegmenter": (lambda: models.SmallSegmenter(prior=0.01), (2, 3, 32, 32)),
-    "TwoStageNet": (lambda: models.TwoStageNet(channels=(2, 2, 2, 4)), (2, 1, 128, 64)),
-    "UNet": (lambda: models.UNet(width=2, dropout=0.5, prior=0.01), (2, 3, 32, 32)),
-    "UNet, EfficientNet-Lite0": (
-        lambda: models.UNet(5, width=2, encoder="efficientnet_lite0", weights=None),
-        (2, 5, 64, 64),
-    ),
-    "UNet, ResNet-18": (
-        lambda: models.UNet(1, width=2, encoder="resnet18", weights=None),
-        (2, 1, 64, 64),
-    ),
-    "UNet, valid": (lambda: models.UNet(1, width=2, depth=1, padding="valid"), (2, 1, 64, 64)),
-}
-
-
 def test_no_network_is_forgotten():
     every = [getattr(models, name) for name in models.__all__]
     networks = {n.__name__ for n in every if isinstance(n, type) and issubclass(n, nn.Module)}
@@ -200,17 +149,30 @@ def test_values_are_read_in_eager_mode_alone():
     assert seen == [True, False, False, False, False, True]
 
 
-def pretrained_unet() -> nn.Module:
-    return models.UNet(width=2, encoder="efficientnet_lite0", weights=None)
+def pretrained_unet(channels: int) -> nn.Module:
+    return models.UNet(channels, width=2, encoder="resnet18", weights=None)
 
 
-@pytest.mark.parametrize("make", [filled_memseg, filled_patches, pretrained_unet])
-def test_images_outside_0_to_1_are_refused(make):
+ENTRIES = {  # where images go in front of pretrained weights
+    "MemSeg.fill_memory": lambda: filled_memseg().fill_memory,
+    "MemSeg.forward": filled_memseg,
+    "NearestPatches.fill": lambda: filled_patches().fill,
+    "NearestPatches.forward": filled_patches,
+    "UNet.forward": lambda: pretrained_unet(3),
+    "UNet.forward, five channels": lambda: pretrained_unet(5),
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_images_outside_0_to_1_are_refused(entry):
     torch.manual_seed(0)
-    model = make()
-    if isinstance(model, models.MemSeg):
-        model.fill_memory(torch.rand(2, 3, 64, 64))
-    images = torch.rand(2, 3, 64, 64)
-    model(images * 1.0005)  # what resizing may add
-    with pytest.raises(ValueError, match=r"images must lie in \[0, 1\], got .*: divide first"):
-        model(255 * images)
+    take = ENTRIES[entry]()
+    images = torch.rand(2, 5 if "five" in entry else 3, 64, 64)
+    take(images * 1.0005)  # what resizing may add
+    holes = images.where(images > 0.01, torch.nan)
+    for wrong in (255 * images, (images - 0.45) / 0.23, 2 * images - 1, images - 0.1, holes):
+        with pytest.raises(ValueError, match=r"images must lie in \[0, 1\], got .*: divide first"):
+            take(wrong)
+    for whole in ((255 * images).byte(), images.long()):
+        with pytest.raises(ValueError, match=r"floating point in \[0, 1\], got .*: divide first"):
+            take(whole)

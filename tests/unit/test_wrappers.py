@@ -310,6 +310,12 @@ def test_a_fingerprint_sees_each_pixel_and_each_word(what):
     assert changed.fingerprint() == changed.subset(range(len(changed))).fingerprint()
 
 
+def test_a_fingerprint_sees_the_names_of_the_classes():
+    renamed = FourClasses()
+    renamed.class_names = ("background", "a", "b", "d")
+    assert CachedDataset(renamed).fingerprint() != CachedDataset(FourClasses()).fingerprint()
+
+
 # Parts that torch makes
 
 

@@ -156,9 +156,16 @@ def half_precision(encoder: Encoder) -> dict[str, Tensor]:
 
 
 def check_range(images: Tensor) -> None:
-    """Raise `ValueError`, in eager mode, unless `images` lie in [0, 1] (a resize may round up)."""
-    if images.is_floating_point():
-        check_unit_range("images", images, "divide first", rounding=1e-3)
+    """Raise `ValueError` unless `images` are floats and, in eager mode, in [0, 1].
+
+    A resize may round up. Images that are 0..255 or already normalized give features that mean
+    nothing, and no error later on.
+    """
+    if not images.is_floating_point():
+        raise ValueError(
+            f"images must be floating point in [0, 1], got {images.dtype}: divide first"
+        )
+    check_unit_range("images", images, "divide first", rounding=1e-3)
 
 
 def check_weights(weights: Weights | None) -> None:

@@ -174,8 +174,7 @@ class MemSeg(nn.Module):
             chosen = drawn[: self.memory_size].cpu()
         images = images[chosen.to(images.device)]
         check_range(images)
-        if images.is_floating_point():
-            images = images.to(next(self.encoder.parameters()))
+        images = images.to(next(self.encoder.parameters()))
         was_training = self.encoder.training
         self.encoder.eval()
         try:

@@ -1,5 +1,6 @@
 """Masks as people's tools write them: palettes, few bits, transparent grounds, black on white."""
 
+import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from course_utils.data.disk_cache import load_or_make
 from course_utils.data.image_files import FileStamp, decode, file_stamps, turn
 from course_utils.data.readers.folder.texts import VOID
 
@@ -44,6 +46,18 @@ def survey_masks(
 def _survey(
     stamps: tuple[FileStamp, ...], named_classes: int, has_void: bool
 ) -> tuple[MaskSummary, ...]:
+    (kept,) = load_or_make(
+        "masks",
+        [named_classes, has_void],
+        stamps,
+        lambda: [np.array(json.dumps(_look(stamps, named_classes, has_void)))],
+    )
+    return tuple(
+        MaskSummary((height, width), *rest) for (height, width), *rest in json.loads(str(kept))
+    )
+
+
+def _look(stamps: Sequence[FileStamp], named_classes: int, has_void: bool) -> list[MaskSummary]:
     found = []
     for mask, *_ in stamps:
         try:
@@ -58,7 +72,7 @@ def _survey(
         counts[0] = 0
         shape = (classes.shape[0], classes.shape[1])
         found.append(MaskSummary(shape, int(counts.argmax()), share, void, orientation))
-    return tuple(found)
+    return found
 
 
 def read_classes(mask: Path, named_classes: int, has_void: bool = False) -> np.ndarray:
