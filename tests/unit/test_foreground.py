@@ -188,6 +188,21 @@ def test_an_object_on_a_ground_is_found_and_it_is_said(inside, outside, radius, 
     assert all(rule(image).any() for image in plates(inside, outside, radius=radius))
 
 
+def holes() -> np.ndarray:
+    """A perforated sheet."""
+    image = np.full((90, 96), 220, np.uint8)
+    for y in range(15, 80, 20):
+        for x in range(15, 90, 20):
+            cv2.circle(image, (x, y), 7, 40, -1)
+    return image
+
+
+def lamp() -> np.ndarray:
+    """A plain surface, lit in the middle."""
+    y, x = np.mgrid[:90, :96]
+    return (200 - 0.05 * ((y - 45) ** 2 + (x - 48) ** 2)).clip(0, 255).astype(np.uint8)
+
+
 def stripes(_: int) -> np.ndarray:
     return np.tile((np.arange(96) // 12 % 2 * 150).astype(np.uint8), (90, 1))
 
@@ -197,6 +212,8 @@ def stripes(_: int) -> np.ndarray:
     [
         [picture(np.zeros((80, 90)), 0, 120, noise=20)],  # a plain surface
         [np.full((80, 90), 7, np.uint8)],
+        [holes()],
+        [lamp()],
         [np.tile(np.arange(90, dtype=np.uint8) * 2, (80, 1))],  # light from one side
         list(map(stripes, range(5))),  # a pattern
         [np.where(np.arange(90) < 45, 40, 220).astype(np.uint8)[None].repeat(80, 0)],  # two halves
