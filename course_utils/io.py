@@ -125,6 +125,9 @@ def report_errors(on_interrupt: str = "") -> Iterator[None]:
     except ImportError as error:
         if (error.name or "").partition(".")[0] == __package__:
             raise
+        if error.name is None:  # ours, which says what to do
+            _print_line(f"error: {error}", "red")
+            sys.exit(2)
         what = "is the installation whole? course doctor looks, and names the command that mends it"
         _print_line(f"error: {error}: {what}", "red")
         sys.exit(2)

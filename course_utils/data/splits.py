@@ -109,6 +109,8 @@ def _own_parts(
 ) -> tuple[tuple[np.ndarray, ...], str]:
     """Deal out the images of a set whose parts nobody has stated."""
     good = image_set.labels == 0
+    if normal_only and not good.any():
+        raise ValueError("there is no good image, and this method learns from good ones: add some")
     dealt = np.flatnonzero(good) if normal_only else np.arange(len(good))
     groups = image_set.groups[dealt]
     keys = groups if split_by == "group" else dealt

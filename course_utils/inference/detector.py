@@ -189,6 +189,8 @@ class Detector:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if self.settings.tile:  # one large photograph is a batch of tiles by itself
+            batch_size = 1
         names: list[str] = []
         pixels: list[np.ndarray] = []
         for photograph in photographs:

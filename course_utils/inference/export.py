@@ -58,7 +58,14 @@ def export_onnx(detector: Detector, path: str | Path) -> float:
     path = Path(path)
     if path.suffix != ".onnx":
         raise ValueError(f"an ONNX file ends in .onnx, got {path}")
-    import onnxruntime
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401  # torch's exporter needs it
+    except ImportError as error:
+        raise ImportError(
+            f"export needs onnx, onnxscript and onnxruntime ({error}): install them with "
+            "pip install 'course-utils[export]'"
+        ) from error
 
     settings = detector.settings
     model = ExportedDetector(detector).eval().cpu()

@@ -190,7 +190,7 @@ def anomaly_thresholds(
         simulated: maps of `anomalous`, (N, H, W); these choose the threshold of a pixel.
         anomalous: validation images with simulated anomalies, some left as they are.
     """
-    masks = anomalous.masks
+    masks = anomalous.masks > 0
     changed = masks.flatten(1).any(1).numpy()
     scores = image_score(simulated, top=SCORE_PIXELS)
     threshold = choose_image_threshold(

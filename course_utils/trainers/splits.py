@@ -36,6 +36,8 @@ SYNTHETIC_PRODUCT: dict[str, Any] = {
 plainer than by default, so that a short training can find them."""
 NORMAL_LENGTHS = {"train": 200, "val": 50, "test": 100}
 DETECTION_LENGTHS = {"train": 200, "val": 120, "test": 200}
+PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
+"""What people call the parts."""
 DETECTION_FREQUENCY = 0.2
 """A fifth of the synthetic images for detection shows a defect: they are rare, as on a line."""
 

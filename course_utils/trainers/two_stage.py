@@ -26,6 +26,7 @@ from course_utils.plots import heat_maps
 from course_utils.trainers.configs import CHANNELS, TWO_STAGE_VARIANTS, TwoStageConfig
 from course_utils.trainers.scores import score_detection
 from course_utils.trainers.splits import (
+    PART_NAMES,
     Splits,
     groups_of,
     labels_of,
@@ -91,9 +92,9 @@ class TwoStageTrainer(NetworkTrainer[TwoStageConfig, TwoStageResult]):
             defective = int(labels_of(images).sum())
             if not 0 < defective < len(images):
                 raise ValueError(
-                    f"{defective} of the {len(images)} {name} images of {self.config.data} show a "
-                    "defect, and both kinds are needed: choose another split_seed, or state the "
-                    f"parts; of good images alone, memseg and nearest learn. {images.split_note}"
+                    f"{defective} of the {len(images)} {PART_NAMES[name]} images of "
+                    f"{self.config.data} show a defect, and both kinds are needed: choose another "
+                    f"split_seed, or state the parts; of good images alone, memseg and nearest learn. {images.split_note}"
                 )
 
     def build_model(self) -> TwoStageNet:

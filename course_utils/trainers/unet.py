@@ -31,6 +31,7 @@ from course_utils.trainers.scores import (
     score_segmentation,
 )
 from course_utils.trainers.splits import (
+    PART_NAMES,
     Splits,
     groups_of,
     labels_of,
@@ -105,8 +106,8 @@ class UNetTrainer(NetworkTrainer[UNetConfig, UNetResult]):
         for name, images in vars(self.splits).items():
             if not with_defects(images, 1):
                 raise ValueError(
-                    f"none of the {len(images)} {name} images of {config.data} has a defect in its "
-                    f"mask, and a U-Net learns from masks. {_way_out(self.splits)}"
+                    f"none of the {len(images)} {PART_NAMES[name]} images of {config.data} shows a "
+                    f"defect in its mask, and a U-Net learns from masks. {_way_out(self.splits)}"
                 )
 
     def build_model(self) -> nn.Module:

@@ -29,7 +29,7 @@ def train(config: UNetConfig, folder: Path) -> dict[str, float]:
 
 
 def config_of(data: str) -> UNetConfig:
-    return UNetConfig(data=data, size=32, width=2, steps=1, batch_size=4)
+    return UNetConfig(data=data, height=32, width=32, channels=2, steps=1, batch_size=4)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -287,15 +287,16 @@ GIVEN = [
         height=64, width=96, tile=32, channels=3, steps=7, batch_size=4, learning_rate=0.002,
         weight_decay=0.25, flips=False, split_by="image", seed=5, split_seed=6,
     )),
+    ("unet", UNetConfig(network="casae")),
     ("memseg", MemSegConfig(
         data="mvtec_ad/bottle", variant="no_memory", encoder="resnet18", weights="none",
         height=128, width=192, tile=96, foreground="none", steps=7, batch_size=4,
         learning_rate=0.001, weight_decay=0.25, gamma=2.0, focal_weight=0.5, memory_size=9,
-        workers=3, seed=5, split_seed=6,
+        workers=3, split_by="image", seed=5, split_seed=6,
     )),
     ("nearest", NearestPatchesConfig(
         data="mvtec_ad/bottle", encoder="resnet18", weights="none", height=128, width=192, tile=64,
-        seed=5, split_seed=6,
+        split_by="image", seed=5, split_seed=6,
     )),
     ("two-stage", TwoStageConfig(
         data="kolektor_sdd", variant="no_stops", fold=2, height=704, width=256, channels="slim",
@@ -303,7 +304,7 @@ GIVEN = [
         delta=0.5, power=1.5, positive_weight=3.0, dilate=7, masks="ellipse", segmented=5, seed=5,
         split_seed=6,
     )),
-    ("two-stage", TwoStageConfig(tile=128)),
+    ("two-stage", TwoStageConfig(tile=128, split_by="image")),
 ]  # fmt: skip
 
 
@@ -312,6 +313,8 @@ def options(config: TrainingConfig) -> list[object]:
     found: list[object] = []
     for name, value in config:
         option = name.replace("_", "-")
+        if value is None:
+            continue
         if isinstance(value, bool):
             found.append(f"--{option}" if value else f"--no-{option}")
         else:

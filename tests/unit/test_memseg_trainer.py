@@ -1,16 +1,18 @@
 """MemSeg's training: what it sees, what it may not see, and that it goes on to the same bits."""
 
 import copy
+import json
 from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from few_images import write_images
+from few_images import write_image, write_images
 from stoppable_training import Stopped, weights
 
 from course_utils import load_detector
@@ -142,17 +144,60 @@ def test_a_few_images_of_each_kind_are_drawn_by_the_seed():
     assert names(0) == names(0) != names(1)
 
 
+def test_images_without_a_good_one_cannot_be_learnt_from(tmp_path):
+    with pytest.raises(ValueError, match="there is no good image"):
+        open_normal_splits(changed(data=write_images(tmp_path / "few")))
+
+
+def own_images(folder: Path, good: int = 25, defective: int = 0, masks: bool = False) -> str:
+    """Write noise into good/, and into images/ and masks/, or defective/ where no mask is drawn."""
+    rng = np.random.default_rng(0)
+    for number in range(good + defective):
+        image = rng.integers(0, 128, (64, 64), np.uint8)
+        if number < good:
+            write_image(folder / "good" / f"{number}.png", image)
+            continue
+        mask = np.zeros((64, 64), np.uint8)
+        mask[10:40, 10:40] = 255
+        image[mask > 0] = 255
+        write_image(folder / ("images" if masks else "defective") / f"{number}.png", image)
+        if masks:
+            write_image(folder / "masks" / f"{number}.png", mask)
+    return f"folder:{folder}"
+
+
 @pytest.mark.parametrize(
-    ("keep", "message"),
-    [("good", "test part of .* has no defect"), ("defects", "train part of .* has no good image")],
+    ("defects", "known"),
+    [
+        ({}, set()),
+        ({"defective": 5}, {"image_auroc"}),
+        ({"defective": 5, "masks": True}, {"image_auroc", "pixel_auroc", "aupro", "ap"}),
+    ],
+    ids=["good ones alone", "labels", "masks"],
 )
-def test_data_that_cannot_serve_are_named(keep, message, tmp_path):
-    name = write_images(tmp_path / "few")
-    if keep == "good":
-        for path in (tmp_path / "few" / "masks").iterdir():
-            cv2.imwrite(str(path), np.zeros((32, 32), np.uint8))
-    with pytest.raises(ValueError, match=message):
-        open_normal_splits(changed(data=name))
+def test_no_score_is_pretended_of_own_photographs(defects, known, tmp_path):
+    config = NearestPatchesConfig(data=own_images(tmp_path / "own", **defects), **SIDES)
+    splits = open_normal_splits(config)
+    assert [sum(images.labels) for images in vars(splits).values()] == [
+        0,
+        0,
+        sum([defects.get("defective", 0)]),
+    ], "whatever is defective is for the test"
+    scores = launch(
+        NearestPatchesTrainer.run_in_folder, config, tmp_path / "run", 0, False, device="cpu"
+    )
+    assert {name for name, value in scores.items() if not np.isnan(value)} == known
+    report = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert {name for name, value in report["scores"].items() if value is not None} == known
+    assert report["threshold"]["false_alarms"]["count"] == 0
+    detector = load_detector(tmp_path / "run", device="cpu")
+    if defects:
+        assert all(
+            answer.is_defective
+            for answer in detector.predict(
+                tmp_path / "own" / ("images" if "masks" in defects else "defective")
+            )
+        )
 
 
 def test_anomalies_are_of_the_kind_asked_and_lie_on_the_object(tmp_path, monkeypatch):
@@ -394,5 +439,5 @@ def test_the_baseline_keeps_a_model_that_answers(splits, tmp_path, monkeypatch):
     first = (tmp_path / "run" / "predictions.csv").read_text().splitlines()[1].split(",")
     assert answer.score == pytest.approx(float(first[3]), rel=0.05)
     found = {path.name for path in (tmp_path / "run").iterdir()} - {".training.lock"}
-    files = "config.json detector.json predictions.csv predictions.png scores.json"
+    files = "config.json data.json detector.json predictions.csv predictions.png scores.json"
     assert found == {*files.split(), "weights.safetensors"}, "nothing was trained"

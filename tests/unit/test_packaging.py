@@ -56,8 +56,9 @@ def providers(module: str) -> set[str]:
 @pytest.mark.parametrize("module", sorted(imported()))
 def test_every_imported_package_is_declared(module: str) -> None:
     path = imported()[module]
-    # What only a cluster needs is imported by the files that are called after Dask.
-    extra = PROJECT["optional-dependencies"]["cluster"] if path.stem.startswith("dask") else []
+    # What only a cluster or an export needs is imported by the files that are called after it.
+    extras = {"dask_worker": "cluster", "dask_executor": "cluster", "export": "export"}
+    extra = PROJECT["optional-dependencies"].get(extras.get(path.stem, ""), [])
     assert providers(module) & names(PROJECT["dependencies"] + extra), (
         f"{path} imports {module}: add its package to pyproject.toml"
     )

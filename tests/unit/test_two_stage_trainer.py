@@ -66,9 +66,9 @@ def targets_of(config, splits):
     ("settings", "options"),
     [
         ({}, {"surfaces": ["painted_sheet"], "frequency": 0.2}),
-        ({"data": "kolektor_sdd", "fold": 2}, {"fold": 2}),
-        ({"data": "kolektor_sdd"}, {}),
-        ({"data": "magnetic_tile"}, {}),
+        ({"data": "kolektor_sdd", "fold": 2}, {"fold": 2, "split_by": "group"}),
+        ({"data": "kolektor_sdd"}, {"split_by": "group"}),
+        ({"data": "magnetic_tile", "split_by": "image"}, {"split_by": "image"}),
     ],
 )
 def test_images_are_opened_as_the_config_says(settings, options, monkeypatch):
