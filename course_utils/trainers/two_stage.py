@@ -94,7 +94,8 @@ class TwoStageTrainer(NetworkTrainer[TwoStageConfig, TwoStageResult]):
                 raise ValueError(
                     f"{defective} of the {len(images)} {PART_NAMES[name]} images of "
                     f"{self.config.data} show a defect, and both kinds are needed: choose another "
-                    f"split_seed, or state the parts; of good images alone, memseg and nearest learn. {images.split_note}"
+                    "split_seed, or state the parts; of good images alone, memseg and nearest "
+                    f"learn. {images.split_note}"
                 )
 
     def build_model(self) -> TwoStageNet:
