@@ -1,46 +1,15 @@
 """Image files: list them, read them whole or not at all, resize them."""
 
-import io
-import re
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
-
-from course_utils.data.faults import Faults
 
 # No TIFF: OpenCV gives the first of several pages, and paints what is missing of a cut file.
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 JPEG_SUFFIXES = (".jpeg", ".jpg")
-_JUNK = re.compile(
-    r"""[.] .* | ~[$] .* | .* ~
-    | (eh)? thumbs .* [.]db (:.*)? | zbthumbnail[.]info | icon \r | desktop[.] (ini|db)
-    | picasa[.]ini | pspbrwse[.]jbf | synofile_thumb .*
-    | @eadir | @recycle | @recently-snapshot | [#]recycle | [#]snapshot | __macosx
-    | [$]recycle[.]bin | recycler | system[ ]volume[ ]information | lost[+]found
-    | found[.]\d+ | temporary[ ]items | network[ ]trash[ ]folder""",
-    re.VERBOSE | re.IGNORECASE,
-)
-_EXIF_MARKS = (b"Exif\0\0", b"eXIf", b"EXIF")  # of JPEG, PNG and WebP
-_ORIENTATION = 0x0112
-
-
-def is_junk(name: str) -> bool:
-    """Whether `name`, of a file or folder, is what systems, NAS and viewers leave behind.
-
-    Example:
-        >>> [is_junk(name) for name in ("Thumbs.db", "._001.png", "@eaDir", "001.png")]
-        [True, True, True, False]
-    """
-    return _JUNK.fullmatch(name) is not None
-
-
-def list_folder(folder: Path) -> list[Path]:
-    """Return what lies in `folder`, sorted by name, without junk (see `is_junk`)."""
-    return sorted(path for path in folder.iterdir() if not is_junk(path.name))
+_NOT_PICTURES = ("Thumbs.db", "desktop.ini")  # what file managers leave behind
 
 
 def list_images(folder: Path) -> dict[str, Path]:
@@ -48,35 +17,30 @@ def list_images(folder: Path) -> dict[str, Path]:
     return list_by_suffix(folder, IMAGE_SUFFIXES)[0]
 
 
-def list_by_suffix(
-    folder: Path, *kinds: Sequence[str], faults: Faults | None = None
-) -> list[dict[str, Path]]:
+def list_by_suffix(folder: Path, *kinds: Sequence[str]) -> list[dict[str, Path]]:
     """Return the files of `folder` by stem, a dict for each of `kinds`, sorted by name.
 
-    A kind is some suffixes in lower case; files may write them in capitals. Junk (see `is_junk`) is
-    no part of a data set. Raises one `ValueError` for all else that is of no kind, and for two
-    files of one kind and stem, since images and masks are matched by it; `faults` collects them
-    instead, where given.
+    A kind is some suffixes in lower case; files may write them in capitals. Hidden files (and what
+    file managers leave behind) are no part of a data set. Raises `ValueError` for anything else of
+    no kind, and for two files of one kind and stem, since images and masks are matched by it.
     """
     kind_of = {suffix: number for number, kind in enumerate(kinds) for suffix in kind}
     found: list[dict[str, Path]] = [{} for _ in kinds]
-    here = Faults() if faults is None else faults
-    for path in list_folder(folder):
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name in _NOT_PICTURES:
+            continue
         if path.suffix.lower() not in kind_of or path.is_dir():
-            here.add(
+            raise ValueError(
                 f"{path} is not an image of a kind that is read here ({', '.join(kind_of)}): "
                 f"convert it or take it out of the folder"
             )
-            continue
         stems = found[kind_of[path.suffix.lower()]]
         if path.stem in stems:
-            here.add(
+            raise ValueError(
                 f"{stems[path.stem]} and {path.name} differ only in their ending: masks are "
                 f"matched by the name before it, so rename one"
             )
         stems[path.stem] = path
-    if faults is None:
-        here.raise_any()
     return found
 
 
@@ -93,40 +57,25 @@ def file_stamps(paths: Sequence[Path]) -> tuple[FileStamp, ...]:
 def read_image(path: Path) -> np.ndarray:
     """Return the picture in `path`: uint8, (H, W) if the file is gray, else (H, W, 3) in RGB.
 
-    It comes as viewers show it: turned as the EXIF tag of a JPEG, PNG or WebP says. A fully opaque
-    alpha channel is dropped. Raises `ValueError` when the file is damaged or is no picture, has
-    more than 8 bits a channel, or has see-through pixels.
+    A fully opaque alpha channel is dropped. Raises `ValueError` when the file is damaged or is
+    no picture, has more than 8 bits a channel, or has see-through pixels.
     """
-    return read_with_orientation(path)[0]
-
-
-def read_with_orientation(path: Path) -> tuple[np.ndarray, int]:
-    """Return what `read_image` does, and the EXIF orientation of the file; 1: not turned."""
-    pixels, orientation = decode(path)
+    # Only JPEG carries the camera's "this side up", and only ANYCOLOR obeys it; only UNCHANGED
+    # shows an alpha channel, which JPEG does not have.
+    is_jpeg = path.suffix.lower() in JPEG_SUFFIXES
+    pixels = _decode(path, cv2.IMREAD_ANYCOLOR if is_jpeg else cv2.IMREAD_UNCHANGED)
     if pixels.dtype != np.uint8:
         raise ValueError(
             f"{path} holds {pixels.dtype} values: choose the gray range that matters and save it "
             f"with 8 bits a channel"
         )
-    if pixels.ndim == 3:
-        if pixels.shape[2] == 4 and pixels[..., 3].min() < 255:
+    if pixels.ndim == 2:
+        return pixels
+    if pixels.shape[2] == 4:
+        if pixels[..., 3].min() < 255:
             raise ValueError(f"{path} has see-through pixels: save it without an alpha channel")
-        pixels = pixels[..., 2::-1]
-    return np.ascontiguousarray(turn(pixels, orientation)), orientation
-
-
-def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Return `pixels` (H, W, ...) as stored in a file turned to how its EXIF orientation shows it.
-
-    Example:
-        >>> turn(np.array([[1, 2, 3]]), 6).T.tolist(), turn(np.array([[1, 2, 3]]), 2).tolist()
-        ([[1, 2, 3]], [[3, 2, 1]])
-    """
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return pixels[:, ::-1] if orientation in (2, 3, 6, 7) else pixels
+        pixels = pixels[..., :3]
+    return np.ascontiguousarray(pixels[..., ::-1])
 
 
 def read_gray(path: Path) -> np.ndarray:
@@ -187,33 +136,17 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
 
 
-def decode(path: Path) -> tuple[np.ndarray, int]:
-    """Return the pixels of `path` as stored (OpenCV's order of channels) and its EXIF orientation.
-
-    Raises `ValueError` when the file is damaged or is no picture.
-    """
+def _decode(path: Path, flags: int) -> np.ndarray:
     # cv2.imread cannot open names outside the system's code page on Windows; reading the bytes
     # ourselves can.
     data = np.fromfile(path, np.uint8)
     try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        pixels = cv2.imdecode(data, flags | cv2.IMREAD_ANYDEPTH) if data.size else None
     except cv2.error:  # a damaged header can promise sides that OpenCV refuses
         pixels = None
-    content = data.tobytes()
-    if pixels is None or (content[:2] == b"\xff\xd8" and not _jpeg_is_whole(content)):
+    if pixels is None or (data[:2].tobytes() == b"\xff\xd8" and not _jpeg_is_whole(data.tobytes())):
         raise ValueError(f"{path} cannot be read as an image: it is damaged or no picture")
-    return pixels, _orientation(content)
-
-
-def _orientation(content: bytes) -> int:
-    if not any(mark in content for mark in _EXIF_MARKS):
-        return 1
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            found = picture.getexif().get(_ORIENTATION, 1)
-    except (OSError, ValueError, SyntaxError, struct.error):  # viewers pass a damaged tag over, too
-        return 1
-    return found if found in range(1, 9) else 1
+    return pixels
 
 
 def _jpeg_is_whole(data: bytes) -> bool:
