@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from course_utils.checking.sizes import VISIBLE, Choice, Survival, candidates, choose
+from course_utils.checking.sizes import Choice, Survival, candidates, choose
 from course_utils.data.image_set import Entry, ImageSet
 from course_utils.data.near_duplicates import survey_images
 from course_utils.data.opening import read_image_set
@@ -18,6 +18,7 @@ FEW = 20
 """Images of a class, below which a class is hard to learn and its scores are mostly chance."""
 LARGE = 0.5
 """Share of an image above which a mask is suspicious."""
+_SPECK = 4  # pixels
 _FAR_LARGER = 16  # times the pixels that are needed
 
 
@@ -169,10 +170,10 @@ def _warnings(facts: FolderFacts) -> list[str]:
             f"Images of {height} x {width} have {times:.0f} times the pixels that a network will "
             f"see: smaller copies would be read faster."
         )
-    specks = sum(region.area < VISIBLE for region in facts.regions)
+    specks = sum(region.area < _SPECK for region in facts.regions)
     if specks:
         found.append(
-            f"{specks} of {len(facts.regions)} defects have less than {VISIBLE} pixels in the file "
+            f"{specks} of {len(facts.regions)} defects have less than {_SPECK} pixels in the file "
             f"itself. Slips of the pen? A network cannot learn them."
         )
     return found

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 SIDES = (128, 256, 512, 1024)
-VISIBLE = 4
-"""Pixels of a defect, below which a network hardly sees it."""
+VISIBLE = 16
+"""Pixels of a defect, below which a network hardly finds it. On magnetic tiles of 96 pixels, where
+blowholes are that small, a pretrained U-Net has an IoU of .08 on them, and of .64 on fray."""
 _MULTIPLE, _LEAST = 32, 64  # what every network of the course takes
 _STRETCH = 1.25
 _WHOLE = 512 * 640  # pixels of an image that a training takes as a whole
@@ -26,7 +27,7 @@ class Survival:
     gone: int = 0
     """Defects of which no pixel is left."""
     faint: int = 0
-    """Defects of 1 to 3 pixels."""
+    """Defects of fewer pixels than `VISIBLE`."""
     kept: int = 0
 
     def add(self, numbers: np.ndarray, count: int) -> None:

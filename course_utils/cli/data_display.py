@@ -100,7 +100,7 @@ def print_facts(console: Console, facts: "FolderFacts", methods: Sequence["Metho
             table.add_row(escape(one.name), str(one.images), str(one.regions), f"{one.pixels:,}")
         console.print(table)
     if facts.regions:
-        table = Table("height x width", "gone", "1 to 3 pixels", "visible", title="defects left")
+        table = Table("height x width", "gone", "below 16 pixels", "visible", title="defects left")
         for row in facts.survival:
             chosen = "bold" if row.size == facts.choice.size else None
             table.add_row(
