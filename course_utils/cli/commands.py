@@ -126,9 +126,8 @@ def predict(
     console = Console(soft_wrap=True, highlight=False, markup=False)
     counts = {kind: sum(row.decision == kind for row in rows) for kind in ("defective", "good")}
     unreadable = [row for row in rows if row.score is None]
-    limit = detector.settings.threshold
     console.print(f"{counts['defective']} defective, {counts['good']} good, of {len(rows)}")
-    console.print(f"threshold {limit.value:.4g}: {limit.source}")
+    console.print(f"threshold {detector.settings.threshold}")
     for row in unreadable[:20]:
         console.print(f"not read: {row.reason}", style="red")
     if len(unreadable) > 20:

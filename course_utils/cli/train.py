@@ -170,8 +170,9 @@ def _remarks(folders: Collection[Path], out: Path) -> Iterator[str]:
     last = read_json(list(folders)[-1] / "scores.json")
     yield str(last["split"])
     if len(folders) == 1:
-        threshold = last["threshold"]
-        yield f"threshold {threshold['value']:.4g}: {threshold['source']}"
+        from course_utils.inference import Threshold
+
+        yield f"threshold {Threshold.model_validate(last['threshold'])}"
     yield f"detectors, pictures, curves and checkpoints: {out}"
     yield f"next: course predict {list(folders)[-1]} PHOTOGRAPHS --out ANSWERS"
 

@@ -48,7 +48,13 @@ class Threshold(_Record):
     false_alarms: ErrorRate | None
     """Of the good images that it was chosen on; None: there was none."""
     misses: ErrorRate | None
-    """Of the defective images that it was chosen on; None: there was none."""
+    """Of the defective images that it was chosen on, or of simulated anomalies; None: none."""
+
+    def __str__(self) -> str:
+        rates = {"false alarms": self.false_alarms, "misses": self.misses}
+        told = [f"{name} {rate}" for name, rate in rates.items() if rate]
+        price = f". On these images: {'; '.join(told)}" if told else ""
+        return f"{self.value:.4g}, {self.source}{price}"
 
 
 def choose_image_threshold(
@@ -97,8 +103,8 @@ def choose_image_threshold(
     elif good:
         value = float(np.nextafter(values.max(), np.inf))
         source = (
-            f"just above the highest score of {good} good validation images: about one in "
-            f"{good + 1} good photographs will lie above it"
+            f"just above the highest score of {good} good validation images: of good photographs "
+            f"like these, about one in {good + 1} will lie above it"
         )
     else:
         value = float(values.min())
@@ -111,7 +117,7 @@ def choose_image_threshold(
     if misses is None and len(simulated):
         missed = np.asarray(simulated) < value
         misses = error_rate(missed, np.arange(len(missed)))
-        source += f". Misses are of {len(missed)} validation images with simulated anomalies"
+        source += "; misses are of simulated anomalies"
     return Threshold(
         value=value,
         source=source,
