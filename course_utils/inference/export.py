@@ -78,6 +78,7 @@ def export_onnx(detector: Detector, path: str | Path) -> float:
             model,
             (torch.from_numpy(tried[0]),),
             dynamo=True,
+            verbose=False,
             dynamic_shapes=({0: torch.export.Dim("n")},),
             input_names=["photographs"],
             output_names=["scores", "maps", "masks"],
