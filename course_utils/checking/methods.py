@@ -29,7 +29,7 @@ def fitting_methods(facts: FolderFacts) -> list[Method]:
     few = f"; {good} are few, {FEW} or more make the answer steadier" if good < FEW else ""
     found = []
     if good:
-        reason = f"{good} good images are all that it needs{few}; a minute on a CPU"
+        reason = f"{good} good images are all that it needs{few}; minutes on a CPU"
         found.append(_method(facts, "Nearest patches", reason, "nearest", NearestPatchesConfig))
     else:
         found.append(Method("Nearest patches, MemSeg", "they learn from good images: add good/"))
