@@ -18,7 +18,8 @@ Photograph: TypeAlias = str | Path | np.ndarray | Tensor
 def find_photographs(folder: str | Path) -> list[Path]:
     """Return all files below `folder` that end as an image does, sorted by their paths.
 
-    What systems leave behind is left out, see `io.is_junk`.
+    What systems leave behind is left out (see `io.is_junk`), and so are masks: what lies in `masks`
+    beside `images`, or in `ground_truth` beside `test`.
 
     Raises:
         FileNotFoundError: if there is no such folder, or no image in it.
@@ -32,11 +33,19 @@ def find_photographs(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
+    beside = {"masks": "images", "ground_truth": "test"}
+    masks = [
+        place
+        for name, images in beside.items()
+        for place in folder.rglob(name)
+        if (place.parent / images).is_dir()
+    ]
     found = [
         path
         for path in sorted(folder.rglob("*"))
         if path.suffix.lower() in IMAGE_SUFFIXES
         and not any(is_junk(part) for part in path.relative_to(folder).parts)
+        and not any(path.is_relative_to(place) for place in masks)
         and path.is_file()
     ]
     if not found:

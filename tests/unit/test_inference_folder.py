@@ -188,3 +188,12 @@ def test_memory_does_not_grow_with_the_number_of_photographs():
         held.append(sum(reference() is not None for reference in references))
     assert len(held) == 40
     assert 0 < max(held) <= 9, "a batch, the one before, and the next photograph"
+
+
+def test_masks_are_no_photographs(tmp_path):
+    pixels = np.zeros((40, 40), np.uint8)
+    for name in ("images/a.png", "masks/a.png", "more/masks/b.png", "test/bad/c.png"):
+        write_image(tmp_path / name, pixels)
+    write_image(tmp_path / "ground_truth" / "bad" / "c_mask.png", pixels)
+    found = [path.relative_to(tmp_path).as_posix() for path in find_photographs(tmp_path)]
+    assert found == ["images/a.png", "more/masks/b.png", "test/bad/c.png"]
