@@ -45,7 +45,11 @@ def fitting_methods(facts: FolderFacts) -> list[Method]:
                 "U-Net, CASAE", "they learn from masks: draw some with a tool of course data import"
             )
         )
-    if facts.defective and good:
+    if facts.choice.tile and labeled:
+        found.append(
+            Method("Two-stage network", f"on tiles it wants masks, and {labeled} images have none")
+        )
+    elif facts.defective and good:
         segmented = {} if masks else {"segmented": 0}
         reason = f"{facts.defective} defective and {good} good images" + (
             f", {labeled} of them without masks: it learns from labels, too" if labeled else ""
@@ -84,7 +88,10 @@ def _method(
     settings = {"data": f"folder:{facts.folder}", **options, "height": height, "width": width}
     if facts.choice.tile:
         settings["tile"] = facts.choice.tile
-    config(**settings)
+    try:
+        config(**settings)
+    except ValueError as error:
+        return Method(title, f"not at the size advised here: {error}")
     words = ["course", "train", name]
     for key, value in settings.items():
         words += [f"--{key}", str(value)]

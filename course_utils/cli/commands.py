@@ -144,12 +144,14 @@ def export(
     """Write a detector as ONNX, checked against torch, and a JSON with size and threshold."""
     with report_errors():
         from course_utils.inference import export_onnx, load_detector
+        from course_utils.inference.export import facts_beside
 
-        if out.exists():
-            raise FileExistsError(f"{out} is there already: choose another name (--out)")
+        for file in (out, facts_beside(out)):
+            if file.exists():
+                raise FileExistsError(f"{file} is there already: choose another name (--out)")
         difference = export_onnx(load_detector(run, device="cpu"), out)
     Console(soft_wrap=True).print(
-        f"{out} and {out.with_suffix('.json')}; onnxruntime and torch differ by at most "
+        f"{out} and {facts_beside(out)}; onnxruntime and torch differ by at most "
         f"{difference:.1g} (relative)",
         highlight=False,
         markup=False,

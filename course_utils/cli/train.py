@@ -270,7 +270,10 @@ def _require_rows(file: Path) -> None:
         rows = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
         rows = None
-    if not isinstance(rows, list) or any("data" not in row or "seed" not in row for row in rows):
+    ours = isinstance(rows, list) and all(
+        isinstance(row, dict) and "data" in row and "seed" in row for row in rows
+    )
+    if not ours:
         raise FileExistsError(f"{file} is no list of scores of trainings: choose another --out")
 
 

@@ -99,7 +99,10 @@ def _warn_once(text: str) -> None:
 @cache
 def _remove_oldest() -> None:
     """Once in a process: of more than `LIMIT` bytes, keep the half that was used last."""
-    files = [(file.stat(), file) for file in cache_root().glob("*/??/*")]
+    files = []
+    for file in cache_root().glob("*/??/*"):
+        with suppress(OSError):  # another process has removed it
+            files.append((file.stat(), file))
     total = sum(stat.st_size for stat, _ in files)
     if total > LIMIT:
         for stat, file in sorted(files, key=lambda item: item[0].st_mtime):

@@ -53,6 +53,9 @@ def _stamps(folder: Path, files: Iterable[Path]) -> list[tuple[str, int, int]]:
     rows = []
     for path in files:
         if not path.name.startswith("."):
-            stat = path.stat()
+            try:
+                stat = path.stat()
+            except FileNotFoundError:  # a link to nowhere, or an editor's file that is gone
+                continue
             rows.append((path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns))
     return sorted(rows)

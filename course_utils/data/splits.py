@@ -111,11 +111,12 @@ def _own_parts(
     good = image_set.labels == 0
     if normal_only and not good.any():
         raise ValueError("there is no good image, and this method learns from good ones: add some")
-    dealt = np.flatnonzero(good) if normal_only else np.arange(len(good))
+    with_defects = np.isin(image_set.groups, image_set.groups[~good])
+    dealt = np.flatnonzero(~with_defects) if normal_only else np.arange(len(good))
     groups = image_set.groups[dealt]
     keys = groups if split_by == "group" else dealt
     train, val, test = (dealt[p] for p in group_split(keys, image_set.labels[dealt], seed=seed))
-    rest = np.flatnonzero(~good) if normal_only else np.empty(0, np.int64)
+    rest = np.flatnonzero(with_defects) if normal_only else np.empty(0, np.int64)
     parts = train, val, np.sort(np.concatenate([test, rest]))
     if split_by == "image":
         note = leak_note(image_set.groups, parts, image_set.grouping)
@@ -126,7 +127,10 @@ def _own_parts(
         )
     if normal_only:
         if len(rest):
-            note += f" All {len(rest)} defective images are test images: nothing learns from them."
+            defective = int((~good).sum())
+            note += f" All {defective} defective images are test images: nothing learns from them."
+        if len(rest) > int((~good).sum()):
+            note += f" So are {len(rest) - defective} good ones of their groups."
         return parts, note
     return parts, note + _missing_classes(image_set, parts)
 

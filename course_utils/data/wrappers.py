@@ -159,6 +159,11 @@ class CachedDataset(Dataset[Sample]):
         return [self._facts[row][0] for row in self._rows]
 
     @property
+    def groups(self) -> list[str]:
+        """The group of each image."""
+        return [self._facts[row][1] for row in self._rows]
+
+    @property
     def masks(self) -> Tensor:
         """All masks, (N, H, W): uint8, or int64 for classes above 255."""
         return self._masks[self._rows]

@@ -1,7 +1,7 @@
 """From a run folder to answers: `load_detector(folder).predict(photograph)`."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -128,16 +128,26 @@ class Prediction:
     @property
     def regions(self) -> list[Region]:
         """The connected regions of the mask, the largest first."""
-        mask, found = self.mask, []
-        for label in np.unique(mask[mask > 0]).tolist():
-            _, _, stats, _ = cv2.connectedComponentsWithStats((mask == label).astype(np.uint8))
-            found += [Region(self.class_names[label], *map(int, row)) for row in stats[1:]]
-        return sorted(found, key=lambda region: -region.area)
+        return find_regions(self.mask, self.class_names)
 
     def save(self, path: str | Path) -> None:
         """Write the photograph with its mask laid over it, as PNG or JPEG by the name's ending."""
         path = Path(path)
         write_atomic(path, encode_image(overlay(self.image, self.mask), path.suffix))
+
+
+def find_regions(mask: np.ndarray, class_names: Sequence[str]) -> list[Region]:
+    """Return the connected regions of a mask of classes, uint8, (H, W), the largest first.
+
+    Example:
+        >>> find_regions(np.eye(2, 3, dtype=np.uint8), ("background", "line"))
+        [Region(class_name='line', x=0, y=0, width=2, height=2, area=2)]
+    """
+    found = []
+    for label in np.unique(mask[mask > 0]).tolist():
+        _, _, stats, _ = cv2.connectedComponentsWithStats((mask == label).astype(np.uint8))
+        found += [Region(class_names[label], *map(int, row)) for row in stats[1:]]
+    return sorted(found, key=lambda region: -region.area)
 
 
 class Detector:

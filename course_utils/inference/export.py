@@ -1,6 +1,7 @@
 """A detector as an ONNX file, with what it needs beside it."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ class ExportedDetector(nn.Module):
 
     def __init__(self, detector: Detector) -> None:
         super().__init__()
-        self.network, self.settings = detector.network, detector.settings
+        self.network, self.settings = deepcopy(detector.network), detector.settings
 
     def forward(self, photographs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return scores (N,), maps (N, h, w) and masks (N, h, w), of uint8 (N, H, W, C)."""
@@ -42,8 +43,18 @@ class ExportedDetector(nn.Module):
         return scores, answer.maps, masks.to(torch.uint8)
 
 
+def facts_beside(path: Path) -> Path:
+    """Return the path of the JSON that belongs to an ONNX file.
+
+    Example:
+        >>> facts_beside(Path("detector.onnx")).name
+        'detector.onnx.json'
+    """
+    return path.with_name(f"{path.name}.json")
+
+
 def export_onnx(detector: Detector, path: str | Path) -> float:
-    """Write `path` (ONNX) and a JSON beside it; return the largest difference from torch.
+    """Write `path` (ONNX) and `path`.json beside it; return the largest difference from torch.
 
     The file takes `photographs`, uint8 (N, height, width, channels) in RGB, any N, and gives
     `scores` (N,), `maps` (N, h, w) and `masks` (N, h, w). Stretching a photograph to the size (area
@@ -68,6 +79,11 @@ def export_onnx(detector: Detector, path: str | Path) -> float:
         ) from error
 
     settings = detector.settings
+    if settings.tile:
+        raise ValueError(
+            "this detector looks at photographs in tiles, and an ONNX file takes whole ones: train "
+            "one without --tile, or use `course predict`"
+        )
     model = ExportedDetector(detector).eval().cpu()
     rng = np.random.default_rng(0)
     shape = settings.height, settings.width, settings.channels
@@ -102,5 +118,5 @@ def export_onnx(detector: Detector, path: str | Path) -> float:
         "outputs": "scores (N,), maps (N, h, w), masks (N, h, w)",
     }
     write_atomic(path, content)
-    write_atomic(path.with_suffix(".json"), json.dumps(facts, indent=2) + "\n")
+    write_atomic(facts_beside(path), json.dumps(facts, indent=2) + "\n")
     return difference

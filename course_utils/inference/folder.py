@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from course_utils.data.image_files import encode_image, resize_image
-from course_utils.inference.detector import Detector, Prediction
+from course_utils.inference.detector import Detector, Prediction, find_regions
 from course_utils.inference.photographs import Photograph
 from course_utils.io import lock_folder, write_atomic
 from course_utils.plots import overlay
@@ -65,14 +66,19 @@ def predict_folder(
         detector: what answers.
         photographs: files.
         out: a new or empty folder, or that of the same task.
-        root: folder from which the names of the photographs are told.
+        root: folder that holds them all, from which their names are told.
         batch_size: photographs at a time.
         progress: whether to show a progress bar.
 
     Raises:
         FileExistsError: if `out` holds anything else, or the answers of another detector.
+        ValueError: if `out` lies within `root`, or a photograph outside of it.
     """
     out, root = Path(out), Path(root)
+    if out.absolute().is_relative_to(root.absolute()):
+        raise ValueError(
+            f"{out} lies in {root}, among the photographs: choose a folder outside of it (--out)"
+        )
     check_out(out, detector)
     with lock_folder(out, LOCK, "wait for its end, or choose another folder (--out)"):
         check_out(out, detector)
@@ -97,7 +103,8 @@ def predict_folder(
                 bar.update()
 
             def unreadable(photograph: Photograph, error: Exception) -> None:
-                name, limit = _name(Path(str(photograph)), root), _threshold(detector)
+                limit = detector.settings.threshold.value
+                name = _name(Path(str(photograph)), root)
                 keep(Row(name, "unreadable", None, limit, 0, 0.0, str(error)))
 
             for prediction in detector.predict_each(
@@ -158,7 +165,7 @@ def _row(name: str, prediction: Prediction, mask: np.ndarray) -> Row:
         decision="defective" if prediction.is_defective else "good",
         score=prediction.score,
         threshold=prediction.threshold,
-        regions=len(prediction.regions),
+        regions=len(find_regions(mask, prediction.class_names)),
         marked=round(float((mask > 0).mean()), 6),
         reason="",
     )
@@ -175,22 +182,21 @@ def _write_pictures(out: Path, name: str, prediction: Prediction, mask: np.ndarr
     }
     if prediction.is_defective:
         pictures[f"overlays/{name}.jpg"] = marked
+    else:  # of a photograph that has changed
+        (out / f"overlays/{name}.jpg").unlink(missing_ok=True)
     for path, pixels in pictures.items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(out / path, encode_image(pixels, ".jpg"))
 
 
 def _name(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+    name = path.absolute().relative_to(root.absolute()).as_posix()
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _stamp(path: Path) -> list[int]:
     state = path.stat()
     return [state.st_mtime_ns, state.st_size]
-
-
-def _threshold(detector: Detector) -> float:
-    return detector.settings.threshold.value
 
 
 def _line(stamps: Mapping[str, list[int]], row: Row) -> str:
@@ -232,5 +238,4 @@ def _as_page(rows: Sequence[Row], detector: Detector, root: Path) -> str:
         counts={kind: sum(row.decision == kind for row in rows) for kind in kinds},
         settings=detector.settings,
         folder=root.name,
-        highest=max((row.score for row in rows if row.score is not None), default=1.0),
     )

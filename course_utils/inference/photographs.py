@@ -11,6 +11,8 @@ from torch import Tensor
 from course_utils.data.image_files import IMAGE_SUFFIXES, read_image, resize_image, to_gray
 from course_utils.io import is_junk
 
+OTHER_SUFFIXES = (".avif", ".gif", ".heic", ".heif", ".jp2", ".tif", ".tiff")
+"""Images that are not read: they get a row that says so."""
 Photograph: TypeAlias = str | Path | np.ndarray | Tensor
 """A file; an array (H, W), (H, W, 1) or RGB (H, W, 3); or a tensor (H, W) or (1 or 3, H, W)."""
 
@@ -43,7 +45,7 @@ def find_photographs(folder: str | Path) -> list[Path]:
     found = [
         path
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in IMAGE_SUFFIXES
+        if path.suffix.lower() in (*IMAGE_SUFFIXES, *OTHER_SUFFIXES)
         and not any(is_junk(part) for part in path.relative_to(folder).parts)
         and not any(path.is_relative_to(place) for place in masks)
         and path.is_file()
@@ -79,7 +81,13 @@ def read_photograph(photograph: Photograph) -> np.ndarray:
                [255, 255, 255]], dtype=uint8)
     """
     if isinstance(photograph, str | Path):
-        return read_image(Path(photograph))
+        path = Path(photograph)
+        if path.suffix.lower() in OTHER_SUFFIXES:
+            raise ValueError(
+                f"{path} is no image of a kind that is read here ({', '.join(IMAGE_SUFFIXES)}): "
+                "convert it"
+            )
+        return read_image(path)
     pixels: np.ndarray[Any, Any]
     if isinstance(photograph, Tensor):
         pixels = photograph.detach().cpu().float().numpy()

@@ -9,6 +9,7 @@ from course_utils.evaluation import best_threshold
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+MARGIN = 1e-4
 
 
 class _Record(BaseModel):
@@ -101,7 +102,8 @@ def choose_image_threshold(
             "middle of the gap between them"
         )
     elif good:
-        value = float(np.nextafter(values.max(), np.inf))
+        # A margin: batches of another size round otherwise.
+        value = float(values.max() + MARGIN * max(abs(values.max()), np.finfo(np.float32).tiny))
         source = (
             f"just above the highest score of {good} good validation images: of good photographs "
             f"like these, about one in {good + 1} will lie above it"

@@ -156,7 +156,8 @@ def score_anomalies(maps: Tensor, masks: Tensor, labels: Tensor | None = None) -
             its mask. None looks at the masks.
 
     The score of an image is the mean of its 100 largest pixels. What cannot be known is NaN: image
-    AUROC without images of both kinds, the others without a mask.
+    AUROC without images of both kinds, the others without a mask. A defective image whose mask is
+    empty says nothing of its pixels, and counts as an image only.
 
     Raises:
         ValueError: as the four metrics do.
@@ -168,11 +169,14 @@ def score_anomalies(maps: Tensor, masks: Tensor, labels: Tensor | None = None) -
         {'image_auroc': 1.0, 'pixel_auroc': 1.0, 'aupro': 1.0, 'ap': 1.0}
     """
     truth = masks > 0
-    defective = truth.flatten(1).any(1) if labels is None else labels > 0
+    has_mask = truth.flatten(1).any(1)
+    defective = has_mask if labels is None else labels > 0
     scores = dict.fromkeys(("image_auroc", "pixel_auroc", "aupro", "ap"), np.nan)
     if bool(defective.any()) and not bool(defective.all()):
         scores["image_auroc"] = image_auroc(image_score(maps, top=SCORE_PIXELS), defective)
-    if bool(truth.any()):
+    if bool(has_mask.any()):
+        known = has_mask | ~defective
+        maps, truth = maps[known], truth[known]
         scores["pixel_auroc"] = pixel_auroc(maps, truth)
         scores["aupro"] = aupro(maps, truth)
         scores["ap"] = average_precision(maps, truth)

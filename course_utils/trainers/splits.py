@@ -13,6 +13,7 @@ from course_utils.data import (
     BinaryMasks,
     CachedDataset,
     DefectDataset,
+    MappedDataset,
     SampleSource,
     TiledDataset,
     list_entries,
@@ -90,11 +91,24 @@ def in_tiles(config: TrainingConfig, splits: Splits) -> Splits:
 
 
 def open_all_classes(config: UNetConfig, split: str) -> DefectDataset:
-    """Open one split of the images of a config, with all classes of its data set."""
+    """Open one split of the images of a config, with all classes of its data set.
+
+    Where some defective images have masks, those without are left out, and that is said.
+    """
     size = (config.height, config.width)
-    return open_dataset(
+    opened = open_dataset(
         config.data, split, size=size, seed=config.split_seed, split_by=config.split_by
     )
+    entries = getattr(opened, "entries", [])
+    unmasked = {i for i, entry in enumerate(entries) if entry.label and entry.mask is None}
+    if not unmasked or len(unmasked) == sum(entry.label > 0 for entry in entries):
+        return opened
+    kept = [i for i in range(len(opened)) if i not in unmasked]
+    note = (
+        f"{opened.split_note} Left out of {split}: {len(unmasked)} defective images without a "
+        "mask, which would teach that they are good."
+    )
+    return MappedDataset(Subset(opened, kept), split_note=note)
 
 
 def open_normal_splits(
@@ -187,7 +201,7 @@ def labels_of(images: CachedDataset) -> Tensor:
 
 def groups_of(images: CachedDataset) -> list[str]:
     """Return the group of each image."""
-    return [sample.group for sample in images]
+    return images.groups
 
 
 def masks_of(images: CachedDataset) -> Tensor:

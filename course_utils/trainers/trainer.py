@@ -5,6 +5,7 @@ import io
 import json
 import math
 import sys
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
@@ -45,6 +46,8 @@ from course_utils.trainers.splits import Splits
 from course_utils.training import Checkpoint, EpochLoader, History, fit
 from course_utils.training.devices import make_fabric
 
+FILES = ("weights", "foreground")
+"""Settings that may be the path of a file."""
 COMPARED_BY_FIT = {"steps", "optimizer", "learning_rate", "weight_decay"}
 
 
@@ -182,12 +185,13 @@ class Trainer(ABC, Generic[Config, Result]):
             check_folder(folder, config)
         fabric.barrier()
         done = read_scores(folder) if (folder / SCORES).exists() else None
-        files = data_fingerprint(config.data)
+        others = _files_of(config)
+        files = f"{data_fingerprint(config.data)} {others}"
         if done is not None and read_data(folder).get("files") == files:
             return done
         images = config.images_only()
         splits = _open_once(cls, images, files, progress and fabric.is_global_zero)
-        parts = splits.fingerprints()
+        parts = splits.fingerprints() | others
         if done is not None:
             check_data(folder, config.data, parts)
             return done
@@ -362,14 +366,24 @@ def _open_once(
 
 def _check_evaluations(folder: Path, every: int) -> None:
     # `fit` refuses this, too, but knows nothing of folders and options.
-    if not (folder / CHECKPOINT).exists():
-        return
-    there = Checkpoint.load(folder / CHECKPOINT).settings.get("evaluate_every")
-    if there and there != every:
-        raise ValueError(
-            f"{folder} holds a training that is evaluated every {there} steps, and this one asks "
-            f"for every {every}: go on with --eval-every {there}, or choose another folder (--out)"
-        )
+    for file in folder.glob(f"*{CHECKPOINT}"):
+        there = Checkpoint.load(file).settings.get("evaluate_every")
+        if there and there != every:
+            raise ValueError(
+                f"{folder} holds a training that is evaluated every {there} steps, and this one "
+                f"asks for every {every}: go on with --eval-every {there}, or choose another "
+                "folder (--out)"
+            )
+
+
+def _files_of(config: TrainingConfig) -> dict[str, str]:
+    """Return what names the content of each file that a config refers to."""
+    values = {name: Path(str(value)) for name, value in config if name in FILES}
+    return {
+        name: f"{zlib.crc32(path.read_bytes()):08x}"
+        for name, path in values.items()
+        if path.is_file()
+    }
 
 
 def _circumstances(fabric: Fabric, seconds: float) -> dict[str, Any]:

@@ -156,12 +156,14 @@ class TwoStageTrainer(NetworkTrainer[TwoStageConfig, TwoStageResult]):
         """Return the network; where validation images have masks, these choose for pixels."""
         val = self.splits.val
         masks, pixel_threshold = masks_of(val) > 0, 0.5
+        has_mask = masks.flatten(1).any(1)
         source = "a half: no validation image has a mask to choose it by"
-        if masks.any():
+        if has_mask.any():
+            known = has_mask | (labels_of(val) == 0)
             maps = nn.functional.interpolate(
-                result.val_maps.sigmoid()[:, None], tuple(masks.shape[1:]), mode="bilinear"
+                result.val_maps[known].sigmoid()[:, None], tuple(masks.shape[1:]), mode="bilinear"
             )
-            pixel_threshold = best_threshold(maps[:, 0], masks, criterion="iou")
+            pixel_threshold = best_threshold(maps[:, 0], masks[known], criterion="iou")
             source = "the best IoU of all pixels of the validation images"
         return self.build_detector(
             result.model,

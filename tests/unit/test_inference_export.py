@@ -26,7 +26,7 @@ def test_the_file_answers_as_the_detector_for_any_batch(kind, tmp_path):
         np.testing.assert_allclose(maps[number], answer.small_map, atol=1e-4)
         if kind == "classes":
             assert (masks[number] == answer.mask).mean() > 0.999
-    facts = json.loads((tmp_path / "detector.json").read_text())
+    facts = json.loads((tmp_path / "detector.onnx.json").read_text())
     assert (facts["height"], facts["width"]) == (HEIGHT, WIDTH)
     assert facts["threshold"]["value"] == detector.settings.threshold.value
 
@@ -36,6 +36,13 @@ def test_a_file_that_does_not_agree_with_torch_is_not_written(tmp_path, monkeypa
     with pytest.raises(ValueError, match="was not written"):
         export_onnx(tiny_detector("classes"), tmp_path / "detector.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_tiles_cannot_be_exported(tmp_path):
+    detector = tiny_detector("classes")
+    detector.settings = detector.settings.model_copy(update={"tile": 64})
+    with pytest.raises(ValueError, match="in tiles"):
+        export_onnx(detector, tmp_path / "detector.onnx")
 
 
 def test_what_is_missing_or_in_the_way_is_told(tmp_path, monkeypatch):

@@ -106,6 +106,18 @@ def test_a_task_that_was_stopped_goes_on_and_ends_as_if_it_never_had(
     assert answer(run, photographs, out) == rows, "a third call begins nothing"
 
 
+def test_names_of_any_bytes_and_kinds_that_are_not_read_have_their_row(run, tmp_path):
+    folder = tmp_path / "photographs"
+    write_image(folder / "a.png", np.zeros((40, 40), np.uint8))
+    (folder / "scan.TIF").write_bytes(b"II*")
+    if os.name == "posix":
+        os.rename(os.fsencode(folder / "a.png"), os.fsencode(folder) + b"/\xe4.png")
+    rows = answer(run, folder, tmp_path / "out")
+    assert [row.decision == "unreadable" for row in rows] == [True, False]
+    assert "convert it" in rows[0].reason
+    assert len(list((tmp_path / "out" / "thumbnails").iterdir())) == 2
+
+
 def test_a_changed_photograph_is_looked_at_again(run, photographs, tmp_path):
     before = {row.file: row for row in answer(run, photographs, tmp_path / "out")}
     write_image(photographs / "a.png", np.zeros((60, 60), np.uint8))
@@ -125,10 +137,13 @@ def test_answers_of_another_detector_and_files_of_the_person_are_not_touched(
     next(other.network.parameters()).data += 1
     with pytest.raises(FileExistsError, match="another detector"):
         predict_folder(other, [photographs / "a.png"], tmp_path / "out", root=photographs)
+    with pytest.raises(ValueError, match="among the photographs"):
+        answer(run, photographs, photographs / "answers")
+    write_image(tmp_path / "mine" / "a.png", np.zeros((4, 4), np.uint8))
     with pytest.raises(FileExistsError, match="no answers of a detector"):
-        answer(run, photographs, photographs)
+        answer(run, photographs, tmp_path / "mine")
     with pytest.raises(FileExistsError, match="is a file"):
-        answer(run, photographs, photographs / "a.png")
+        answer(run, photographs, tmp_path / "mine" / "a.png")
 
 
 def test_only_defective_photographs_are_kept_at_their_own_size(run, photographs, tmp_path):

@@ -33,9 +33,12 @@ from course_utils.trainers import (
     NearestPatchesConfig,
     NearestPatchesTrainer,
     Splits,
+    UNetConfig,
     choose_foreground,
     memseg,
     open_normal_splits,
+    open_splits,
+    score_anomalies,
     simulator,
 )
 from course_utils.training import Checkpoint, launch
@@ -441,3 +444,24 @@ def test_the_baseline_keeps_a_model_that_answers(splits, tmp_path, monkeypatch):
     found = {path.name for path in (tmp_path / "run").iterdir()} - {".training.lock"}
     files = "config.json data.json detector.json predictions.csv predictions.png scores.json"
     assert found == {*files.split(), "weights.safetensors"}, "nothing was trained"
+
+
+def test_defects_without_a_mask_teach_no_network_that_they_are_good(tmp_path):
+    data = own_images(tmp_path / "own", defective=10, masks=True)
+    for number in range(100, 105):
+        write_image(tmp_path / "own" / "defective" / f"{number}.png", np.zeros((64, 64), np.uint8))
+    parts = vars(open_splits(UNetConfig(data=data, height=64, width=64)))
+    samples = [sample for images in parts.values() for sample in images]
+    assert len(samples) == 35
+    assert all(bool(sample.mask.any()) == bool(sample.label) for sample in samples)
+    notes = " ".join(images.split_note for images in parts.values())
+    assert "defective images without a mask, which would teach that they are good" in notes
+
+
+def test_pixels_of_a_defect_without_a_mask_are_not_scored():
+    masks = torch.zeros(3, 16, 16, dtype=torch.uint8)
+    masks[1, :8] = 1
+    maps = masks.float()
+    maps[2] = 1  # found, but nobody has drawn it
+    scores = score_anomalies(maps, masks, torch.tensor([0, 1, 1]))
+    assert set(scores.values()) == {1.0}

@@ -1,13 +1,16 @@
 """Groups of look-alikes, and splits that keep each group whole."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course_utils.data.image_set import Entry, ImageSet
 from course_utils.data.near_duplicates import join_groups, near_duplicate_groups, thumbnail
-from course_utils.data.splits import group_split
+from course_utils.data.splits import group_split, split_images
 
 RNG = np.random.default_rng(5)
 SCENES = [np.clip(RNG.normal(128, 40, (8, 8)), 0, 255).repeat(10, 0).repeat(10, 1) for _ in "abcd"]
@@ -179,3 +182,21 @@ def test_the_seed_decides_who_goes_where():
 def test_impossible_splits_are_refused(groups, labels, fractions, message):
     with pytest.raises(ValueError, match=message):
         group_split(groups, labels, fractions=fractions)
+
+
+def test_what_shares_a_group_with_a_defect_is_not_learnt_from():
+    groups = np.repeat(np.arange(12), 2)
+    labels = np.array([0, 1] * 3 + [0, 0] * 9)  # three pieces were photographed good and defective
+    entries = [Entry(Path(f"{i}.png"), None, int(label), f"{i}") for i, label in enumerate(labels)]
+    images = ImageSet(entries, groups, "pieces", ("background", "defect"), 1, lambda entry: None)
+    parts = {
+        name: split_images(images, name, normal_only=True)[0] for name in ("train", "val", "test")
+    }
+    assert not labels[parts["train"]].any()
+    assert not labels[parts["val"]].any()
+    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+        assert not set(groups[parts[one]]) & set(groups[parts[other]])
+    assert sum(map(len, parts.values())) == 24
+    note = split_images(images, "test", normal_only=True)[1]
+    assert "All 3 defective images are test images" in note
+    assert "3 good ones of their groups" in note
