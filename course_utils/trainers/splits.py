@@ -108,7 +108,7 @@ def open_all_classes(config: UNetConfig, split: str) -> DefectDataset:
         f"{opened.split_note} Left out of {split}: {len(unmasked)} defective images without a "
         "mask, which would teach that they are good."
     )
-    return MappedDataset(Subset(opened, kept), split_note=note)
+    return MappedDataset(Subset(MappedDataset(opened), kept), split_note=note)
 
 
 def open_normal_splits(
