@@ -103,6 +103,9 @@ def predict(
     out: Annotated[Path, typer.Option(help="Folder for table, pictures and page.")] = Path(
         "build/answers"
     ),
+    threshold: Annotated[
+        float | None, typer.Option(help="Of the score, in place of the detector's own.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Photographs at a time.", min=1)] = 8,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps or auto.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
@@ -114,9 +117,19 @@ def predict(
     if a photograph could not be read.
     """
     with report_errors(f"{out} keeps what was done: give the same command again to go on"):
-        from course_utils.inference import find_photographs, load_detector, predict_folder
+        from course_utils.inference import (
+            Threshold,
+            find_photographs,
+            load_detector,
+            predict_folder,
+        )
 
         detector = load_detector(run, device=device)
+        if threshold is not None:
+            given = Threshold(
+                value=threshold, source="given by hand", false_alarms=None, misses=None
+            )
+            detector.settings = detector.settings.model_copy(update={"threshold": given})
         single = photographs.is_file()
         files = [photographs] if single else find_photographs(photographs)
         root = photographs.parent if single else photographs
@@ -126,7 +139,8 @@ def predict(
     console = Console(soft_wrap=True, highlight=False, markup=False)
     counts = {kind: sum(row.decision == kind for row in rows) for kind in ("defective", "good")}
     unreadable = [row for row in rows if row.score is None]
-    console.print(f"{counts['defective']} defective, {counts['good']} good, of {len(rows)}")
+    left = f", {len(unreadable)} not read" if unreadable else ""
+    console.print(f"{counts['defective']} defective, {counts['good']} good{left}, of {len(rows)}")
     console.print(f"threshold {detector.settings.threshold}")
     for row in unreadable[:20]:
         console.print(f"not read: {row.reason}", style="red")

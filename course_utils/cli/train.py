@@ -173,7 +173,13 @@ def _remarks(folders: Collection[Path], out: Path) -> Iterator[str]:
         from course_utils.inference import Threshold
 
         yield f"threshold {Threshold.model_validate(last['threshold'])}"
-    yield f"detectors, pictures, curves and checkpoints: {out}"
+        found = last["test_errors"]
+        yield (
+            f"test images at this threshold: {found['false_alarms']} false alarms of "
+            f"{found['good']} good ones, {found['misses']} misses of {found['defective']} "
+            "defective ones"
+        )
+    yield f"all that was kept: {out}"
     yield f"next: course predict {list(folders)[-1]} PHOTOGRAPHS --out ANSWERS"
 
 

@@ -172,7 +172,10 @@ def _find_info(name: str) -> DatasetInfo:
     info = DATASETS.get(family)
     if info is None or info is SYNTHETIC or (category and not info.by_category):
         known = ", ".join(DATASETS)
-        raise ValueError(f"data set {name!r} is unknown: choose one of {known}, or folder:<path>")
+        hint = f". Did you mean folder:{name}?" if Path(name).is_dir() else ""
+        raise ValueError(
+            f"data set {name!r} is unknown: choose one of {known}, or folder:<path>{hint}"
+        )
     return info
 
 

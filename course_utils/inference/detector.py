@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -94,11 +94,11 @@ class Prediction:
     """Higher for defects; `Detector.settings` says what it is."""
     threshold: float
     """At or above it the photograph counts as defective."""
-    image: np.ndarray
+    image: np.ndarray = field(repr=False)
     """The photograph, uint8, (H, W) or RGB (H, W, 3)."""
-    small_map: np.ndarray
+    small_map: np.ndarray = field(repr=False)
     """The map as the network gave it, float32, (h, w)."""
-    small_classes: np.ndarray | None
+    small_classes: np.ndarray | None = field(repr=False)
     """The most probable class of each of its pixels, uint8, (h, w), if there are several."""
     pixel_threshold: float | None
     class_names: tuple[str, ...]
@@ -133,7 +133,19 @@ class Prediction:
     def save(self, path: str | Path) -> None:
         """Write the photograph with its mask laid over it, as PNG or JPEG by the name's ending."""
         path = Path(path)
-        write_atomic(path, encode_image(overlay(self.image, self.mask), path.suffix))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, encode_image(mark(self.image, self.mask), path.suffix))
+
+
+def mark(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return a photograph with its mask laid over it, uint8 (H, W, 3).
+
+    Example:
+        >>> mark(np.zeros((1, 5, 3), np.uint8), np.zeros((1, 5), np.uint8)).shape
+        (1, 5, 3)
+    """
+    # A picture of height 1 or 3 looks like one whose channels come first.
+    return overlay(np.moveaxis(image, -1, 0) if image.ndim == 3 else image, mask)
 
 
 def find_regions(mask: np.ndarray, class_names: Sequence[str]) -> list[Region]:
@@ -271,6 +283,8 @@ def load_detector(run_folder: str | Path, *, device: str = "auto") -> Detector:
         FileNotFoundError: there is no folder nowhere
     """
     folder = Path(run_folder)
+    if folder.name == SETTINGS:
+        folder = folder.parent
     if not (folder / SETTINGS).is_file():
         raise FileNotFoundError(_what_is_missing(folder))
     try:
@@ -305,6 +319,8 @@ def _what_is_missing(folder: Path) -> str:
             "began it again, and it goes on"
         )
     inside = sorted(str(path.parent) for path in folder.glob(f"**/{SETTINGS}"))
+    if len(inside) == 1:
+        return f"{folder} holds one training: give its own folder, {inside[0]}"
     if inside:
         more = f" and {len(inside) - 5} more" if len(inside) > 5 else ""
         return f"{folder} holds several trainings: choose one, {', '.join(inside[:5])}{more}"

@@ -117,6 +117,7 @@ def export_onnx(detector: Detector, path: str | Path) -> float:
         "input": "photographs: uint8 (N, height, width, channels), RGB, resized by area averages",
         "outputs": "scores (N,), maps (N, h, w), masks (N, h, w)",
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, content)
     write_atomic(facts_beside(path), json.dumps(facts, indent=2) + "\n")
     return difference

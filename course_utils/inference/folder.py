@@ -15,10 +15,9 @@ import numpy as np
 from tqdm import tqdm
 
 from course_utils.data.image_files import encode_image, resize_image
-from course_utils.inference.detector import Detector, Prediction, find_regions
+from course_utils.inference.detector import Detector, Prediction, find_regions, mark
 from course_utils.inference.photographs import Photograph
 from course_utils.io import lock_folder, write_atomic
-from course_utils.plots import overlay
 
 ANSWERS, RUN, LOCK = "answers.jsonl", "run.json", ".predicting.lock"
 THUMBNAIL = 320
@@ -79,11 +78,11 @@ def predict_folder(
         raise ValueError(
             f"{out} lies in {root}, among the photographs: choose a folder outside of it (--out)"
         )
-    check_out(out, detector)
+    check_out(out, detector, root)
     with lock_folder(out, LOCK, "wait for its end, or choose another folder (--out)"):
-        check_out(out, detector)
+        check_out(out, detector, root)
         if not (out / RUN).exists():
-            write_atomic(out / RUN, json.dumps({"detector": fingerprint(detector)}) + "\n")
+            write_atomic(out / RUN, json.dumps(_task(detector, root)) + "\n")
         stamps = {_name(path, root): _stamp(path) for path in photographs}
         done = {
             name: row
@@ -120,11 +119,11 @@ def predict_folder(
     return rows
 
 
-def check_out(out: Path, detector: Detector) -> None:
-    """Raise `FileExistsError` unless `out` is free or holds answers of this detector.
+def check_out(out: Path, detector: Detector, root: Path) -> None:
+    """Raise `FileExistsError` unless `out` is free or holds answers to this very task.
 
     Example:
-        >>> check_out(Path("nowhere"), None)
+        >>> check_out(Path("nowhere"), None, Path("photographs"))
     """
     if out.is_file():
         raise FileExistsError(f"{out} is a file: choose another folder (--out)")
@@ -139,11 +138,17 @@ def check_out(out: Path, detector: Detector) -> None:
             )
         return
     found = json.loads((out / RUN).read_text(encoding="utf-8"))
-    if found.get("detector") != fingerprint(detector):
-        raise FileExistsError(
-            f"{out} holds the answers of another detector: choose another folder (--out), or "
-            "delete that one"
-        )
+    for what, wanted in _task(detector, root).items():
+        if found.get(what) != wanted:
+            other = "of another detector" if what == "detector" else f"for {found.get(what)}"
+            raise FileExistsError(
+                f"{out} holds the answers {other}: choose another folder (--out), or delete that "
+                "one"
+            )
+
+
+def _task(detector: Detector, root: Path) -> dict[str, str]:
+    return {"detector": fingerprint(detector), "photographs": str(root.absolute())}
 
 
 def fingerprint(detector: Detector) -> str:
@@ -172,7 +177,7 @@ def _row(name: str, prediction: Prediction, mask: np.ndarray) -> Row:
 
 
 def _write_pictures(out: Path, name: str, prediction: Prediction, mask: np.ndarray) -> None:
-    marked = overlay(prediction.image, mask)
+    marked = mark(prediction.image, mask)
     height, width = mask.shape
     scale = min(1.0, THUMBNAIL / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))

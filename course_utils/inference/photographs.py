@@ -30,11 +30,11 @@ def find_photographs(folder: str | Path) -> list[Path]:
         >>> find_photographs("nowhere")
         Traceback (most recent call last):
             ...
-        FileNotFoundError: there is no folder nowhere
+        FileNotFoundError: there is no file or folder nowhere
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}")
+        raise FileNotFoundError(f"there is no file or folder {folder}")
     beside = {"masks": "images", "ground_truth": "test"}
     masks = [
         place
@@ -57,6 +57,8 @@ def find_photographs(folder: str | Path) -> list[Path]:
 
 def each_photograph(source: Photograph | Iterable[Photograph]) -> Iterator[Photograph]:
     """Yield the photographs of a folder or an iterable, one by one; a single one as it is."""
+    if not isinstance(source, np.ndarray | Tensor) and hasattr(source, "__array_interface__"):
+        source = np.asarray(source)  # a picture of Pillow
     if isinstance(source, str | Path):
         yield from find_photographs(source) if Path(source).is_dir() else [source]
     elif isinstance(source, np.ndarray | Tensor) and source.ndim < 4:
@@ -87,6 +89,8 @@ def read_photograph(photograph: Photograph) -> np.ndarray:
                 f"{path} is no image of a kind that is read here ({', '.join(IMAGE_SUFFIXES)}): "
                 "convert it"
             )
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no photograph {path}")
         return read_image(path)
     pixels: np.ndarray[Any, Any]
     if isinstance(photograph, Tensor):

@@ -34,9 +34,11 @@ class ErrorRate(_Record):
     """Upper end."""
 
     def __str__(self) -> str:
-        interval = f"{CONFIDENCE:.0%} interval {100 * self.low:.2g} to {100 * self.high:.2g} %"
-        rate = f"{100 * self.count / self.total:.2g} %, {interval}".replace("95%", "95 %")
-        return f"{self.count} of {self.total} ({rate})"
+        rate, low, high = (
+            f"{100 * share:.2g}" if share < 0.995 else "100"
+            for share in (self.count / self.total, self.low, self.high)
+        )
+        return f"{self.count} of {self.total} ({rate} %, 95 % interval {low} to {high} %)"
 
 
 class Threshold(_Record):
@@ -55,7 +57,7 @@ class Threshold(_Record):
         rates = {"false alarms": self.false_alarms, "misses": self.misses}
         told = [f"{name} {rate}" for name, rate in rates.items() if rate]
         price = f". On these images: {'; '.join(told)}" if told else ""
-        return f"{self.value:.4g}, {self.source}{price}"
+        return f"{self.value:.6g}, {self.source}{price}"
 
 
 def choose_image_threshold(

@@ -219,12 +219,24 @@ class Trainer(ABC, Generic[Config, Result]):
                 report = {
                     "scores": without_nan(result.scores),
                     "threshold": detector.settings.threshold.model_dump(),
+                    "test_errors": trainer.errors(result, detector),
                     "pixel_threshold": detector.settings.pixel_threshold,
                     **trainer.report(result),
                     **_circumstances(fabric, seconds),
                 }
                 _write_json(folder / SCORES, report)
         return result.scores
+
+    def errors(self, result: Result, detector: Detector) -> dict[str, int]:
+        """Return how many test images the detector decides wrongly, of how many of each kind."""
+        alarm = self.image_scores(result) >= detector.settings.threshold.value
+        defective = np.array(self.splits.test.labels) > 0
+        return {
+            "false_alarms": int((alarm & ~defective).sum()),
+            "good": int((~defective).sum()),
+            "misses": int((~alarm & defective).sum()),
+            "defective": int(defective.sum()),
+        }
 
     def predictions(self, result: Result, detector: Detector) -> str:
         """Return a CSV with the score and the decision of each test image."""

@@ -83,7 +83,9 @@ parts = open_normal_splits(MemSegConfig(**images), most=few, progress=lesson.pro
 test_masks = torch.stack([sample.mask for sample in parts.test])
 defects = [i for i, sample in enumerate(parts.test) if sample.mask.any()]
 if not defects:
-    raise ValueError(f"no test image of {dataset} has a defect in its mask: there is nothing to score")
+    raise ValueError(
+        f"no test image of {dataset} has a defect in its mask: there is nothing to score"
+    )
 for name in ("train", "val", "test"):
     labels = getattr(parts, name).labels
     bad = sum(label > 0 for label in labels)

@@ -272,7 +272,9 @@ def trained(monkeypatch):
         scores |= {"ap": 0.25, "fp": 3.0, "fn": 1.0}
         scores = {name: value * (1 + config.seed) for name, value in scores.items()}
         threshold = {"value": 0.5, "source": "the best F1", "false_alarms": None, "misses": None}
+        errors = {"false_alarms": 2, "good": 20, "misses": 3, "defective": 30}
         report = {"scores": scores, "split": "split by hand", "threshold": threshold}
+        report["test_errors"] = errors
         (folder / "config.json").write_text(config.model_dump_json())
         (folder / "scores.json").write_text(json.dumps(report))
         return scores
@@ -345,7 +347,12 @@ def test_every_option_reaches_the_config(command, given, trained, tmp_path):
         assert call(command, "--eval-every", 3, "--out", tmp_path / "other").exit_code == 2
     else:
         assert (eval_every, where["devices"], where["precision"]) == (3, 2, "32-true")
-    for said in ("split by hand", "threshold 0.5, the best F1", f"course predict {folder}"):
+    for said in (
+        "split by hand",
+        "threshold 0.5, the best F1",
+        "2 false alarms of 20",
+        f"course predict {folder}",
+    ):
         assert said in result.output
 
 

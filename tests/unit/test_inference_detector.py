@@ -141,9 +141,14 @@ def begun(folder):
     (folder / "config.json").write_text("{}")
 
 
+def one_inside(folder, seed=0):
+    (folder / "memseg" / f"seed_{seed}").mkdir(parents=True)
+    tiny_detector("unet").save(folder / "memseg" / f"seed_{seed}")
+
+
 def several(folder):
-    (folder / "memseg" / "seed_0").mkdir(parents=True)
-    tiny_detector("unet").save(folder / "memseg" / "seed_0")
+    one_inside(folder, 0)
+    one_inside(folder, 1)
 
 
 def without_weights(folder):
@@ -157,6 +162,7 @@ def without_weights(folder):
         (lambda folder: None, "a detector is what `course train"),
         (finished, "before detectors were kept"),
         (begun, "is not finished"),
+        (one_inside, "holds one training: give its own folder, .*seed_0"),
         (several, "choose one, .*seed_0"),
         (without_weights, "no weights.safetensors"),
     ],

@@ -174,7 +174,7 @@ def test_the_command_says_what_it_found_and_names_what_it_could_not_read(
     ("arguments", "message"),
     [
         (("nowhere", "{photographs}"), "there is no folder nowhere"),
-        (("{run}", "nowhere"), "there is no folder nowhere"),
+        (("{run}", "nowhere"), "there is no file or folder nowhere"),
         (("{run}", "{run}"), "holds no image"),
     ],
 )

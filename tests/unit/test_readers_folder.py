@@ -193,7 +193,11 @@ def smoothed(path):
             mask_of(255, 24, 31),
             r"ß3\.png is 31 x 24 pixels but its .* 30 x 24",
         ),
-        ("masks/teil_ß4.png", mask_of(7), r"ß4\.png holds values 0, 7: without a classes\.txt"),
+        (
+            "masks/teil_ß4.png",
+            mask_of(7),
+            r"ß4\.png holds values 0, 7: if these are classes, name them in classes\.txt",
+        ),
         ("masks/teil_ß4.png", smoothed, "values 0, 1, 2, 3, 4, 5, 6, 7 and 248 more"),
         ("images/teil_ß5.png", put(24, 30, times=16), r"teil_ß5\.png holds uint16 values"),
         ("images/teil_ß5.png", put(24, 30, 4), r"teil_ß5\.png has see-through pixels"),

@@ -329,7 +329,7 @@ def test_all_faults_are_told_at_once_each_with_its_file(tmp_path):
     ):
         assert name in text
     (tmp_path / "classes.txt").unlink()
-    with pytest.raises(ValueError, match=r"3\.png holds values 0, 7: without"):
+    with pytest.raises(ValueError, match=r"3\.png holds values 0, 7: if these are classes"):
         opened(tmp_path)
 
 

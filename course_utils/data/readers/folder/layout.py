@@ -124,6 +124,7 @@ def _list_place(
             _add_missing(f"{other} does not exist for {path}: want {FOLDER_LAYOUT}", faults)
         elif name == "good":
             images = list_by_suffix(path, IMAGE_SUFFIXES, faults=faults)[0]
+            _refuse_masks(images, faults)
             listing.images += [Found(image, part=part) for image in images.values()]
         elif name == "defective":
             listing.images += _defective(path, part, faults)
@@ -137,6 +138,7 @@ def _defective(folder: Path, part: str, faults: Faults) -> list[Found]:
     kinds = [path for path in list_folder(folder) if path.is_dir()]
     if not kinds:
         images = list_by_suffix(folder, IMAGE_SUFFIXES, faults=faults)[0]
+        _refuse_masks(images, faults)
         return [Found(path, part=part, defective=True) for path in images.values()]
     for path in list_folder(folder):
         if path.is_file():
@@ -146,6 +148,17 @@ def _defective(folder: Path, part: str, faults: Faults) -> list[Found]:
         for kind in kinds
         for path in list_by_suffix(kind, IMAGE_SUFFIXES, faults=faults)[0].values()
     ]
+
+
+def _refuse_masks(images: Mapping[str, Path], faults: Faults) -> None:
+    """Masks that lie beside their photographs would be taken for photographs."""
+    for stem, path in images.items():
+        core = _core(stem, _MASK_WORD)
+        if core != stem and core in images and not stem.endswith(("defect", "defects", "mark")):
+            faults.add(
+                f"{path} looks like the mask of {images[core].name}, among the photographs: put "
+                f"photographs with masks into images/ and their masks into masks/"
+            )
 
 
 def _paired(

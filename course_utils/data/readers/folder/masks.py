@@ -97,8 +97,9 @@ def to_classes(mask: Path, values: np.ndarray, named_classes: int, has_void: boo
         return (values > 0).astype(np.uint8)
     if not named_classes:
         raise ValueError(
-            f"{mask} holds {_listed(found)}: without a classes.txt a mask holds 0 and one other "
-            f"value, 1 or 255. JPEG and smoothing blur masks: threshold them and save as PNG"
+            f"{mask} holds {_listed(found)}: if these are classes, name them in classes.txt, a "
+            f"line for each of 1, 2, ...; without a classes.txt a mask holds 0 and one other "
+            f"value, 1 or 255 (JPEG and smoothing blur masks: threshold them and save as PNG)"
         )
     unknown = found[found > named_classes]
     if len(unknown):
