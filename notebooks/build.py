@@ -5,7 +5,8 @@
     python notebooks/build.py --text-only 01    # the words alone: outputs stay as they are
 
 The text in `source/` is what we edit. A notebook is executed at laptop profile on the CPU, in a
-process of its own, and replaces the old one only when every cell ran. With `--text-only` nothing
+process of its own, without the real data sets, whose pictures may not be passed on, and replaces
+the old one only when every cell ran. Cells tagged hide-input are folded. With `--text-only` nothing
 runs: the code cells keep their outputs, and those whose code differs are printed, for a person to
 decide whether the outputs still belong to them.
 """
@@ -28,6 +29,7 @@ from course_utils.runs import Limits, Outcome, run_notebook
 FOLDER = Path(__file__).parent
 SOURCE = FOLDER / "source"
 TAG = "nbval-check-output"
+FOLDED = "hide-input"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"file_extension": ".py", "name": "python", "pygments_lexer": "ipython3"}
@@ -48,7 +50,12 @@ def build(source: Path, target: Path, profile: str = "laptop") -> str:
             done,
             workdir=Path(scratch, "work"),
             limits=Limits(seconds=TIMEOUT),
-            environment={"COURSE_PROFILE": profile, "COURSE_DEVICE": "cpu"},
+            environment={
+                "COURSE_PROFILE": profile,
+                "COURSE_DEVICE": "cpu",
+                # Without real sets: their pictures may not be stored in a notebook.
+                "COURSE_DATA_ROOT": scratch,
+            },
             on_cell=lambda cell, cells: print(f"\r  cell {cell} of {cells} ", end="", flush=True),
         )
         print(f"\r  {result.seconds:.0f} s{' ' * 20}")
@@ -101,6 +108,8 @@ def from_source(source: Path) -> NotebookNode:
         cell.metadata = NotebookNode(
             {key: cell.metadata[key] for key in ("tags", "jupyter") if key in cell.metadata}
         )
+        if FOLDED in cell.metadata.get("tags", []):
+            cell.metadata.jupyter = NotebookNode({"source_hidden": True})
     return notebook
 
 

@@ -1,4 +1,4 @@
-"""Cards: how a lesson shows something to a person, such as a question to predict."""
+"""Cards: how a lesson shows something to a person, such as an exercise."""
 
 import html
 import re
@@ -20,6 +20,7 @@ CODE_STYLE = (
     f"{MONOSPACE};white-space:pre-wrap;overflow-x:auto;background:rgba(128,128,128,.14);border:0;"
     "border-radius:4px;padding:.5em .8em;margin:.4em 0;font-size:13px;line-height:1.45"
 )
+CELL_STYLE = "padding:.2em .9em .2em 0;text-align:left;vertical-align:top"
 QUIET_STYLE = "opacity:.8;font-size:13px"
 INLINE = re.compile(r"(`[^`]+`|\$[^$]+\$|\*\*[^*]+\*\*|\*[^*\s][^*]*\*)")
 
@@ -69,34 +70,6 @@ def card_bundle(tone: Tone, title: str, body: str, lines: Sequence[str]) -> dict
     }
 
 
-def predict(question: str, choices: Sequence[str] = (), *, then: str = "") -> None:
-    """Display a question to think about first (inline markdown).
-
-    `choices` are listed below it. `then` opens on a click; without it, a line says that the
-    answer follows.
-
-    Example:
-        >>> predict("What share of the pixels is defect?", ["half", "a hundredth"])
-        ? Predict first
-          What share of the pixels is defect?
-          - half
-          - a hundredth
-          Decide before you read on: the answer follows below.
-    """
-    listed = [f"- {choice}" for choice in choices]
-    body = block_html(question) + (block_html("\n".join(listed)) if listed else "")
-    if then:
-        last = f"When you have made your prediction: {then}"
-        body += (
-            '<details><summary style="cursor:pointer">I have made my prediction</summary>'
-            f"{block_html(then)}</details>"
-        )
-    else:
-        last = "Decide before you read on: the answer follows below."
-        body += quiet_html(last)
-    show_card(Tone.ASK, "Predict first", body, lines=[question, *listed, last])
-
-
 def card_html(tone: Tone, title: str, body: str = "") -> str:
     """Return the HTML of a card.
 
@@ -122,6 +95,21 @@ def code_html(source: str) -> str:
         True
     """
     return f'<pre style="{CODE_STYLE}">{html.escape(source)}</pre>'
+
+
+def table_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of inline markdown.
+
+    Example:
+        >>> table_html(["a"], [["`1`"]]).count("<td ")
+        1
+    """
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return "".join(f'<{tag} style="{CELL_STYLE}">{inline_html(cell)}</{tag}>' for cell in cells)
+
+    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
+    return f"<table><tr>{line(head, 'th')}</tr>{body}</table>"
 
 
 def block_html(text: str) -> str:

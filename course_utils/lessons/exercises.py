@@ -134,4 +134,8 @@ class Exercise:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         title = f"Exercise · {self.title}"
-        return card_bundle(Tone.ASK, title, block_html(self.question), [self.question])
+        help_line = (
+            f'Stuck? `exercise("{self.id}").hint()` helps in steps, `.solution()` shows one.'
+        )
+        body = block_html(self.question) + quiet_html(help_line)
+        return card_bundle(Tone.ASK, title, body, [self.question, help_line])

@@ -2,8 +2,10 @@
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
+from course_utils.lessons.cards import quiet_html
 from course_utils.lessons.expect import as_array
 from course_utils.lessons.frontend import execution_id, is_interactive, show_bundle
 from course_utils.lessons.records import METRIC_MIME
@@ -19,8 +21,8 @@ def record_metric(
 ) -> None:
     """Report a number: a line for people, and a MIME bundle that `read_metrics` finds again.
 
-    The line is rounded to 4 significant digits, the bundle is not. A person who runs a cell again
-    replaces its metrics; `start_lesson` forgets them all.
+    The line is small print, rounded to 4 significant digits, the bundle is not. A person who runs
+    a cell again replaces its metrics; `start_lesson` forgets them all.
 
     Args:
         name: made of `a-z 0-9 _ . / -`, and unused in this run.
@@ -35,18 +37,25 @@ def record_metric(
         >>> record_metric("doctest/iou", 0.512345, note="validation, one seed")
         doctest/iou = 0.5123  (validation, one seed)
     """
-    if not isinstance(name, str) or not SLUG.fullmatch(name):
-        raise ValueError(f"metric name {name!r} must be made of a-z, 0-9, _ . / - only")
-    number = _finite_number(name, value)
+    metric = _checked(name, value, unit)
     _claim(name)
-    rounded = str(number) if isinstance(number, int) else f"{number:.4g}"
-    shown = f"{name} = {rounded}" + (f" {unit}" if unit else "")
-    show_bundle(
-        {
-            METRIC_MIME: {"name": name, "value": number, "unit": unit},
-            "text/plain": shown + (f"  ({note})" if note else ""),
-        }
-    )
+    _show([metric], note, content=metric)
+
+
+def record_metrics(values: Mapping[str, Any], *, note: str | None = None) -> None:
+    """Report several numbers in one line: name -> value, as `record_metric` takes them.
+
+    Raises:
+        ValueError: as `record_metric`; nothing is recorded then.
+
+    Example:
+        >>> record_metrics({"doctest/ap": 0.25, "doctest/dice": 0.5}, note="one seed")
+        doctest/ap = 0.25, doctest/dice = 0.5  (one seed)
+    """
+    metrics = [_checked(name, value) for name, value in values.items()]
+    for name in values:
+        _claim(name)
+    _show(metrics, note, content=metrics)
 
 
 def forget_metrics() -> None:
@@ -54,13 +63,30 @@ def forget_metrics() -> None:
     _recorded.clear()
 
 
-def _finite_number(name: str, value: Any) -> int | float:
+def _checked(name: str, value: Any, unit: str | None = None) -> dict[str, Any]:
+    if not isinstance(name, str) or not SLUG.fullmatch(name):
+        raise ValueError(f"metric name {name!r} must be made of a-z, 0-9, _ . / - only")
+    return {"name": name, "value": finite_number(name, value), "unit": unit}
+
+
+def _show(metrics: list[dict[str, Any]], note: str | None, *, content: object) -> None:
+    shown = []
+    for metric in metrics:
+        value, unit = metric["value"], metric["unit"]
+        rounded = str(value) if isinstance(value, int) else f"{value:.4g}"
+        shown.append(f"{metric['name']} = {rounded}" + (f" {unit}" if unit else ""))
+    text = ", ".join(shown) + (f"  ({note})" if note else "")
+    show_bundle({METRIC_MIME: content, "text/html": quiet_html(text), "text/plain": text})
+
+
+def finite_number(name: str, value: Any) -> int | float:
+    """Return `value` as a number of Python; raise `ValueError` unless it is one finite number."""
     array = as_array(value)
     if array is not None and not array.ndim and math.isfinite(array):
         number = value.item() if hasattr(value, "item") else value
         if not isinstance(number, bool):
             return number
-    raise ValueError(f"metric {name!r} must be one finite number, got {value!r}")
+    raise ValueError(f"{name!r} must be one finite number, got {value!r}")
 
 
 def _claim(name: str) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 LESSON_MIME = "application/vnd.course.lesson+json"
 """Of `start_lesson`: profile, data set, seed, own parameters, device and versions."""
 METRIC_MIME = "application/vnd.course.metric+json"
-"""Of `record_metric`: name, value and unit."""
+"""Of `record_metric`: name, value and unit; of `record_metrics`: a list of these."""
 EXERCISE_MIME = "application/vnd.course.exercise+json"
 """Of `Exercise.check`: exercise, outcome and message."""
 
@@ -42,10 +42,9 @@ def read_metrics(notebook: "nbformat.NotebookNode | str | Path") -> dict[str, fl
     metrics: dict[str, float] = {}
     for cell in read["cells"]:
         for output in cell.get("outputs", []):
-            content = output.get("data", {}).get(METRIC_MIME)
-            if content is None:
-                continue
-            if content["name"] in metrics:
-                raise ValueError(f"the notebook records metric {content['name']!r} twice")
-            metrics[content["name"]] = content["value"]
+            content = output.get("data", {}).get(METRIC_MIME, [])
+            for metric in content if isinstance(content, list) else [content]:
+                if metric["name"] in metrics:
+                    raise ValueError(f"the notebook records metric {metric['name']!r} twice")
+                metrics[metric["name"]] = metric["value"]
     return metrics

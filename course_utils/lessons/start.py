@@ -22,6 +22,7 @@ from course_utils.lessons.content import find_lesson
 from course_utils.lessons.frontend import is_interactive
 from course_utils.lessons.metrics import forget_metrics
 from course_utils.lessons.parameters import LessonParameters, read_parameters
+from course_utils.lessons.predictions import forget_predictions
 from course_utils.lessons.records import LESSON_MIME
 from course_utils.lessons.spec import LessonSpec
 
@@ -85,8 +86,8 @@ def start_lesson(
 ) -> Lesson:
     """Start a lesson: check all parameters, seed everything, choose the device, show a header.
 
-    `own` are the parameters that only this lesson has. Recorded metrics of an earlier run in
-    this kernel are forgotten.
+    `own` are the parameters that only this lesson has. Recorded metrics and predictions of an
+    earlier run in this kernel are forgotten.
 
     Raises:
         ValueError: names all parameters that are wrong; nothing is seeded or shown then.
@@ -113,6 +114,7 @@ def start_lesson(
         rng=seed_everything(parameters.seed),
     )
     forget_metrics()
+    forget_predictions()
     _show_header(spec, lesson)
     return lesson
 

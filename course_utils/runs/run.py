@@ -152,7 +152,8 @@ def _bundles(notebook: nbformat.NotebookNode, mime: str, key: str) -> list[dict[
     ]
     return [
         dict(bundle)
-        for bundle in found
+        for content in found
+        for bundle in (content if isinstance(content, list) else [content])
         if isinstance(bundle, dict) and isinstance(bundle.get(key), str)
     ]
 

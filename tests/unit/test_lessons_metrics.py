@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from course_utils.lessons import METRIC_MIME, metrics, read_metrics, record_metric
+from course_utils.lessons import METRIC_MIME, metrics, read_metrics, record_metric, record_metrics
+from course_utils.runs.run import read_results
 
 
 @pytest.fixture(autouse=True)
@@ -93,3 +94,20 @@ def test_metrics_are_read_from_a_file(tmp_path):
         read_metrics(tmp_path / "absent.ipynb")
     with pytest.raises(ValueError, match="'iou' twice"):
         read_metrics(notebook_with(("iou", 0.25), ("iou", 0.5)))
+
+
+def test_several_metrics_are_one_line_and_read_back_as_each(monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr(metrics, "show_bundle", shown.append)
+    record_metrics({"a/iou": 0.25, "b/iou": np.float32(0.5)}, note="test")
+    assert shown[0]["text/plain"] == "a/iou = 0.25, b/iou = 0.5  (test)"
+    output = new_output("display_data", shown[0])
+    notebook = new_notebook(cells=[new_code_cell(outputs=[output])])
+    assert read_metrics(notebook) == {"a/iou": 0.25, "b/iou": 0.5}
+    assert [metric["name"] for metric in read_results(notebook)[0]] == ["a/iou", "b/iou"]
+
+
+def test_of_several_metrics_none_is_recorded_if_one_is_refused():
+    with pytest.raises(ValueError, match="one finite number"):
+        record_metrics({"a": 1, "b": float("nan")})
+    record_metrics({"a": 1})

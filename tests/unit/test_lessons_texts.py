@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_utils.lessons import LESSONS, Choice, Question, find_lesson, predict, quiz
+from course_utils.lessons import LESSONS, Choice, Question, find_lesson, quiz
 from course_utils.lessons.cards import Tone, block_html, card_html, inline_html
 from course_utils.lessons.quizzes import quiz_bundle
 from course_utils.lessons.texts import parse_content
@@ -176,8 +176,3 @@ def test_any_text_becomes_sound_html_and_code_and_formulas_stay(text):
 def test_a_card_says_without_color_what_it_is(tone):
     assert Structure(card_html(tone, "Title")).text == f"{tone.symbol} Title"
     assert len({t.symbol for t in Tone}) == len(Tone)
-
-
-def test_a_prediction_can_keep_its_answer_closed(capsys):
-    predict("How many?", ["one", "two"], then="Two.")
-    assert "When you have made your prediction: Two." in capsys.readouterr().out
