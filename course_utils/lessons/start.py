@@ -22,7 +22,7 @@ from course_utils.lessons.content import find_lesson
 from course_utils.lessons.frontend import is_interactive
 from course_utils.lessons.metrics import forget_metrics
 from course_utils.lessons.parameters import LessonParameters, read_parameters
-from course_utils.lessons.predictions import forget_predictions
+from course_utils.lessons.prediction import forget_predictions
 from course_utils.lessons.records import LESSON_MIME
 from course_utils.lessons.spec import LessonSpec
 

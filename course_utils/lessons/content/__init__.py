@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from course_utils.data import PRODUCT_NAMES
 from course_utils.lessons.parameters import LessonParameters
 from course_utils.lessons.spec import LessonSpec
 
@@ -15,7 +16,7 @@ from course_utils.lessons.spec import LessonSpec
 class SurfaceParameters(LessonParameters):
     """Lessons 00 to 03 take no parameters of their own."""
 
-    datasets = ("synthetic", "magnetic_tile", "sd_saliency_900", "folder")
+    datasets = ("synthetic", *PRODUCT_NAMES, "magnetic_tile", "sd_saliency_900", "folder")
 
 
 class SynthesisParameters(LessonParameters):
