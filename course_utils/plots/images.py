@@ -156,19 +156,22 @@ def overlay(image: Picture, mask: Picture) -> np.ndarray:
     return _paint(picture, regions, alpha=0.45, contour=True)
 
 
-def heat_overlay(image: Picture, values: Picture, limit: float | None = None) -> np.ndarray:
+def heat_overlay(
+    image: Picture, values: Picture, limits: tuple[float, float] | None = None
+) -> np.ndarray:
     """Return the picture with a map in color over it: the higher its value, the less shows through.
 
     Args:
         image: as `overlay` takes it.
-        values: (H, W), at least 0.
-        limit: the value of the brightest color; None takes the largest.
+        values: (H, W).
+        limits: the value at which the color begins, and that of the brightest; None takes 0 and
+            the largest.
 
     Returns:
         RGB (H, W, 3), uint8.
 
     Raises:
-        ValueError: for values that are not finite or below 0, or of another size.
+        ValueError: for values that are not finite, or of another size.
 
     Example:
         >>> picture = heat_overlay(np.zeros((2, 2)), np.eye(2))
@@ -177,9 +180,10 @@ def heat_overlay(image: Picture, values: Picture, limit: float | None = None) ->
     """
     picture, heat = to_picture(image), np.asarray(_to_array(values), dtype=float)
     _require_same_size(picture, heat, "values")
-    if not np.isfinite(heat).all() or (heat < 0).any():
-        raise ValueError("the values of a map must be finite and at least 0")
-    heat = (heat / (limit or heat.max() or 1.0)).clip(0, 1)
+    if not np.isfinite(heat).all():
+        raise ValueError("the values of a map must be finite")
+    low, high = limits or (0.0, float(heat.max()) or 1.0)
+    heat = ((heat - low) / (high - low)).clip(0, 1)
     colored = matplotlib.colormaps["inferno"](0.25 + 0.7 * heat)[..., :3] * 255
     share = heat[..., None] ** 0.7
     return ((1 - share) * picture + share * colored).round().astype(np.uint8)

@@ -66,16 +66,16 @@ lesson = start_lesson("00_start_here", profile=profile, dataset=dataset, seed=se
 
 
 # %%
-size = lesson.pick(smoke=128, laptop=224, full=256)
+size = lesson.pick(smoke=128, laptop=192, full=256)
 good = open_dataset(dataset, "train", size=size, seed=seed, normal_only=True)
 test = open_dataset(dataset, "test", size=size, seed=seed)
-few = lesson.pick(smoke=12, laptop=40, full=150)
+few, many = lesson.pick(smoke=(12, 24), laptop=(40, 80), full=(150, 200))
 
 torch.manual_seed(seed)
 detector = NearestPatches(weights="offline")
 detector.fill([good[i].image for i in range(min(few, len(good)))])
 
-parts = [test[i] for i in range(min(few, len(test)))]
+parts = [test[i] for i in range(min(many, len(test)))]
 maps = torch.cat([detector(part.image.unsqueeze(0)) for part in parts])
 scores = maps.amax((1, 2)).numpy()  # of a whole photograph: the highest value of its map
 defective = np.array([part.label > 0 for part in parts])
@@ -86,11 +86,11 @@ print(f"{len(parts)} new plates, {defective.sum()} of them defective")
 # with it. The row below shows where the detector sees a difference.*
 
 # %% tags=["hide-input", "cover"]
-highest = np.quantile(scores, 0.9)
+usual = float(np.median(scores[~defective]))  # the score of a good plate
 shown = [i for i in np.argsort(-scores) if defective[i]]
 shown = [shown[i] for i in np.linspace(0, 0.7 * (len(shown) - 1), 4).astype(int)]
 pictures = [parts[i].image for i in shown]
-pictures += [plots.heat_overlay(parts[i].image, maps[i], highest) for i in shown]
+pictures += [plots.heat_overlay(parts[i].image, maps[i], (0.8 * usual, 1.5 * usual)) for i in shown]
 kinds = [test.class_names[parts[i].label].replace("_", " ") for i in shown]
 figure = plots.montage(
     pictures,
@@ -110,12 +110,17 @@ plots.show(figure, "Four defective parts, and the same with the map of the detec
 # %%
 threshold_guess = predict(
     "We raise the threshold, so that fewer plates are thrown away. What happens to the two mistakes?",
-    ["both become fewer", "misses grow, false alarms become fewer", "misses fall, false alarms grow"],
+    [
+        "both become fewer",
+        "misses grow, false alarms become fewer",
+        "misses fall, false alarms grow",
+    ],
 )
 
 # %% [markdown]
 # *Drag the threshold in JupyterLab. At which value would you run the line, if a missed defect costs
-# ten times as much as a false alarm?* Green pixels are at or above the threshold.
+# ten times as much as a false alarm?* Above each photograph is its score; colored pixels are at the
+# threshold or above it.
 
 
 # %% tags=["hide-input"]
@@ -126,8 +131,8 @@ def at_threshold(threshold):
     figure = plots.montage(
         [parts[i].image for i in some],
         masks=[(maps[i] >= threshold).long() for i in some],
-        titles=[("defective" if defective[i] else "good") + f", {scores[i]:.2f}" for i in some],
-        title=f"Threshold {threshold:.2f}: {missed} of {defective.sum()} defective ones missed, "
+        titles=[("defective" if defective[i] else "good") + f", {scores[i]:.1f}" for i in some],
+        title=f"Threshold {threshold:.1f}: {missed} of {defective.sum()} defective ones missed, "
         f"{alarms} of {(~defective).sum()} good ones called defective",
     )
     return figure
@@ -145,9 +150,24 @@ explore(
 # %%
 threshold_guess.reveal(
     "misses grow, false alarms become fewer",
-    "There is no free threshold: the scores of good and defective plates overlap or touch. How to "
-    "choose one without fooling yourself is a part of lesson 01.",
+    "Fewer plates are called defective, good ones and defective ones alike. How to choose a threshold "
+    "without fooling yourself is a part of lesson 01.",
 )
+
+# %% [markdown]
+# No threshold avoids both mistakes here. *These are the defective plates with the lowest scores. Would
+# you have found them?* Their defects are drawn in color.
+
+# %% tags=["hide-input"]
+lowest = [i for i in np.argsort(scores) if defective[i]][:4]
+figure = plots.montage(
+    [parts[i].image for i in lowest] * 2,
+    masks=[*[None] * 4, *[parts[i].mask for i in lowest]],
+    titles=[*[f"score {scores[i]:.1f}" for i in lowest], *[""] * 4],
+    title="What looks most like a good plate to the detector",
+    class_names=test.class_names,
+)
+plots.show(figure, "The four defective parts with the lowest scores, and below each its defect")
 
 # %% [markdown]
 # Your turn. An **exercise** cell has a `...` for you to replace. Run it, and one of four things comes
