@@ -31,7 +31,7 @@
 # - work with a lesson: parameters, predictions, exercises, live figures;
 # - read a mask, and tell whether this machine is ready for the course.
 #
-# You need a little Python. 15 minutes of reading, 12 of exercises, less than one of running.
+# You need a little Python. 15 minutes of reading, 12 of exercises, about one of running.
 
 # %% tags=["parameters"]
 profile = "auto"  # "smoke", "laptop" or "full"; "auto" asks COURSE_PROFILE, else "laptop"
@@ -107,7 +107,7 @@ plots.show(figure, "Four defective parts, and the same with the map of the detec
 # threshold. Two things can go wrong: a defective plate passes (a **miss**), or a good one is thrown
 # away (a **false alarm**).
 
-# %%
+# %% tags=["hide-input"]
 threshold_guess = predict(
     "We raise the threshold, so that fewer plates are thrown away. What happens to the two mistakes?",
     [
@@ -147,7 +147,7 @@ explore(
     fallback=[{"threshold": middle}],
 )
 
-# %%
+# %% tags=["hide-input"]
 threshold_guess.reveal(
     "misses grow, false alarms become fewer",
     "Fewer plates are called defective, good ones and defective ones alike. How to choose a threshold "
@@ -206,7 +206,7 @@ record_metric("image_auroc", image_auroc(scores, defective), note=f"{len(parts)}
 # - **Exercises** follow what they are about. `exercise("...").hint()` helps step by step, and
 #   `.solution()` shows one way to do it.
 # - **Live figures** have sliders when you run the notebook in JupyterLab.
-# - **Code that only draws is folded.** Click on the bar at its left to see it.
+# - **Code that only draws or asks is folded.** Click on the three dots to see it.
 # - **Small print** such as the line above is a recorded number. The tests of the course compare it
 #   from run to run.
 #
@@ -278,7 +278,7 @@ exercise("defect_share").check(defect_share)
 # %% [markdown]
 # ## The answer “no defect”
 
-# %%
+# %% tags=["hide-input"]
 silence = predict(
     "A network calls every pixel of every new plate “background”. What share of the pixels does it "
     "get right?",
@@ -290,7 +290,7 @@ masks = np.stack([part.mask.numpy() for part in parts])
 background, *kinds = count_pixels(masks, len(test.class_names))
 record_metric("right_pixels_of_no_defect", background / masks.size, note="share of all pixels")
 
-# %%
+# %% tags=["hide-input"]
 silence.reveal(
     "about 99 %",
     "Defects cover few pixels, so “no defect” is right nearly everywhere. And not a single defect is "
