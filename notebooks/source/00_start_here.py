@@ -75,7 +75,8 @@ torch.manual_seed(seed)
 detector = NearestPatches(weights="offline")
 detector.fill([good[i].image for i in range(min(few, len(good)))])
 
-parts = [test[i] for i in range(min(many, len(test)))]
+drawn = np.random.default_rng(seed).permutation(len(test))[:many]
+parts = [test[int(i)] for i in drawn]
 maps = torch.cat([detector(part.image.unsqueeze(0)) for part in parts])
 scores = maps.amax((1, 2)).numpy()  # of a whole photograph: the highest value of its map
 defective = np.array([part.label > 0 for part in parts])

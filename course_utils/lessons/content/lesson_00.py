@@ -28,7 +28,8 @@ def check_misses_and_false_alarms(answer: Any) -> None:
         given = (scores, defective, threshold)
         misses, alarms = wanted = _misses_and_false_alarms(*given)
         result = call_answer(answer, scores.copy(), defective.copy(), threshold)
-        if np.shape(as_array(result)) != (2,):
+        numbers = as_array(result)
+        if numbers is None or numbers.shape != (2,):
             mistake("one_number", what=describe(result))
         thrown = scores >= threshold
         expect_array(
