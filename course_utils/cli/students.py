@@ -34,32 +34,72 @@ def students(
         list[Outcome] | None,
         typer.Option(help="Run once more what ended so before; repeatable."),
     ] = None,
+    roster: Annotated[
+        Path | None,
+        typer.Option(help="Table of all students (CSV): name, and perhaps id and group."),
+    ] = None,
+    student_pattern: Annotated[
+        str,
+        typer.Option(
+            help="moodle, canvas, or a regular expression with (?P<student>...) for paths."
+        ),
+    ] = "moodle",
+    points: Annotated[
+        list[str] | None, typer.Option(help="EXERCISE=2, where it is not 1; repeatable.")
+    ] = None,
+    deadline: Annotated[
+        str | None, typer.Option(help="Such as 2031-05-06 or '2031-05-06 18:00'.")
+    ] = None,
     workers: batch.Workers = 1,
     notebooks: batch.Notebooks = None,
     quiet: batch.Quiet = False,
 ) -> None:
-    """Execute students' notebooks within limits; one row per student in the report."""
+    """Execute students' notebooks within limits, and judge the answers that they hold."""
     from course_utils.runs.executors import Processes
+    from course_utils.runs.handed_in import (
+        JUDGED,
+        HandedIn,
+        read_deadline,
+        read_points,
+        write_handed_in,
+    )
     from course_utils.runs.notebooks import find_lessons, notebooks_folder
+    from course_utils.runs.roster import StudentNames, read_roster
+    from course_utils.runs.store_file import require_place
     from course_utils.runs.student_notebooks import read_students
 
-    console = Console()
+    console = Console(soft_wrap=True)
     with report_errors(batch.STOPPED):
-        tasks, wrong = read_students(
+        people = read_roster(roster) if roster else []
+        lessons = find_lessons(notebooks or notebooks_folder())
+        tasks, files = read_students(
             folder,
-            find_lessons(notebooks or notebooks_folder()),
+            lessons,
             parameters={"profile": profile, "dataset": dataset},
             limits=Limits(seconds, memory_gb, written_gb, cell_seconds or seconds / 5),
+            names=StudentNames(student_pattern, people),
         )
-        for reason in wrong.values():
-            console.print(
-                f"left out: {reason}", style="yellow", soft_wrap=True, markup=False, highlight=False
-            )
-        if not tasks:
-            raise ValueError(f"no notebook of a lesson below {folder}: nothing was run")
+        asked = {each.name: tuple(each.exercises) for each in lessons}
+        handed_in = HandedIn(
+            tuple(files),
+            tuple(people),
+            {name: asked[name] for name in sorted({each.lesson for each in files} - {""})},
+            read_points(points or [], asked),
+            read_deadline(deadline) if deadline else None,
+        )
         place = out or batch.BATCHES / f"students_{folder.resolve().name}"
+        require_place(place)
+        write_handed_in(place, handed_in)
+        for each in files:
+            if each.state != JUDGED:
+                console.print(
+                    f"{each.state}: {each.file}: {each.reason}",
+                    style="yellow",
+                    markup=False,
+                    highlight=False,
+                )
         batch.run_and_report(
             tasks, place, Processes(workers or 1), again=again or (), lengths={}, quiet=quiet
         )
-    if wrong:
+    if any(each.state != JUDGED for each in files):
         raise typer.Exit(1)

@@ -14,7 +14,11 @@ from typing import IO, Any, cast
 
 from course_utils.config import data_root
 from course_utils.runs.process_tree import ProcessTree
+from course_utils.runs.records import Failure
 
+LONGEST_EVENT = 1_000_000  # characters
+OUTCOMES = ("ok", "error", "killed", "timeout", "out-of-memory")
+"""Which a worker can report."""
 WORKER = ("-m", "course_utils.worker")
 POLL_EVERY = 0.2  # seconds between two measurements of the processes and their memory
 MEASURE_EVERY = 2.0  # seconds between two measurements of the size of the working directory
@@ -56,6 +60,7 @@ class WorkerProcess:
                 stderr=errors,
                 text=True,
                 encoding="utf-8",
+                errors="replace",
                 env={**os.environ, **settings, **environment},
                 start_new_session=True,
             )
@@ -76,7 +81,8 @@ class WorkerProcess:
         """Follow the worker to its end, to the deadline or past a limit; return the last word.
 
         `outcome` is the worker's own, or `timeout`, or `cancelled`; `too-much-memory` and
-        `too-much-written` come with the bytes `used`. Whatever still runs then is for `stop`.
+        `too-much-written` come with the bytes `used`; `garbled` where something else wrote into
+        the pipe of the worker's events. Whatever still runs then is for `stop`.
         """
         end: dict[str, Any] = {}
         while True:
@@ -96,6 +102,8 @@ class WorkerProcess:
             if event["event"] == "cell":
                 self.cell, self.cells = event["cell"], event["cells"]
                 on_cell(self.cell, self.cells)
+            elif event["event"] == "garbled":
+                return {"outcome": "garbled"}
             else:
                 end = event
         try:
@@ -119,9 +127,12 @@ class WorkerProcess:
 
     def _listen(self) -> None:
         with cast(IO[str], self._process.stdout) as lines:
-            for line in lines:
+            while line := lines.readline(LONGEST_EVENT):
                 if line.endswith("\n"):  # else the worker was killed while it wrote
-                    self._events.put(json.loads(line))
+                    self._events.put(_read_event(line))
+                elif len(line) == LONGEST_EVENT:
+                    self._events.put({"event": "garbled"})
+                    return
         self._events.put(None)
 
     def _look(self) -> dict[str, Any]:
@@ -144,6 +155,23 @@ class WorkerProcess:
             return {}
         used = folder_bytes(self._workdir)
         return {"outcome": "too-much-written", "used": used} if used > self._written else {}
+
+
+def _read_event(line: str) -> dict[str, Any]:
+    """Return what a worker reports; a notebook can write into the pipe what it likes."""
+    try:
+        event = json.loads(line)
+        match event:
+            case {"event": "cell", "cell": int(), "cells": int()}:
+                return dict(event)
+            case {"event": "end", "outcome": str(outcome), **rest} if outcome in OUTCOMES:
+                end = {"message": "", "failure": None, **rest, "outcome": outcome}
+                if end["failure"]:
+                    Failure(**end["failure"])
+                return {"event": "end", **end}
+    except (ValueError, TypeError, RecursionError):
+        pass
+    return {"event": "garbled"}
 
 
 def folder_bytes(folder: Path) -> int:
