@@ -1,5 +1,6 @@
 """`course batch`: many runs of lessons, and what became of them."""
 
+import json
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -91,10 +92,16 @@ def retry(
 
 
 @app.command()
-def status(folder: Folder) -> None:
+def status(
+    folder: Folder,
+    as_json: Annotated[bool, typer.Option("--json", help="For other programs.")] = False,
+) -> None:
     """Tell how a batch stands, while it runs or afterwards."""
     with report_errors():
         found = batch_status(folder)
+        if as_json:
+            print(json.dumps(found.as_dict(), indent=1))
+            return
         console = Console(soft_wrap=True)
         console.print(found.summary(), markup=False, highlight=False)
         _print_outcomes(console, found.counts())

@@ -1,5 +1,6 @@
 """`course batch`: what is executed and said, and with which exit status; without a kernel."""
 
+import json
 import os
 import re
 import signal
@@ -140,6 +141,16 @@ def test_status_tells_what_failed(course: Course) -> None:
     assert "error  90_tiny · dataset synthetic · seed 1: it went error" in text
     assert "ok" in text
     assert "this batch is not running: all its runs have ended" in text
+
+
+def test_status_for_other_programs(course: Course) -> None:
+    course(*HERE, ends=FakeExecutor([OK], [ERROR], [KeyboardInterrupt()]))
+    status, text = course("status", "build/batches/plan", "--json")
+    found = json.loads(text)
+    assert (status, found["running"]) == (0, False)
+    assert found["counts"] == {"ok": 1, "error": 1, "cancelled": 1}
+    assert [run["state"] for run in found["runs"]] == ["ok", "error", "cancelled"]
+    assert found["runs"][1]["message"] == "it went error"
 
 
 def test_status_of_a_batch_that_was_cut_off_says_so(course: Course) -> None:

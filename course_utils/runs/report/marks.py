@@ -20,7 +20,7 @@ VERDICTS = {
     Verdict.ERROR: ("⚠", "error"),
     Verdict.NOT_ATTEMPTED: ("○", "not attempted"),
 }
-SMALL = 30  # parts of a program: what is smaller is often equal by chance
+SMALL = 25  # parts of a program: what has fewer is often equal by chance
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,17 @@ import base64
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import jinja2
 
 from course_utils.io import lock_folder, write_atomic
-from course_utils.runs.figures import run_figure
+from course_utils.runs.figures import Figure, run_figure
 from course_utils.runs.handed_in import JUDGED, read_handed_in
 from course_utils.runs.records import Outcome, RunRecord, format_duration
 from course_utils.runs.report.compare import compare
@@ -33,6 +33,7 @@ from course_utils.runs.report.summary import (
 from course_utils.runs.report.tables import as_csv, as_parquet, marks_tables, runs_table
 
 HERE = Path(__file__).parent
+FIGURES = "figures"
 HEADLINES = 6
 """So many metrics of a lesson stand in its table; the others in one below that can be opened."""
 OPEN_FIGURES, OPEN_FAILURES = 60, 10
@@ -79,19 +80,22 @@ def write_report(
     with lock_folder(out, ".report.lock", "wait for it to end", timeout=-1):
         table = runs_table(runs)
         marks = mark_table(runs, read_handed_in(folder))
+        figures = _figures(runs, folder, out)
+        page = _page(runs, folder, out, earlier, marks, figures)
         contents = {
             **{name: as_csv(table) for name, table in marks_tables(marks).items()},
             **feedback_pages(marks),
             "runs.csv": as_csv(table),
             "runs.parquet": as_parquet(table),
-            "index.html": _page(runs, folder, out, earlier, marks).encode("utf-8", "replace"),
+            "index.html": page.encode("utf-8", "replace"),
         }
-        for old in (out / FEEDBACK).glob("*.html"):
-            if f"{FEEDBACK}/{old.name}" not in contents:
-                old.unlink()
         for name, content in contents.items():
             (out / name).parent.mkdir(exist_ok=True)
             write_atomic(out / name, content)
+        shown = {figure.picture for found in figures.values() for _, figure in found}
+        for old in [*(out / FEEDBACK).glob("*.html"), *(out / FIGURES).glob("*")]:
+            if old.relative_to(out).as_posix() not in {*contents, *map(unquote, shown)}:
+                old.unlink()
     return out / "index.html"
 
 
@@ -101,6 +105,7 @@ def _page(
     out: Path,
     earlier: Sequence[RunRecord] | None,
     marks: MarkTable,
+    figures: Mapping[str, Any],
 ) -> str:
     labels = Labels([*runs, *(earlier or ())])
     to_folder = Path(os.path.relpath(folder.resolve(), out.resolve())).as_posix()
@@ -146,7 +151,7 @@ def _page(
         groups=any(student.person.group for student in marks.students),
         pages=page_names(marks),
         comparison=None if earlier is None else compare(runs, earlier),
-        figures=_figures(runs, folder),
+        figures=figures,
         failures=[run for run in runs if failed(run)],
         odd=sum(len(metrics_of(run)) < len(run.metrics) for run in runs),
         open_figures=OPEN_FIGURES,
@@ -180,11 +185,10 @@ def _lessons(runs: Sequence[RunRecord], labels: Labels) -> list[dict[str, Any]]:
     return lessons
 
 
-def _figures(runs: Sequence[RunRecord], folder: Path) -> dict[str, list[Any]]:
+def _figures(runs: Sequence[RunRecord], folder: Path, out: Path) -> dict[str, list[Any]]:
     """Return the runs that have ended, with their figures, by lesson; seeds side by side."""
     ended = [run for run in runs if run.outcome]
-    with ThreadPoolExecutor() as pool:
-        figures = list(pool.map(lambda run: run_figure(run, folder), ended))
+    figures = [_keep(run_figure(run, folder), run, out) for run in ended]
     groups: dict[str, dict[str, list[Any]]] = {}
     for run, figure in zip(ended, figures, strict=True):
         lesson = groups.setdefault(run.lesson, {})
@@ -193,6 +197,20 @@ def _figures(runs: Sequence[RunRecord], folder: Path) -> dict[str, list[Any]]:
         lesson: [pair for group in groups[lesson].values() for pair in group]
         for lesson in sorted(groups)
     }
+
+
+def _keep(figure: Figure, run: RunRecord, out: Path) -> Figure:
+    """Write the picture of a run into a file of its own, unless it is there."""
+    if not figure.content:
+        return figure
+    place = Path(FIGURES, f"{run.id}-{run.digest[:8]}.png")
+    path = out / place
+    if not path.exists() or path.stat().st_size != len(figure.content):
+        path.parent.mkdir(exist_ok=True)
+        draft = path.with_suffix(".part")
+        draft.write_bytes(figure.content)
+        os.replace(draft, path)
+    return replace(figure, picture=quote(place.as_posix()), content=b"")
 
 
 def _time(runs: Sequence[RunRecord]) -> dict[str, Any]:
