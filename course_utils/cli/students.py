@@ -15,7 +15,9 @@ def students(
     folder: Annotated[Path, typer.Argument(help="Folder with their notebooks, in any depth.")],
     out: batch.Out = None,
     profile: Annotated[str, typer.Option(help="Profile of every run.")] = "smoke",
-    dataset: Annotated[str, typer.Option(help="Data set of every run.")] = "synthetic",
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set of every run, in place of the lessons' own.")
+    ] = None,
     seconds: Annotated[float, typer.Option(help="Each may take.", min=1)] = STUDENT_LIMITS.seconds,
     cell_seconds: Annotated[
         float | None,
@@ -75,7 +77,7 @@ def students(
         tasks, files = read_students(
             folder,
             lessons,
-            parameters={"profile": profile, "dataset": dataset},
+            parameters={"profile": profile, **({"dataset": dataset} if dataset else {})},
             limits=Limits(seconds, memory_gb, written_gb, cell_seconds or seconds / 5),
             names=StudentNames(student_pattern, people),
         )

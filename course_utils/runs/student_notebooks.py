@@ -38,7 +38,8 @@ def read_students(
     Args:
         folder: the inbox, see `read_inbox`.
         lessons: what the notebooks may be of.
-        parameters: of every run, as far as its lesson has them.
+        parameters: of every run, as far as its lesson has them. Without a data set among them,
+            each lesson gets its own.
         limits: of every run.
         names: returns name and id of a student from the place of a file in the inbox; for None
             they are called as the file lies: `ada/01_class_imbalance.ipynb` is `ada`,
@@ -73,10 +74,10 @@ def read_students(
         own = [row for row in rows if row.state == JUDGED and row.lesson == lesson.name]
         if not own:
             continue
-        given = {key: value for key, value in parameters.items() if key in lesson.parameters}
+        given = {"dataset": lesson.parameters.get("dataset"), **parameters}
+        given = {key: value for key, value in given.items() if key in lesson.parameters}
         values = check_parameters(lesson, given)
-        dataset = values.get("dataset", lesson.parameters.get("dataset", "synthetic"))
-        data = data_fingerprint(str(dataset))
+        data = data_fingerprint(str(values.get("dataset", "synthetic")))
         for row in own:
             text = texts[row.file]
             code = notebook_fingerprint(text)

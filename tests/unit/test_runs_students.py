@@ -87,7 +87,8 @@ def test_students_are_called_as_their_files_lie_and_lessons_are_known_by_what_th
         ("late/my work (2)", "02_b"),
         ("李 雷/my work", "01_a"),
     ]
-    assert all(task.parameters == {"profile": "smoke"} for task in tasks)
+    expected = {"profile": "smoke", "dataset": "synthetic"}
+    assert all(task.parameters == expected for task in tasks)
 
 
 def test_what_is_no_notebook_of_the_course_is_named_and_left_out(course: Path, tmp_path: Path):
