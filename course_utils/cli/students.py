@@ -52,11 +52,16 @@ def students(
     deadline: Annotated[
         str | None, typer.Option(help="Such as 2031-05-06 or '2031-05-06 18:00'.")
     ] = None,
+    container: Annotated[
+        str | None,
+        typer.Option(help="Image of Docker or Podman: run each notebook in it, without a network."),
+    ] = None,
     workers: batch.Workers = 1,
     notebooks: batch.Notebooks = None,
     quiet: batch.Quiet = False,
 ) -> None:
     """Execute students' notebooks within limits, and judge the answers that they hold."""
+    from course_utils.runs.container import find_container
     from course_utils.runs.executors import Processes
     from course_utils.runs.handed_in import (
         JUDGED,
@@ -72,6 +77,7 @@ def students(
 
     console = Console(soft_wrap=True)
     with report_errors(batch.STOPPED):
+        executor = Processes(workers or 1, find_container(container) if container else None)
         people = read_roster(roster) if roster else []
         lessons = find_lessons(notebooks or notebooks_folder())
         tasks, files = read_students(
@@ -100,8 +106,6 @@ def students(
                     markup=False,
                     highlight=False,
                 )
-        batch.run_and_report(
-            tasks, place, Processes(workers or 1), again=again or (), lengths={}, quiet=quiet
-        )
+        batch.run_and_report(tasks, place, executor, again=again or (), lengths={}, quiet=quiet)
     if any(each.state != JUDGED for each in files):
         raise typer.Exit(1)

@@ -21,6 +21,7 @@ import nbformat
 
 from course_utils.config import visible_gpus
 from course_utils.lessons import EXERCISE_MIME, METRIC_MIME
+from course_utils.runs.container import Container
 from course_utils.runs.graded_notebook import CHECKED
 from course_utils.runs.records import Failure, Limits, Outcome, RunRecord
 from course_utils.runs.worker_process import WorkerProcess
@@ -47,6 +48,7 @@ def run_notebook(
     environment: Mapping[str, str] | None = None,
     on_cell: Callable[[int, int], None] | None = None,
     cancel: Event | None = None,
+    container: Container | None = None,
 ) -> RunRecord:
     """Execute `source` with `parameters`, write the result to `output`, say what happened.
 
@@ -65,6 +67,8 @@ def run_notebook(
         environment: adds to the process' own.
         on_cell: called as `on_cell(i, n)` when code cell i of n starts.
         cancel: ends the run when it is set.
+        container: where it is executed, if not on this machine itself; `source` and `output` lie
+            beside `workdir` then.
 
     Returns:
         What became of it; a failing notebook is no exception.
@@ -102,7 +106,9 @@ def run_notebook(
     }
     log = workdir / "run.log"
     started, begun = time.monotonic(), datetime.now(UTC)
-    worker = WorkerProcess(request, log, environment or {}, memory=memory, written=written)
+    worker = WorkerProcess(
+        request, log, environment or {}, memory=memory, written=written, container=container
+    )
     try:
         end = worker.watch(
             started + limits.seconds,

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
 from course_utils.config import data_root
+from course_utils.runs.container import Container
 from course_utils.runs.process_tree import ProcessTree
 from course_utils.runs.records import Failure
 
@@ -29,7 +31,8 @@ class WorkerProcess:
     """The process that executes `request` (see the package `worker`), with all that it starts.
 
     `memory` and `written` are limits in bytes: of all processes together, and of the files in
-    the working directory. Infinity is no limit.
+    the working directory. Infinity is no limit. In a container, which sees the folder of the
+    working directory, it is the engine that holds the memory.
     """
 
     def __init__(
@@ -40,8 +43,10 @@ class WorkerProcess:
         *,
         memory: float = float("inf"),
         written: float = float("inf"),
+        container: Container | None = None,
     ) -> None:
         self.log = log
+        self._container = container
         self.cell = self.cells = 0
         self.peak_memory = 0
         """Highest total of resident memory that any look has found, in bytes."""
@@ -52,9 +57,20 @@ class WorkerProcess:
         settings = {"JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
         # A relative data root means this process' directory, not the notebook's.
         settings["COURSE_DATA_ROOT"] = str(data_root())
+        self._name = f"course-{uuid.uuid4().hex}"
+        command = [sys.executable, "-P", *WORKER]
+        if container:
+            command = container.command(
+                self._name,
+                ("-P", *WORKER),
+                self._workdir.parent,
+                {**settings, **environment},
+                memory=memory,
+                readable=data_root().absolute(),
+            )
         with log.open("w") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", *WORKER],
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -115,6 +131,8 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """End the worker, its kernel and all that these have started. Safe to call twice."""
+        if self._container and self._process.poll() is None:
+            self._container.kill(self._name)
         self._tree.kill()
         self._process.wait()
         with contextlib.suppress(BrokenPipeError):
