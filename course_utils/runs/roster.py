@@ -11,9 +11,10 @@ from course_utils.runs.handed_in import Person
 from course_utils.runs.inbox import NOTEBOOK
 
 PATTERNS = {
-    "moodle": r"(?:^|/)(?P<student>[^/]+?)_(?P<id>\d+)_assignsubmission_",
+    "moodle": r"(?:^|/)(?P<student>[^/]+?)_(?P<number>\d+)_assignsubmission_",
     "canvas": r"(?:^|/)(?P<student>[^/_]+)(?:_LATE)?_(?P<id>\d+)_\d+_[^/]*$",
 }
+"""What Moodle writes behind a name is the number of a submission, and no id of a student."""
 _NAME, _FIRST, _LAST = ("name", "student", "full name"), ("first name",), ("surname", "last name")
 _ID = ("id", "id number", "student id", "username", "sis user id", "email", "email address")
 _GROUP = ("group", "groups", "section")
@@ -23,8 +24,9 @@ class StudentNames:
     """Tells whose file it is.
 
     Args:
-        pattern: `moodle`, `canvas`, or a regular expression that finds a group `student`, perhaps
-            also a group `id`, in the path of a file in the inbox.
+        pattern: `moodle`, `canvas`, or a regular expression that finds a group `student` in the
+            path of a file in the inbox, perhaps also a group `id`, as in the roster, or `number`,
+            which only tells students of one name apart.
         roster: students that are called as there, wherever a folder or file, or what the pattern
             finds, is the name or the id of one of them.
 
@@ -56,14 +58,17 @@ class StudentNames:
                 self._people[key] = None if key in self._people else person
 
     def __call__(self, place: PurePosixPath) -> tuple[str, str] | None:
-        """Return name and id of the student whose file that is; None where nobody knows."""
+        """Return name and id of the student whose file that is; None where nobody knows.
+
+        Where the pattern finds no id, it is the number; a student of the roster has theirs.
+        """
         match = self._pattern.search(str(place))
         found = match.groupdict() if match else {}
-        words = [found.get("id") or "", found.get("student") or ""]
-        for word in (*words, *place.parts[:-1], NOTEBOOK.sub("", place.name)):
+        id, student = found.get("id") or "", found.get("student") or ""
+        for word in (id, student, *place.parts[:-1], NOTEBOOK.sub("", place.name)):
             if person := self._people.get(_key(word)):
                 return person.name, person.id
-        return (words[1], words[0]) if words[1] else None
+        return (student, id or found.get("number") or "") if student else None
 
 
 def read_roster(path: Path) -> list[Person]:

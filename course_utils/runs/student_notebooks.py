@@ -52,21 +52,9 @@ def read_students(
     files = read_inbox(folder)
     if not files:
         raise FileNotFoundError(f"no files below {folder}")
-    rows, texts, ids = [], {}, {}
-    for file in files:
-        state = file.fault or LEFT_OUT
-        reason = file.reason or "of no lesson that is known: no metadata, start_lesson or name tell"
-        try:
-            lesson, text, answers = _read_notebook(file, lessons)
-        except ValueError as error:
-            lesson, text, answers = _by_name(file, lessons), "", {}
-            state, reason = UNREADABLE, str(error)
-        if text:
-            state, reason = JUDGED, ""
-        student, id = names(file.place) or (_student(file.owner, lesson), "")
-        known = lesson.name if lesson else ""
-        row = Submission(str(file.place), student, state, reason, known, file.modified, "", answers)
-        rows.append(row)
+    found = [_look(file, lessons, names) for file in files]
+    rows, texts, ids = _of_folders(files, [row for row, _, _ in found]), {}, {}
+    for row, text, id in found:
         texts[row.file], ids[row.file] = text, id
     rows = _newest(_told_apart(rows, ids))
     tasks = {}
@@ -88,6 +76,44 @@ def read_students(
     ]
 
 
+def _look(
+    file: InboxFile,
+    lessons: Sequence[Lesson],
+    names: Callable[[PurePosixPath], tuple[str, str] | None],
+) -> tuple[Submission, str, str]:
+    """Return a file's row, its text if it is to be judged, and the id of its student."""
+    state = file.fault or LEFT_OUT
+    reason = file.reason or "of no lesson that is known: no metadata, start_lesson or name tell"
+    try:
+        lesson, text, answers = _read_notebook(file, lessons)
+    except ValueError as error:
+        lesson, text, answers = _by_name(file, lessons), "", {}
+        state, reason = UNREADABLE, str(error)
+    if text:
+        state, reason = JUDGED, ""
+    student, id = names(file.place) or (_student(file.owner, lesson), "")
+    known = lesson.name if lesson else ""
+    place = str(file.place)
+    return Submission(place, student, state, reason, known, file.modified, "", answers), text, id
+
+
+def _of_folders(files: Sequence[InboxFile], rows: Sequence[Submission]) -> list[Submission]:
+    """Give all that lies in the folder of a student to that student.
+
+    What is no notebook makes no student: elsewhere it belongs to nobody.
+    """
+    judged = {row.student for row in rows if row.state == JUDGED}
+    found = []
+    for file, row in zip(files, rows, strict=True):
+        student = row.student
+        if row.state != JUDGED and student == _student(file.owner, None):
+            folder = str(file.owner.parent)
+            alone = student if NOTEBOOK.search(file.place.name) else ""
+            student = folder if folder in judged else alone
+        found.append(replace(row, student=student))
+    return found
+
+
 def _told_apart(rows: list[Submission], ids: Mapping[str, str]) -> list[Submission]:
     """Add their ids to students of one name, where one lesson comes from several."""
     found: dict[tuple[str, str], set[str]] = {}
@@ -95,7 +121,9 @@ def _told_apart(rows: list[Submission], ids: Mapping[str, str]) -> list[Submissi
         found.setdefault((row.student, row.lesson), set()).add(ids[row.file])
     several = {student for (student, _), known in found.items() if len(known - {""}) > 1}
     return [
-        replace(row, student=f"{row.student} ({ids[row.file]})") if row.student in several else row
+        replace(row, student=f"{row.student} ({ids[row.file]})")
+        if row.student in several and ids[row.file]
+        else row
         for row in rows
     ]
 

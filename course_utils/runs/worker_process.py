@@ -182,11 +182,11 @@ def _read_event(line: str) -> dict[str, Any]:
         match event:
             case {"event": "cell", "cell": int(), "cells": int()}:
                 return dict(event)
-            case {"event": "end", "outcome": str(outcome), **rest} if outcome in OUTCOMES:
-                end = {"message": "", "failure": None, **rest, "outcome": outcome}
+            case {"event": "end", "outcome": outcome} if outcome in OUTCOMES:
+                end = {"message": "", "failure": None, **event}
                 if end["failure"]:
                     Failure(**end["failure"])
-                return {"event": "end", **end}
+                return end
     except (ValueError, TypeError, RecursionError):
         pass
     return {"event": "garbled"}

@@ -52,6 +52,12 @@ def test_a_student_of_the_roster_is_known_by_name_or_id_in_any_order(place: str)
     assert names(PurePosixPath(place)) == ("Ada Lovelace", "a17")
 
 
+def test_the_number_of_a_submission_is_nobodys_id() -> None:
+    names = StudentNames("moodle", [Person("Ada", "12")])
+    place = PurePosixPath("Bob_12_assignsubmission_file/a.ipynb")
+    assert names(place) == ("Bob", "12")
+
+
 def test_a_name_that_two_have_is_nobodys_and_their_ids_are() -> None:
     names = StudentNames(roster=[Person("Jan Novak (1)", "1"), Person("Jan Novak (2)", "2")])
     assert names(PurePosixPath("Jan Novak/a.ipynb")) is None

@@ -182,6 +182,27 @@ def test_of_two_files_of_a_student_the_newest_counts_and_the_other_is_named(
     assert states(read(course, inbox)[1])["ada/01_a.ipynb"] == ("ada", JUDGED)
 
 
+def test_what_is_no_notebook_makes_no_student(course: Path, tmp_path: Path):
+    inbox = tmp_path / "inbox"
+    hand_in(course, "01_a", inbox / "ada" / "01_a.ipynb")
+    hand_in(course, "01_a", inbox / "all" / "dee.ipynb")
+    others = "ada/report.pdf", "ada/holiday.ipynb", "bob/essay.docx", "notes.txt", "cid.ipynb"
+    for name in (*others, "all/eve.ipynb"):
+        (inbox / name).parent.mkdir(exist_ok=True)
+        (inbox / name).write_text("{")
+    _, rows = read(course, inbox)
+    assert {row.file: row.student for row in rows} == {
+        "ada/01_a.ipynb": "ada",
+        "all/dee.ipynb": "all/dee",
+        "all/eve.ipynb": "all/eve",
+        "ada/holiday.ipynb": "ada",
+        "ada/report.pdf": "ada",
+        "bob/essay.docx": "",
+        "notes.txt": "",
+        "cid.ipynb": "cid",
+    }
+
+
 def test_students_of_one_name_are_told_apart_by_what_their_platform_writes(
     course: Path, tmp_path: Path
 ):

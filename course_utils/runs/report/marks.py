@@ -118,8 +118,9 @@ def mark_table(runs: Sequence[RunRecord], handed_in: HandedIn | None = None) -> 
     runs = [run for run in runs if run.student]
     columns = tuple(dict.fromkeys(_columns(runs, handed_in)))
     people = {person.name: person for person in handed_in.roster}
-    for name in (*(run.student for run in runs), *(each.student for each in handed_in.submissions)):
-        people.setdefault(name, Person(name))
+    for each in (*runs, *handed_in.submissions):
+        if each.student:  # else a file that is nobody's
+            people.setdefault(each.student, Person(each.student))
     equal = equal_answers(handed_in.submissions)
     students = []
     for person in sorted(people.values(), key=lambda person: (person.name.casefold(), person.name)):
