@@ -1,6 +1,10 @@
 """`course batch`: many runs of lessons, and what became of them."""
 
-from collections.abc import Mapping, Sequence
+import json
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -88,10 +92,16 @@ def retry(
 
 
 @app.command()
-def status(folder: Folder) -> None:
+def status(
+    folder: Folder,
+    as_json: Annotated[bool, typer.Option("--json", help="For other programs.")] = False,
+) -> None:
     """Tell how a batch stands, while it runs or afterwards."""
     with report_errors():
         found = batch_status(folder)
+        if as_json:
+            print(json.dumps(found.as_dict(), indent=1))
+            return
         console = Console(soft_wrap=True)
         console.print(found.summary(), markup=False, highlight=False)
         _print_outcomes(console, found.counts())
@@ -127,7 +137,7 @@ def _run(
 ) -> None:
     from course_utils.runs.plan import read_plan
 
-    console = Console()
+    console = Console(soft_wrap=True)
     plan = read_plan(path, notebooks=notebooks)
     for note in plan.notes:
         console.print(f"note  {note}", markup=False, highlight=False)
@@ -163,13 +173,27 @@ def run_and_report(
     from course_utils.runs.display import RunDisplay
 
     console = Console()
-    with RunDisplay(console, workers=executor.workers, lengths=lengths, quiet=quiet) as display:
+    shown = RunDisplay(console, workers=executor.workers, lengths=lengths, quiet=quiet)
+    with _interrupted_by_sigterm(), shown as display:
         run_batch(tasks, folder, executor, retries=retries, again=again, callbacks=display)
     found = batch_status(folder)
     _print_outcomes(console, found.counts())
     console.print(f"open {_report(folder, None)}", soft_wrap=True, highlight=False, markup=False)
     if any(run.outcome is not Outcome.OK for run in found.runs):
         raise typer.Exit(1)
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """End a batch that is told to end by its system as if by Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():  # nobody else gets signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _executor(plan: "Plan", workers: int | None, scheduler: str | None) -> "Executor":

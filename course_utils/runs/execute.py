@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event
 
 from course_utils.config import chosen_threads, visible_gpus
+from course_utils.runs.container import Container
 from course_utils.runs.records import Outcome, RunRecord, Task
 from course_utils.runs.run import run_notebook
 from course_utils.runs.run_folder import remove_orphans, run_folder
@@ -29,6 +30,7 @@ def execute(
     gpu: str | None = None,
     on_cell: Callable[[int, int], None] | None = None,
     cancel: Event | None = None,
+    container: Container | None = None,
 ) -> RunRecord:
     """Run `task` in a folder of its own, which is gone afterwards.
 
@@ -39,6 +41,7 @@ def execute(
         gpu: the only GPU that it sees.
         on_cell: called as `on_cell(i, n)` when code cell i of n starts.
         cancel: ends the run when it is set.
+        container: where it is executed, if not on this machine itself.
 
     Returns:
         What became of it; a notebook that fails, or cannot be started at all, is no exception.
@@ -66,6 +69,7 @@ def execute(
                 environment=environment,
                 on_cell=on_cell,
                 cancel=cancel,
+                container=container,
             )
         except (ValueError, OSError) as error:
             # The first is the notebook's fault, the second this machine's.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from course_utils.config import visible_gpus
+from course_utils.runs.container import Container
 from course_utils.runs.execute import available_threads, execute
 from course_utils.runs.records import RunRecord, Task
 
@@ -72,16 +73,18 @@ class Processes(AbstractContextManager["Processes"]):
     """Runs `workers` tasks at a time on this machine, each in processes of its own.
 
     Cores are shared out evenly, so that runs do not fight for them; GPUs, where there are some, in
-    turn. With one worker it is one run after the other, and each has all.
+    turn. With one worker it is one run after the other, and each has all. With a `container`, each
+    run is executed in one of its own.
 
     Raises:
         ValueError: unless `workers` is at least 1.
     """
 
-    def __init__(self, workers: int = 1) -> None:
+    def __init__(self, workers: int = 1, container: Container | None = None) -> None:
         if workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
         self.workers = workers
+        self._container = container
         self._slots = [_Slot()]
         if workers > 1:
             threads = max(1, available_threads() // workers)
@@ -134,6 +137,7 @@ class Processes(AbstractContextManager["Processes"]):
                 gpu=self._slots[slot].gpu,
                 on_cell=lambda cell, cells: events.put((slot, CellStarted(task, cell, cells))),
                 cancel=self._cancel,
+                container=self._container,
             )
         except BaseException as error:  # a fault of ours: the batch must hear of it
             events.put((slot, error))

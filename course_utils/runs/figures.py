@@ -1,4 +1,4 @@
-"""The figures of an executed notebook, as small pictures for pages that fetch nothing."""
+"""The figures of an executed notebook: as they are, or small ones for pages that fetch nothing."""
 
 import base64
 import html
@@ -16,7 +16,6 @@ from PIL import Image
 from course_utils.lessons import METRIC_MIME
 from course_utils.runs.records import RunRecord
 
-SIZE = (600, 600)  # pixels: the grid of a report shows about half of that, for fine screens
 QUALITY = 70
 LARGEST = 50_000_000  # pixels; a few bytes of PNG can claim to be billions
 LONGEST_ALT = 300
@@ -29,7 +28,9 @@ class Figure:
     """A picture, or why there is none."""
 
     picture: str = ""
-    """Address that holds the picture itself."""
+    """Address: of a file, or one that holds the picture itself."""
+    content: bytes = b""
+    """A PNG, on its way to that file."""
     width: int = 0
     height: int = 0
     alt: str = ""
@@ -63,7 +64,7 @@ def run_figure(run: RunRecord, folder: Path) -> Figure:
     if found is None:
         return Figure(missing="no figure")
     try:
-        return shrink(*found)
+        return _as_it_is(*found)
     except (ValueError, OSError, SyntaxError, Image.DecompressionBombError):
         return Figure(missing="the figure cannot be read")
 
@@ -75,13 +76,13 @@ def find_figures(cells: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, str,
             data = output.get("data", {})
             if "image/png" in data:
                 about = output.get("metadata", {}).get("image/png", {})
-                yield position, "".join(data["image/png"]), str(about.get("alt", ""))
-            elif inline := _INLINE.search("".join(data.get("text/html", ""))):
+                yield position, _joined(data["image/png"]), str(about.get("alt", ""))
+            elif inline := _INLINE.search(_joined(data.get("text/html", ""))):
                 alt = _ALT.search(inline[0])
                 yield position, inline[1], html.unescape(alt[1]) if alt else ""
 
 
-def shrink(encoded: str, alt: str, size: tuple[int, int] = SIZE) -> Figure:
+def shrink(encoded: str, alt: str, size: tuple[int, int]) -> Figure:
     """Return a PNG in base64 as a figure that fits into `size`, in pixels.
 
     Raises:
@@ -96,7 +97,22 @@ def shrink(encoded: str, alt: str, size: tuple[int, int] = SIZE) -> Figure:
     out = io.BytesIO()
     small.save(out, "WEBP", quality=QUALITY, method=2)
     address = "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode()
-    return Figure(address, small.width, small.height, alt[:LONGEST_ALT])
+    return Figure(address, b"", small.width, small.height, alt[:LONGEST_ALT])
+
+
+def _as_it_is(encoded: str, alt: str) -> Figure:
+    """Return a PNG in base64 unchanged; what is none, or is damaged, raises as in `shrink`."""
+    content = base64.b64decode(encoded)
+    with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+        width, height = image.size
+        if width * height > LARGEST:
+            raise ValueError(f"{width} x {height} pixels")
+        image.verify()  # its checksums: to unpack a thousand takes long
+    return Figure("", content, width, height, alt[:LONGEST_ALT])
+
+
+def _joined(text: str | Sequence[str]) -> str:
+    return text if isinstance(text, str) else "".join(text)
 
 
 def _choose(cells: list[Any]) -> tuple[str, str] | None:

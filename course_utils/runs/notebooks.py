@@ -1,8 +1,9 @@
 """What a lesson's notebook says of itself, read from the file before any kernel starts."""
 
 import ast
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import nbformat
 from course_utils.runs.parameters import read_literal
 
 LESSON_FILES = "[0-9][0-9]_*.ipynb"
+_CHECK = re.compile(r"""\bexercise\(\s*["'](\w+)["']\s*\)\.check\(\s*(\w+)\s*\)""")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Lesson:
     """Cells whose stored output is a fact that every run must reproduce."""
     parameters: Mapping[str, Any]
     """Name and default of every parameter of the cell tagged `parameters`."""
+    exercises: Mapping[str, str] = field(default_factory=dict)
+    """Each exercise that it checks, with the name of the answer."""
 
     @property
     def name(self) -> str:
@@ -96,6 +100,12 @@ def read_lesson(path: str | Path) -> Lesson:
         minutes_exercises=int(about.get("minutes_exercises", 0)),
         compared_cells=int(about.get("compared_cells", 0)),
         parameters=_defaults(path, notebook),
+        exercises={
+            exercise: answer
+            for cell in notebook.cells
+            if cell.cell_type == "code"
+            for exercise, answer in _CHECK.findall(cell.source)
+        },
     )
 
 

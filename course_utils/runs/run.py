@@ -5,24 +5,37 @@ count per cell, and a notebook of a run that was killed says *completed*. So eac
 worker process, and the verdict is what the worker and its exit status say, never the file.
 """
 
+import json
 import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import nbformat
 
+from course_utils.config import visible_gpus
 from course_utils.lessons import EXERCISE_MIME, METRIC_MIME
+from course_utils.runs.container import Container
+from course_utils.runs.graded_notebook import CHECKED
 from course_utils.runs.records import Failure, Limits, Outcome, RunRecord
 from course_utils.runs.worker_process import WorkerProcess
 
 START_TIMEOUT = 120  # seconds that a kernel may take to start: a cold disk is slow
 GB = 10**9  # bytes
+PACKAGES = ".packages"
+"""Within the working directory: what a notebook installs with pip."""
+HEADROOM = GB
+"""A process reserves more than it uses: stacks of threads, what it has freed. The limit that the
+system holds is so much above that of the run. Where there are GPUs it has none, since their drivers
+reserve far more."""
+LARGEST_BUNDLE, MOST_BUNDLES = 20_000, 5_000  # characters, and how many: others are no results
+NOT_REACHED = "the check came to no end: the run was stopped before, or in it"
 
 
 def run_notebook(
@@ -35,12 +48,15 @@ def run_notebook(
     environment: Mapping[str, str] | None = None,
     on_cell: Callable[[int, int], None] | None = None,
     cancel: Event | None = None,
+    container: Container | None = None,
 ) -> RunRecord:
     """Execute `source` with `parameters`, write the result to `output`, say what happened.
 
     A cell that takes longer than its limit is interrupted. Where its tag `raises-exception` lets
     it fail, the cells after it are run, unless it does not end even then; the outcome is a
-    time-out in any case. No single file can outgrow `limits.written_gb`, wherever it is.
+    time-out in any case. No single file can outgrow `limits.written_gb`, wherever it is, and no
+    single process the memory by more than `HEADROOM`. What a notebook installs with pip goes into
+    `workdir`.
 
     Args:
         source: the notebook.
@@ -51,6 +67,8 @@ def run_notebook(
         environment: adds to the process' own.
         on_cell: called as `on_cell(i, n)` when code cell i of n starts.
         cancel: ends the run when it is set.
+        container: where it is executed, if not on this machine itself; `source` and `output` lie
+            beside `workdir` then.
 
     Returns:
         What became of it; a failing notebook is no exception.
@@ -68,7 +86,8 @@ def run_notebook(
     source, output, workdir = Path(source).resolve(), Path(output), Path(workdir).resolve()
     blank = without_outputs(source)
     shutil.rmtree(workdir, ignore_errors=True)
-    workdir.mkdir(parents=True)
+    packages = workdir / PACKAGES
+    packages.mkdir(parents=True)
     output.parent.mkdir(parents=True, exist_ok=True)
     draft = workdir.with_name(f"{workdir.name}.running.ipynb")
     # The worker replaces it whole each time, so it can be read whatever happens from here on.
@@ -81,11 +100,15 @@ def run_notebook(
         "start_timeout": START_TIMEOUT,
         "cell_seconds": limits.cell_seconds if math.isfinite(limits.cell_seconds or 0) else None,
         # One byte more than allowed, so that a file cut off there is seen to be too large.
+        "packages": str(packages),
+        "memory": int(memory + HEADROOM) if math.isfinite(memory) and not visible_gpus() else None,
         "largest_file": int(written) + 1 if math.isfinite(written) else None,
     }
     log = workdir / "run.log"
     started, begun = time.monotonic(), datetime.now(UTC)
-    worker = WorkerProcess(request, log, environment or {}, memory=memory, written=written)
+    worker = WorkerProcess(
+        request, log, environment or {}, memory=memory, written=written, container=container
+    )
     try:
         end = worker.watch(
             started + limits.seconds,
@@ -120,42 +143,73 @@ def run_notebook(
 
 def without_outputs(source: Path) -> nbformat.NotebookNode:
     """Read a notebook as if it had never been executed; `ValueError` if the file is none."""
+    content = source.read_bytes()
     try:
-        notebook = nbformat.read(source, as_version=4)
+        return blank_notebook(content)
+    except ValueError as error:
+        raise ValueError(f"{source} is {error}") from error
+
+
+def blank_notebook(content: bytes) -> nbformat.NotebookNode:
+    """Read the content of a file likewise; editors on Windows may have saved it as UTF-16."""
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        notebook = nbformat.reads(content.decode(encoding), as_version=4)
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
-    except OSError:
-        raise
     except Exception as error:  # nbformat's own, and whatever odd JSON leads it to
         why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise ValueError(f"{source} is not a notebook ({why}): take a fresh copy of it") from error
+        raise ValueError(f"not a notebook ({why}): take a fresh copy of it") from error
     return notebook
 
 
 def read_results(
     notebook: nbformat.NotebookNode,
 ) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]:
-    """Return the metrics of an executed notebook, and the last verdict on each exercise."""
-    verdicts = _bundles(notebook, EXERCISE_MIME, "exercise")
-    last = {verdict["exercise"]: verdict for verdict in verdicts}
-    return tuple(_bundles(notebook, METRIC_MIME, "name")), tuple(last.values())
+    """Return the metrics of an executed notebook, and the last verdict on each exercise.
+
+    Where the batch has appended checks, only what these say is a verdict; what the notebook showed
+    by itself stands beside it, as `shown`. A check that came to no end has no `outcome`, and one
+    where something else shows a verdict, too, has none either.
+    """
+    checks = [cell for cell in notebook.cells if CHECKED in cell.metadata]
+    others = [cell for cell in notebook.cells if CHECKED not in cell.metadata]
+    metrics = tuple(_bundles(others, METRIC_MIME, "name"))
+    shown = {each["exercise"]: each for each in _bundles(others, EXERCISE_MIME, "exercise")}
+    if not checks:
+        return metrics, tuple(shown.values())
+    judged = []
+    for cell in checks:
+        exercise = cell.metadata[CHECKED]
+        found = _bundles([cell], EXERCISE_MIME, "exercise")
+        verdict = {"exercise": exercise, "message": NOT_REACHED}
+        if len(found) == 1 and found[0]["exercise"] == exercise:
+            verdict = found[0]
+        elif found:
+            verdict["message"] = "something else than the check shows a verdict, too"
+        if exercise in shown:
+            verdict["shown"] = str(shown[exercise].get("outcome"))
+        judged.append(verdict)
+    return metrics, tuple(judged)
 
 
-def _bundles(notebook: nbformat.NotebookNode, mime: str, key: str) -> list[dict[str, Any]]:
+def _bundles(cells: Sequence[nbformat.NotebookNode], mime: str, key: str) -> list[dict[str, Any]]:
     """Return the bundles of a kind that have a text as `key`; a notebook may show anything."""
     found = [
         output["data"][mime]
-        for cell in notebook.cells
+        for cell in cells
         for output in cell.get("outputs", [])
         if mime in output.get("data", {})
     ]
-    return [
+    bundles = [
         dict(bundle)
         for content in found
         for bundle in (content if isinstance(content, list) else [content])
         if isinstance(bundle, dict) and isinstance(bundle.get(key), str)
     ]
+    small = (each for each in bundles if len(json.dumps(each)) <= LARGEST_BUNDLE)
+    return list(islice(small, MOST_BUNDLES))
 
 
 def _outcome_of(end: dict[str, Any], worker: WorkerProcess, limits: Limits) -> tuple[Outcome, str]:
@@ -179,9 +233,11 @@ def _outcome_of(end: dict[str, Any], worker: WorkerProcess, limits: Limits) -> t
             used = f"{end['used'] / GB:.3g} GB in its working directory"
             return Outcome.ERROR, f"wrote {used}, the limit is {limits.written_gb:g} GB, {where}"
         case "out-of-memory":
-            return Outcome.OUT_OF_MEMORY, f"no memory left {where}: {end['failure']['error']}"
+            return Outcome.OUT_OF_MEMORY, end["message"]
         case "error":
-            return Outcome.ERROR, end.get("message") or end["failure"]["error"]
+            return Outcome.ERROR, end["message"]
+        case "garbled":
+            return Outcome.KILLED, f"something else wrote where only the worker reports, {where}"
         case "killed":
             return Outcome.KILLED, f"the kernel died {where}: is there enough memory?"
         case _:

@@ -4,10 +4,15 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from course_utils.runs.records import Outcome, RunRecord
 from course_utils.runs.store import is_running, open_reader
 
+SAID = (
+    "id", "lesson", "student", "parameters", "attempt", "host", "started", "seconds", "message",
+    "notebook",
+)  # fmt: skip
 TO_DO, RUNNING, INTERRUPTED = "to do", "running", "interrupted"
 
 
@@ -35,6 +40,19 @@ class BatchStatus:
     def counts(self) -> Counter[str]:
         """Return how many runs there are of each state."""
         return Counter(map(self.state, self.runs))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON can hold it."""
+        return {
+            "running": self.running,
+            "doubt": self.doubt,
+            "began": self.began,
+            "counts": dict(self.counts()),
+            "runs": [
+                {name: getattr(run, name) for name in SAID} | {"state": self.state(run)}
+                for run in self.runs
+            ],
+        }
 
     def summary(self) -> str:
         """Say in one line whether the batch runs, and what to do if it does not."""

@@ -9,6 +9,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from course_utils.runs.handed_in import HANDED_IN
 from course_utils.runs.records import Failure, Limits, Outcome, RunRecord
 
 STORE, LOCK = "runs.sqlite", ".runs.lock"
@@ -61,7 +62,7 @@ def require_place(folder: Path) -> None:
         raise FileExistsError(f"{folder} is a file: name a folder with --out")
     if not folder.is_dir() or (folder / STORE).is_file():
         return
-    ours = (LOCK, f".{STORE}.")
+    ours = (LOCK, f".{STORE}.", HANDED_IN, f".{HANDED_IN}.")
     others = sorted(path.name for path in folder.iterdir() if not path.name.startswith(ours))
     if earlier := [name for name in others if name in EARLIER]:
         raise FileExistsError(

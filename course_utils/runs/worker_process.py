@@ -8,13 +8,19 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
 from course_utils.config import data_root
+from course_utils.runs.container import Container
 from course_utils.runs.process_tree import ProcessTree
+from course_utils.runs.records import Failure
 
+LONGEST_EVENT = 1_000_000  # characters
+OUTCOMES = ("ok", "error", "killed", "timeout", "out-of-memory")
+"""Which a worker can report."""
 WORKER = ("-m", "course_utils.worker")
 POLL_EVERY = 0.2  # seconds between two measurements of the processes and their memory
 MEASURE_EVERY = 2.0  # seconds between two measurements of the size of the working directory
@@ -25,7 +31,8 @@ class WorkerProcess:
     """The process that executes `request` (see the package `worker`), with all that it starts.
 
     `memory` and `written` are limits in bytes: of all processes together, and of the files in
-    the working directory. Infinity is no limit.
+    the working directory. Infinity is no limit. In a container, which sees the folder of the
+    working directory, it is the engine that holds the memory.
     """
 
     def __init__(
@@ -36,8 +43,10 @@ class WorkerProcess:
         *,
         memory: float = float("inf"),
         written: float = float("inf"),
+        container: Container | None = None,
     ) -> None:
         self.log = log
+        self._container = container
         self.cell = self.cells = 0
         self.peak_memory = 0
         """Highest total of resident memory that any look has found, in bytes."""
@@ -48,14 +57,26 @@ class WorkerProcess:
         settings = {"JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
         # A relative data root means this process' directory, not the notebook's.
         settings["COURSE_DATA_ROOT"] = str(data_root())
+        self._name = f"course-{uuid.uuid4().hex}"
+        command = [sys.executable, "-P", *WORKER]
+        if container:
+            command = container.command(
+                self._name,
+                ("-P", *WORKER),
+                self._workdir.parent,
+                {**settings, **environment},
+                memory=memory,
+                readable=data_root().absolute(),
+            )
         with log.open("w") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", *WORKER],
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
                 encoding="utf-8",
+                errors="replace",
                 env={**os.environ, **settings, **environment},
                 start_new_session=True,
             )
@@ -76,7 +97,8 @@ class WorkerProcess:
         """Follow the worker to its end, to the deadline or past a limit; return the last word.
 
         `outcome` is the worker's own, or `timeout`, or `cancelled`; `too-much-memory` and
-        `too-much-written` come with the bytes `used`. Whatever still runs then is for `stop`.
+        `too-much-written` come with the bytes `used`; `garbled` where something else wrote into
+        the pipe of the worker's events. Whatever still runs then is for `stop`.
         """
         end: dict[str, Any] = {}
         while True:
@@ -96,6 +118,8 @@ class WorkerProcess:
             if event["event"] == "cell":
                 self.cell, self.cells = event["cell"], event["cells"]
                 on_cell(self.cell, self.cells)
+            elif event["event"] == "garbled":
+                return {"outcome": "garbled"}
             else:
                 end = event
         try:
@@ -107,6 +131,8 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """End the worker, its kernel and all that these have started. Safe to call twice."""
+        if self._container and self._process.poll() is None:
+            self._container.kill(self._name)
         self._tree.kill()
         self._process.wait()
         with contextlib.suppress(BrokenPipeError):
@@ -119,9 +145,12 @@ class WorkerProcess:
 
     def _listen(self) -> None:
         with cast(IO[str], self._process.stdout) as lines:
-            for line in lines:
+            while line := lines.readline(LONGEST_EVENT):
                 if line.endswith("\n"):  # else the worker was killed while it wrote
-                    self._events.put(json.loads(line))
+                    self._events.put(_read_event(line))
+                elif len(line) == LONGEST_EVENT:
+                    self._events.put({"event": "garbled"})
+                    return
         self._events.put(None)
 
     def _look(self) -> dict[str, Any]:
@@ -144,6 +173,23 @@ class WorkerProcess:
             return {}
         used = folder_bytes(self._workdir)
         return {"outcome": "too-much-written", "used": used} if used > self._written else {}
+
+
+def _read_event(line: str) -> dict[str, Any]:
+    """Return what a worker reports; a notebook can write into the pipe what it likes."""
+    try:
+        event = json.loads(line)
+        match event:
+            case {"event": "cell", "cell": int(), "cells": int()}:
+                return dict(event)
+            case {"event": "end", "outcome": outcome} if outcome in OUTCOMES:
+                end = {"message": "", "failure": None, **event}
+                if end["failure"]:
+                    Failure(**end["failure"])
+                return end
+    except (ValueError, TypeError, RecursionError):
+        pass
+    return {"event": "garbled"}
 
 
 def folder_bytes(folder: Path) -> int:

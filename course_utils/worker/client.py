@@ -1,9 +1,10 @@
-"""The client of a kernel: papermill's, with limits of what a cell prints, writes and how long."""
+"""The client of a kernel: papermill's, with limits of what a cell prints, shows, uses, how long."""
 
 import asyncio
 import contextlib
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,9 @@ from nbclient.util import ensure_async
 from papermill.clientwrap import PapermillNotebookClient
 
 PRINTED_LIMIT = 1_000_000  # characters of text that one cell may print; the rest is dropped
+SHOWN_LIMIT = 50_000_000  # characters of pictures and tables that one notebook may show; likewise
 MESSAGE_SIZE = 100  # characters that each piece of print costs in the file beside its text
+ERROR_LIMIT = 20_000  # characters of an error, and of a line of its traceback
 INTERRUPTS = 3  # so often a cell that takes too long is interrupted: code may swallow the first
 INTERRUPT_EVERY = 5  # seconds, or the cell's own limit where that is less
 
@@ -43,7 +46,8 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has no
         self,
         manager: Any,
         *,
-        largest_file: int | None,
+        largest_file: int | None = None,
+        memory: int | None = None,
         cell_seconds: float | None = None,
         slow: list[SlowCell] | None = None,
         **options: Any,
@@ -51,14 +55,15 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has no
         super().__init__(manager, **options)
         self.interrupt_on_timeout = True
         self.timeout_func = lambda cell: cell_seconds  # of cells alone, and not only whole seconds
-        self._largest_file = largest_file
+        self._limits = {"RLIMIT_FSIZE": largest_file, "RLIMIT_DATA": memory}
+        self._shown_left = SHOWN_LIMIT
         self._slow = [] if slow is None else slow
         self._left, self._left_out = PRINTED_LIMIT, 0
         self._interrupted = self._stuck = False
 
     def start_new_kernel(self, **options: Any) -> None:
-        """Start a kernel whose files cannot outgrow the limit."""
-        with _files_at_most(self._largest_file):  # the kernel inherits it
+        """Start a kernel whose files, and whose memory, cannot outgrow their limits."""
+        with _at_most(self._limits):  # the kernel inherits them
             super().start_new_kernel(**options)
 
     def execute_cell(self, cell: Any, index: int, **options: Any) -> Any:
@@ -69,7 +74,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has no
             return super().execute_cell(cell, index, **options)
         finally:
             if self._left_out:
-                _note(cell, f"{self._left_out:,} more characters were printed: left out")
+                _note(cell, f"{self._left_out:,} more characters were printed or shown: left out")
             if self._interrupted:
                 _note(cell, f"interrupted after {self.timeout_func(cell):g} s, the limit of a cell")  # type: ignore[no-untyped-call]
                 code = [each for each in self.nb.cells[: index + 1] if each.cell_type == "code"]
@@ -88,6 +93,15 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has no
             if not kept:
                 return None
             content["text"] = kept
+        elif kind == "error":
+            content["evalue"] = content["evalue"][:ERROR_LIMIT]
+            content["traceback"] = [line[:ERROR_LIMIT] for line in content["traceback"][-100:]]
+        elif "data" in content:
+            size = len(json.dumps(content["data"], default=str))
+            if size > self._shown_left:
+                self._left_out += size
+                return None
+            self._shown_left -= size
         return super().process_message(message, cell, index)
 
     # nbclient calls this, and would wait for as long again after each of endless interrupts.
@@ -110,19 +124,24 @@ def _note(cell: Any, text: str) -> None:
 
 
 @contextlib.contextmanager
-def _files_at_most(size: int | None) -> Iterator[None]:
-    """Limit the files of processes that are started meanwhile; not on Windows."""
+def _at_most(limits: Mapping[str, int | None]) -> Iterator[None]:
+    """Limit what each process that is started meanwhile may use; not on Windows.
+
+    `limits` are by names of the module `resource`; None changes nothing.
+    """
     try:
         import resource
     except ModuleNotFoundError:
-        size = None
-    if size is None:
         yield
         return
-    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-    lowest = min(limit for limit in (size, before, most) if limit != resource.RLIM_INFINITY)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (lowest, most))
+    before = {}
+    for name, limit in limits.items():
+        kind = getattr(resource, name)
+        before[kind] = now, most = resource.getrlimit(kind)
+        known = [each for each in (limit, now, most) if each not in (None, resource.RLIM_INFINITY)]
+        resource.setrlimit(kind, (min(known, default=resource.RLIM_INFINITY), most))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+        for kind, values in before.items():
+            resource.setrlimit(kind, values)

@@ -28,6 +28,10 @@ def execute(
 
     Cells that took longer than the request allows are appended to `slow`.
     """
+    # Only for the kernel: this process looks for its modules where it did before.
+    os.environ["PIP_TARGET"] = packages = request["packages"]
+    others = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([packages, *([others] if others else [])])
     papermill_io.register(request["output"], WholeFiles())
     _register_engine(send, slow, request)
     result: nbformat.NotebookNode = papermill.execute_notebook(
@@ -96,6 +100,7 @@ def _register_engine(
             client = Client(
                 nb_man,
                 largest_file=request["largest_file"],
+                memory=request["memory"],
                 cell_seconds=request["cell_seconds"],
                 slow=slow,
                 kernel_name=kernel_name,

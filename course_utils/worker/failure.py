@@ -1,10 +1,10 @@
-"""Which cell failed, and what is reported of it."""
+"""Which cell failed first, and what is reported of it."""
 
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from papermill.exceptions import PapermillExecutionError
+import nbformat
 
 from course_utils.worker.client import SlowCell
 
@@ -20,16 +20,36 @@ OUT_OF_MEMORY = re.compile(
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def of_error(error: PapermillExecutionError) -> dict[str, Any]:
-    """Return the end of a run by an error: its outcome and its failure."""
+def of_errors(notebook: nbformat.NotebookNode) -> dict[str, Any]:
+    """Return the end of a run by errors: its outcome and failure are those of the first."""
+    errors = [(cell, error) for cell in notebook.cells if (error := _error_of(cell))]
+    cell, error = errors[0]
     failure = {
-        "cell": error.exec_count or 0,
-        "source": error.source,
+        "cell": cell.execution_count or 0,
+        "source": cell.source,
         "error": f"{error.ename}: {error.evalue}"[:ERROR_LIMIT],
         "excerpt": _last_lines(error.traceback),
     }
-    short = OUT_OF_MEMORY.search(failure["error"])
-    return {"outcome": "out-of-memory" if short else "error", "failure": failure}
+    later = len(errors) - 1
+    message = f"cell {failure['cell']}: {failure['error']}"
+    if later:
+        message += f", and {later} later cell{'s' if later > 1 else ''}"
+    if OUT_OF_MEMORY.search(failure["error"]):
+        return {
+            "outcome": "out-of-memory",
+            "message": f"no memory left in {message}",
+            "failure": failure,
+        }
+    return {"outcome": "error", "message": message, "failure": failure}
+
+
+def _error_of(cell: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
+    """Return the first error of a cell that ends a run for papermill."""
+    for output in cell.get("outputs", []):
+        is_error = output.output_type == "error"
+        if is_error and not (output.ename == "SystemExit" and output.evalue in ("", "0")):
+            return output
+    return None
 
 
 def of_slow_cells(slow: Sequence[SlowCell], cell_seconds: float) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import nbformat
 import psutil
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
@@ -43,7 +44,7 @@ def _end_of(request: dict[str, Any], send: Callable[..., None]) -> dict[str, Any
         notebook = execute(request, send, slow)
     except (PapermillExecutionError, StuckCellError) as error:
         if isinstance(error, PapermillExecutionError) and not slow:
-            return failure.of_error(error)
+            return failure.of_errors(nbformat.read(request["output"], as_version=4))
     except UnwrittenError as error:
         return {"outcome": "error", "message": f"the notebook could not be written: {error}"}
     except DeadKernelError:

@@ -1,6 +1,9 @@
 """`course batch`: what is executed and said, and with which exit status; without a kernel."""
 
+import json
+import os
 import re
+import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -108,6 +111,29 @@ def test_a_batch_that_was_stopped_goes_on_from_there(course: Course) -> None:
     assert [attempt for _, attempt in again.asked] == [2, 1]
 
 
+def test_a_batch_that_its_system_ends_stops_as_by_ctrl_c(course: Course) -> None:
+    class Ended(FakeExecutor):
+        def run(self, waiting: deque[Task]) -> Iterator[Event]:
+            for event in super().run(waiting):
+                yield event
+                if isinstance(event, RunRecord):
+                    os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    status, text = course(*HERE, ends=(ended := Ended()))
+    assert (status, ended.left) == (130, True)
+    assert "stopped. What has ended is recorded" in text.splitlines()[-1]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_dry_run_is_a_line_a_run_however_narrow_the_screen(
+    course: Course, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    _, text = course(*HERE, "--dry-run")
+    assert len(text.splitlines()) == 4
+
+
 def test_status_tells_what_failed(course: Course) -> None:
     course(*HERE, ends=FakeExecutor([OK], [ERROR]))
     status, text = course("status", "build/batches/plan")
@@ -115,6 +141,16 @@ def test_status_tells_what_failed(course: Course) -> None:
     assert "error  90_tiny · dataset synthetic · seed 1: it went error" in text
     assert "ok" in text
     assert "this batch is not running: all its runs have ended" in text
+
+
+def test_status_for_other_programs(course: Course) -> None:
+    course(*HERE, ends=FakeExecutor([OK], [ERROR], [KeyboardInterrupt()]))
+    status, text = course("status", "build/batches/plan", "--json")
+    found = json.loads(text)
+    assert (status, found["running"]) == (0, False)
+    assert found["counts"] == {"ok": 1, "error": 1, "cancelled": 1}
+    assert [run["state"] for run in found["runs"]] == ["ok", "error", "cancelled"]
+    assert found["runs"][1]["message"] == "it went error"
 
 
 def test_status_of_a_batch_that_was_cut_off_says_so(course: Course) -> None:

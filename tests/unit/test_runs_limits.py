@@ -1,11 +1,13 @@
 """Faults and limits of a run, each with a real kernel: what is ended, what is told, what stays."""
 
+import importlib
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -16,10 +18,18 @@ import psutil
 import pytest
 from tiny_notebooks import METRIC, write_lesson
 
+from course_utils.lessons import METRIC_MIME
 from course_utils.runs import Limits, Outcome, RunRecord, run_notebook, worker_process
 from course_utils.runs.process_tree import ProcessTree
+from course_utils.runs.run import LARGEST_BUNDLE, MOST_BUNDLES, read_results
 from course_utils.runs.worker_process import folder_bytes
-from course_utils.worker.client import MESSAGE_SIZE, PRINTED_LIMIT, Client
+from course_utils.worker.client import (
+    ERROR_LIMIT,
+    MESSAGE_SIZE,
+    PRINTED_LIMIT,
+    SHOWN_LIMIT,
+    Client,
+)
 from course_utils.worker.failure import OUT_OF_MEMORY
 
 resource = pytest.importorskip("resource")  # none on Windows
@@ -125,7 +135,7 @@ def test_the_highest_memory_is_recorded(generous: RunRecord) -> None:
 def client() -> Client:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("print()")])
     manager = SimpleNamespace(nb=notebook, autosave_cell=lambda: None)
-    client = Client(manager, largest_file=None)
+    client = Client(manager)
     client.clear_before_next_output = False  # as when a cell starts
     return client
 
@@ -168,7 +178,7 @@ def test_memory_of_a_kernels_child_counts_and_ends_the_run(tmp_path: Path) -> No
 def test_a_memory_error_in_a_cell_keeps_the_cell(tmp_path: Path) -> None:
     result = run(tmp_path, "print('before')", "room = bytearray(1 << 62)", "print('never')")
     assert result.outcome == Outcome.OUT_OF_MEMORY
-    assert "no memory left in cell 4 of 5: MemoryError" in result.message
+    assert "no memory left in cell 4: MemoryError" in result.message
     assert result.failure is not None
     assert result.failure.source == "room = bytearray(1 << 62)"
     assert [printed(cell) for cell in cells(result)[-3:]] == ["before\n", "", ""]
@@ -373,6 +383,13 @@ def test_a_hanging_kernel_does_not_outlive_a_killed_caller(tmp_path: Path) -> No
             Outcome.TIMEOUT,
         ),
         ("sys.exit(0)", Outcome.KILLED),
+        ("print('{}', flush=True); signal.pause()", Outcome.KILLED),
+        ("print('no JSON', flush=True); signal.pause()", Outcome.KILLED),
+        ("tell(event='cell', cell='x', cells=[]); signal.pause()", Outcome.KILLED),
+        ("tell(event='end', outcome='too-much-memory'); sys.exit(0)", Outcome.KILLED),
+        ("tell(event='end', outcome='error', failure={'cell': 1}); sys.exit(0)", Outcome.KILLED),
+        ("events.buffer.write(b'\\xff\\n'); events.flush(); signal.pause()", Outcome.KILLED),
+        ("events.write('[' * 2_000_000); events.flush(); signal.pause()", Outcome.KILLED),
     ],
 )
 def test_a_run_is_ok_when_the_worker_says_so_and_ends_well(
@@ -396,6 +413,68 @@ def test_a_person_can_end_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert result.outcome == Outcome.CANCELLED
     assert result.message == "stopped by hand, in cell 3 of 4"
     assert all_gone(tmp_path / "pids")
+
+
+def test_a_notebook_that_writes_into_the_pipe_of_events_costs_only_its_own_run(
+    tmp_path: Path,
+) -> None:
+    code = """import glob, os
+for path in glob.glob(f"/proc/{os.getppid()}/fd/*"):
+    if os.readlink(path).startswith("pipe:"):
+        try:
+            os.write(os.open(path, os.O_WRONLY | os.O_NONBLOCK), b"{}\\n")
+        except OSError:
+            pass"""
+    result = run(tmp_path, code, "import time; time.sleep(60)")
+    assert result.outcome == Outcome.KILLED
+    assert "something else wrote where only the worker reports, in cell" in result.message
+
+
+def test_what_a_notebook_installs_goes_with_its_run(tmp_path: Path) -> None:
+    wheel = tmp_path / "tiny_thing-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        about = "tiny_thing-1.0.dist-info"
+        archive.writestr("tiny_thing.py", "WHERE = __file__")
+        archive.writestr(
+            f"{about}/METADATA", "Metadata-Version: 2.1\nName: tiny-thing\nVersion: 1.0"
+        )
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any")
+        archive.writestr(f"{about}/RECORD", "")
+    install = f"%pip install --quiet --no-index {wheel}"
+    result = run(tmp_path, install, "import tiny_thing; print(tiny_thing.WHERE)")
+    assert result.outcome == Outcome.OK, result.message
+    assert printed(cells(result)[-1]).startswith(str(tmp_path / "work"))
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("tiny_thing")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there does the system count so")
+def test_the_system_ends_what_takes_memory_between_two_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_process, "POLL_EVERY", 3600)
+    result = run(tmp_path, "room = bytearray(3 * 10**9)", memory_gb=0.5)
+    assert result.outcome == Outcome.OUT_OF_MEMORY
+    assert result.message.startswith("no memory left in cell 3: MemoryError")
+    assert result.failure is not None
+
+
+def test_what_a_notebook_shows_is_cut_and_an_error_stays_an_error(client: Client) -> None:
+    data = {"text/plain": "x" * (SHOWN_LIMIT // 2 - 100)}
+    for _ in range(5):
+        cell = send(client, "display_data", data=data, metadata={}, transient={})
+    assert len(cell.outputs) == 2
+    cell = send(client, "error", ename="E", evalue="x" * 10**6, traceback=["y" * 10**6] * 999)
+    assert cell.outputs[-1].output_type == "error"
+    assert len(nbformat.writes(client.nb)) < SHOWN_LIMIT + 100 * ERROR_LIMIT + 10**6
+
+
+def test_only_small_bundles_are_results() -> None:
+    bundles = [{"name": "small", "value": 1}, {"name": "large", "value": "x" * LARGEST_BUNDLE}]
+    shown = [nbformat.v4.new_output("display_data", {METRIC_MIME: each}) for each in bundles]
+    cell = nbformat.v4.new_code_cell("", outputs=shown * (2 * MOST_BUNDLES))
+    metrics, _ = read_results(nbformat.v4.new_notebook(cells=[cell]))
+    assert metrics == (bundles[0],) * MOST_BUNDLES
 
 
 def test_a_full_disk_is_an_error_and_keeps_what_was_written_before(tmp_path: Path) -> None:

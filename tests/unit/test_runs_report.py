@@ -13,6 +13,7 @@ from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import nbformat
 import pyarrow as pa
@@ -28,6 +29,8 @@ from PIL import Image
 from course_utils.lessons.metrics import METRIC_MIME
 from course_utils.runs import Failure, Outcome, RunRecord
 from course_utils.runs.figures import run_figure
+from course_utils.runs.handed_in import JUDGED, HandedIn, Person, Submission, write_handed_in
+from course_utils.runs.inbox import UNREADABLE
 from course_utils.runs.report import runs_table, write_report
 from course_utils.runs.report.compare import compare
 from course_utils.runs.report.marks import UNKNOWN, mark_table
@@ -365,7 +368,8 @@ def test_the_page_fetches_nothing_and_its_script_is_the_one_it_allows(tmp_path):
     page = page_of(tmp_path, runs)
     sources = [str(x["src"]) for x in page.find_all(True) if "src" in x.attrs]
     assert sources
-    assert all(source.startswith("data:image/webp;base64,") for source in sources)
+    assert sources == [f"figures/{runs[0].id}-{runs[0].digest[:8]}.png"]
+    assert (tmp_path / "report" / sources[0]).read_bytes() == base64.b64decode(png("red"))
     assert not page.find_all("link")
     assert "url(" not in text(page.find_all("style")[0])
     (script,) = page.find_all("script")
@@ -404,8 +408,17 @@ def test_a_report_that_cannot_be_made_leaves_the_older_one_as_it_is(tmp_path, mo
     assert {path: path.read_bytes() for path in (tmp_path / "report").iterdir()} == before
 
 
-def color_of(address: str) -> tuple[int, ...]:
-    content = base64.b64decode(address.partition(",")[2])
+def test_figures_that_no_run_has_any_more_are_removed(tmp_path):
+    run = with_notebook(make_run(0), tmp_path, [figure_of("red")])
+    page_of(tmp_path, [run])
+    page_of(tmp_path, [with_notebook(run, tmp_path, [figure_of("blue")])])
+    (figure,) = (tmp_path / "report" / "figures").iterdir()
+    assert figure.read_bytes() == base64.b64decode(png("blue"))
+    page_of(tmp_path, [])
+    assert not list((tmp_path / "report" / "figures").iterdir())
+
+
+def color_of(content: bytes) -> tuple[int, ...]:
     with Image.open(io.BytesIO(content)) as picture:
         pixel = picture.convert("RGB").getpixel((3, 3))
     assert isinstance(pixel, tuple)
@@ -422,16 +435,16 @@ def test_the_figure_is_the_one_that_stands_with_most_metrics(tmp_path):
         [metric_of("d"), figure_of("blue")],
     )
     figure = run_figure(run, tmp_path)
-    assert color_of(figure.picture) == (0, 1, 0)
+    assert color_of(figure.content) == (0, 1, 0)
     assert figure.alt == "The result."
-    assert (figure.width, figure.height) == (600, 267)
+    assert (figure.width, figure.height) == (900, 400)
 
 
 def test_without_metrics_it_is_the_first_and_without_a_later_one_the_last(tmp_path):
     run = with_notebook(make_run(0), tmp_path, [figure_of("red")], [figure_of("blue")])
-    assert color_of(run_figure(run, tmp_path).picture) == (1, 0, 0)
+    assert color_of(run_figure(run, tmp_path).content) == (1, 0, 0)
     run = with_notebook(run, tmp_path, [figure_of("red")], [figure_of("blue")], [metric_of("a")])
-    assert color_of(run_figure(run, tmp_path).picture) == (0, 0, 1)
+    assert color_of(run_figure(run, tmp_path).content) == (0, 0, 1)
 
 
 def test_figures_inside_html_are_found_with_their_words(tmp_path):
@@ -492,6 +505,114 @@ def test_figures_stand_by_lesson_with_the_seeds_side_by_side(tmp_path):
     picture = found.find_all("img")[0]
     assert picture["alt"] == f"90_tiny, {captions[0]}: A plot."
     assert picture["loading"] == "lazy"
+
+
+def class_of(folder: Path) -> list[RunRecord]:
+    """Three students with runs, one whose file could not be read, and one who is missing."""
+    long = "def f(x):\n    total = 0\n    for y in x:\n        total += y * y + 1\n    return total"
+    answers = {
+        "Ada": long,
+        "Bob": f"# mine\n{long}",
+        "Cid": "f = sum",
+        "=Dee": "secret of <b>Dee</b>",
+    }
+    verdicts = {"Ada": "correct", "Bob": "correct", "Cid": "incorrect", "=Dee": None}
+    lesson, exercises = "00_start_here", ("defect_share", "accuracy_of_nothing")
+    runs = [
+        make_run(
+            0,
+            lesson=lesson,
+            student=name,
+            exercises=(
+                {"exercise": exercises[0], "outcome": verdict, "message": f"To {name}."},
+                {"exercise": exercises[1], "outcome": "not_attempted", "shown": "correct"},
+            ),
+        )
+        for name, verdict in verdicts.items()
+    ]
+    files = [
+        Submission(f"{name}.ipynb", name, JUDGED, "", lesson, 100_000.0 * i, runs[i].id,
+                   {exercises[0]: source})
+        for i, (name, source) in enumerate(answers.items())
+    ]  # fmt: skip
+    files.append(Submission("eve.ipynb", "Eve", UNREADABLE, "no JSON", lesson))
+    roster = (Person("Ada", "a1", "red"), Person("Fay", "f6"))
+    points = {exercises[0]: 2.5}
+    handed_in = HandedIn(tuple(files), roster, {lesson: exercises}, points, deadline=100_000.0)
+    write_handed_in(folder, handed_in)
+    return runs
+
+
+def marks_of(folder: Path, name: str) -> list[dict[str, str]]:
+    write_report(class_of(folder), folder, folder / "report")
+    text = (folder / "report" / name).read_text(encoding="utf-8")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_marks_have_a_line_each_and_nobody_is_left_out(tmp_path):
+    lines = [
+        (line["student"], line["exercise"], line["points"], line["outcome"])
+        for line in marks_of(tmp_path, "marks.csv")
+    ]
+    assert lines == [
+        ("'=Dee", "defect_share", "", "not checked"),
+        ("'=Dee", "accuracy_of_nothing", "0", "not attempted"),
+        ("Ada", "defect_share", "2.5", "correct"),
+        ("Ada", "accuracy_of_nothing", "0", "not attempted"),
+        ("Bob", "defect_share", "2.5", "correct"),
+        ("Bob", "accuracy_of_nothing", "0", "not attempted"),
+        ("Cid", "defect_share", "0", "incorrect"),
+        ("Cid", "accuracy_of_nothing", "0", "not attempted"),
+        ("Eve", "", "", "could not be read"),
+        ("Fay", "", "", "nothing handed in"),
+    ]
+
+
+def test_the_wide_marks_have_a_line_for_each_student(tmp_path):
+    lines = {line["student"]: line for line in marks_of(tmp_path, "marks_wide.csv")}
+    assert list(lines) == ["'=Dee", "Ada", "Bob", "Cid", "Eve", "Fay"]
+    assert (lines["Ada"]["id"], lines["Ada"]["group"]) == ("a1", "red")
+    shares = {name: line["00_start_here/defect_share"] for name, line in lines.items()}
+    assert list(shares.values()) == ["", "2.5", "2.5", "0", "", ""]
+    assert [line["points"] for line in lines.values()] == ["0", "2.5", "2.5", "0", "0", "0"]
+    assert [line["days_late"] for line in lines.values()] == ["3", "0", "0", "2", "0", "0"]
+    assert lines["Fay"]["note"] == "nothing handed in"
+    assert lines["Eve"]["note"] == "eve.ipynb could not be read: no JSON"
+
+
+def test_a_feedback_page_has_the_answers_of_its_student_and_nothing_of_others(tmp_path):
+    page = page_of(tmp_path, class_of(tmp_path))
+    links = page.find(id="students").find_all("tbody")[0].find_all("a")
+    assert len(links) == 6
+    names = ["=Dee", "Ada", "Bob", "Cid", "Eve", "Fay"]
+    for link, name in zip(links, names, strict=True):
+        content = (tmp_path / "report" / unquote(str(link["href"]))).read_text(encoding="utf-8")
+        assert text(BeautifulSoup(content, "html.parser").find_all("h1")[0]) == name
+        assert [other for other in names if other in content] == [name]
+        assert "<b>" not in content
+        assert ("secret of" in content) == (name == "=Dee")
+    ada = (tmp_path / "report" / unquote(str(links[1]["href"]))).read_text(encoding="utf-8")
+    assert "To Ada." in ada
+    assert "total += y * y + 1" in ada
+    assert "2.5 of 2.5 points" in ada
+
+
+def test_equal_programs_and_verdicts_that_a_notebook_only_shows_are_flagged(tmp_path):
+    students = page_of(tmp_path, class_of(tmp_path)).find(id="students")
+    rows = {line[0]: line for line in lines_of(students.find_all("table")[0])[1:]}
+    assert rows["Ada"][-2] == rows["Bob"][-2] == "✔ correct ⚑"
+    assert rows["Cid"][-2:] == ["✘ incorrect", "○ not attempted ⚑"]
+    titles = [str(cell.get("title")) for cell in students.find_all("td")]
+    assert "To Ada. ⚑ the same program as Bob" in titles
+    assert "⚑ the notebook itself shows: correct" in [title.strip() for title in titles]
+
+
+def test_every_file_of_the_inbox_stands_in_the_report(tmp_path):
+    files = page_of(tmp_path, class_of(tmp_path)).find(id="files")
+    assert lines_of(files.find_all("table")[0])[1:] == [
+        ["eve.ipynb", "Eve", "00_start_here", "could not be read", "no JSON"]
+    ]
+    assert len(lines_of(files.find_all("table")[1])) == 5
 
 
 def test_a_batch_compared_with_itself_shows_no_change():

@@ -3,23 +3,23 @@
 import base64
 import hashlib
 import os
-import re
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import jinja2
 
 from course_utils.io import lock_folder, write_atomic
-from course_utils.lessons import Outcome as Verdict
-from course_utils.runs.figures import run_figure
+from course_utils.runs.figures import Figure, run_figure
+from course_utils.runs.handed_in import JUDGED, read_handed_in
 from course_utils.runs.records import Outcome, RunRecord, format_duration
 from course_utils.runs.report.compare import compare
-from course_utils.runs.report.marks import mark_table
+from course_utils.runs.report.feedback import FEEDBACK, cut, feedback_pages, page_names
+from course_utils.runs.report.marks import MarkTable, in_words, mark_table
 from course_utils.runs.report.summary import (
     Combination,
     Labels,
@@ -30,9 +30,10 @@ from course_utils.runs.report.summary import (
     units_of,
     without_seed,
 )
-from course_utils.runs.report.tables import as_csv, as_parquet, runs_table
+from course_utils.runs.report.tables import as_csv, as_parquet, marks_tables, runs_table
 
 HERE = Path(__file__).parent
+FIGURES = "figures"
 HEADLINES = 6
 """So many metrics of a lesson stand in its table; the others in one below that can be opened."""
 OPEN_FIGURES, OPEN_FAILURES = 60, 10
@@ -47,13 +48,6 @@ SIGNS = {
     "running": "▶",
     "to do": "○",
 }
-VERDICTS = {
-    Verdict.CORRECT: ("✔", "correct"),
-    Verdict.INCORRECT: ("✘", "incorrect"),
-    Verdict.ERROR: ("⚠", "error"),
-    Verdict.NOT_ATTEMPTED: ("○", "not attempted"),
-}
-_CONTROLS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def write_report(
@@ -65,7 +59,8 @@ def write_report(
 ) -> Path:
     """Write `index.html`, `runs.csv` and `runs.parquet` in `out`, and return the page's path.
 
-    Nothing is replaced before all three are made, and each is replaced whole, the page last.
+    Nothing is replaced before all three are made, and each is replaced whole, the page last. For a
+    class there are `marks.csv`, `marks_wide.csv` and a page for each student, too.
 
     Args:
         runs: the tasks of a batch with their newest attempts.
@@ -84,19 +79,33 @@ def write_report(
     """
     with lock_folder(out, ".report.lock", "wait for it to end", timeout=-1):
         table = runs_table(runs)
-        page = _page(runs, folder, out, earlier)
+        marks = mark_table(runs, read_handed_in(folder))
+        figures = _figures(runs, folder, out)
+        page = _page(runs, folder, out, earlier, marks, figures)
         contents = {
+            **{name: as_csv(table) for name, table in marks_tables(marks).items()},
+            **feedback_pages(marks),
             "runs.csv": as_csv(table),
             "runs.parquet": as_parquet(table),
             "index.html": page.encode("utf-8", "replace"),
         }
         for name, content in contents.items():
+            (out / name).parent.mkdir(exist_ok=True)
             write_atomic(out / name, content)
+        shown = {figure.picture for found in figures.values() for _, figure in found}
+        for old in [*(out / FEEDBACK).glob("*.html"), *(out / FIGURES).glob("*")]:
+            if old.relative_to(out).as_posix() not in {*contents, *map(unquote, shown)}:
+                old.unlink()
     return out / "index.html"
 
 
 def _page(
-    runs: Sequence[RunRecord], folder: Path, out: Path, earlier: Sequence[RunRecord] | None
+    runs: Sequence[RunRecord],
+    folder: Path,
+    out: Path,
+    earlier: Sequence[RunRecord] | None,
+    marks: MarkTable,
+    figures: Mapping[str, Any],
 ) -> str:
     labels = Labels([*runs, *(earlier or ())])
     to_folder = Path(os.path.relpath(folder.resolve(), out.resolve())).as_posix()
@@ -110,10 +119,10 @@ def _page(
     environment.filters |= {
         "duration": format_duration,
         "number": lambda value: f"{value:.4g}",
-        "cut": _cut,
+        "cut": cut,
         "moment": lambda started: started[:16].replace("T", " "),
         "rank": list(SIGNS).index,
-        "verdict": lambda verdict: VERDICTS.get(verdict, ("?", str(verdict))),
+        "verdict": in_words,
         "label": lambda run: labels.of(run.lesson, run.parameters),
         "label_without_seed": lambda run: labels.of(run.lesson, without_seed(run)),
         "combination_label": lambda each: labels.of(each.lesson, each.parameters),
@@ -136,9 +145,13 @@ def _page(
             if name in now and then.keys() != now[name].keys()
         },
         lessons=_lessons(runs, labels),
-        students=mark_table(runs),
+        students=marks,
+        handed_in=marks.handed_in,
+        left=[each for each in marks.handed_in.submissions if each.state != JUDGED],
+        groups=any(student.person.group for student in marks.students),
+        pages=page_names(marks),
         comparison=None if earlier is None else compare(runs, earlier),
-        figures=_figures(runs, folder),
+        figures=figures,
         failures=[run for run in runs if failed(run)],
         odd=sum(len(metrics_of(run)) < len(run.metrics) for run in runs),
         open_figures=OPEN_FIGURES,
@@ -147,18 +160,6 @@ def _page(
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-
-
-def _cut(text: Any, length: int = 200) -> str:
-    """Shorten what a student's program may have made as long as it likes.
-
-    Example:
-        >>> _cut("abcdef", 4), _cut("abc", 4)
-        ('abcd … (2 characters more)', 'abc')
-    """
-    text = _CONTROLS.sub("", str(text))
-    more = len(text) - length
-    return f"{text[:length]} … ({more} characters more)" if more > 0 else text
 
 
 def _lessons(runs: Sequence[RunRecord], labels: Labels) -> list[dict[str, Any]]:
@@ -184,11 +185,10 @@ def _lessons(runs: Sequence[RunRecord], labels: Labels) -> list[dict[str, Any]]:
     return lessons
 
 
-def _figures(runs: Sequence[RunRecord], folder: Path) -> dict[str, list[Any]]:
+def _figures(runs: Sequence[RunRecord], folder: Path, out: Path) -> dict[str, list[Any]]:
     """Return the runs that have ended, with their figures, by lesson; seeds side by side."""
     ended = [run for run in runs if run.outcome]
-    with ThreadPoolExecutor() as pool:
-        figures = list(pool.map(lambda run: run_figure(run, folder), ended))
+    figures = [_keep(run_figure(run, folder), run, out) for run in ended]
     groups: dict[str, dict[str, list[Any]]] = {}
     for run, figure in zip(ended, figures, strict=True):
         lesson = groups.setdefault(run.lesson, {})
@@ -197,6 +197,20 @@ def _figures(runs: Sequence[RunRecord], folder: Path) -> dict[str, list[Any]]:
         lesson: [pair for group in groups[lesson].values() for pair in group]
         for lesson in sorted(groups)
     }
+
+
+def _keep(figure: Figure, run: RunRecord, out: Path) -> Figure:
+    """Write the picture of a run into a file of its own, unless it is there."""
+    if not figure.content:
+        return figure
+    place = Path(FIGURES, f"{run.id}-{run.digest[:8]}.png")
+    path = out / place
+    if not path.exists() or path.stat().st_size != len(figure.content):
+        path.parent.mkdir(exist_ok=True)
+        draft = path.with_suffix(".part")
+        draft.write_bytes(figure.content)
+        os.replace(draft, path)
+    return replace(figure, picture=quote(place.as_posix()), content=b"")
 
 
 def _time(runs: Sequence[RunRecord]) -> dict[str, Any]:

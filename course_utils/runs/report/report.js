@@ -22,3 +22,22 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+
+const items = [...document.querySelectorAll("tbody tr, figure, details.failure")].map((item) => {
+  const pictures = [...item.querySelectorAll("img")].map((picture) => picture.alt);
+  return [item, [item.textContent, ...pictures].join(" ").toLowerCase()];
+});
+const filter = document.createElement("input");
+filter.type = "search";
+filter.className = "filter";
+filter.placeholder = "Show only what has these words, such as: error seed 3";
+filter.setAttribute("aria-label", "Filter rows, figures and failures by words");
+document.querySelector("nav").after(filter);
+let waiting;
+filter.addEventListener("input", () => {
+  clearTimeout(waiting);
+  waiting = setTimeout(() => {
+    const words = filter.value.toLowerCase().split(/\s+/);
+    for (const [item, text] of items) item.hidden = !words.every((word) => text.includes(word));
+  }, 150);
+});

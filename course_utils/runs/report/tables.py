@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,10 +10,12 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from course_utils.runs.records import RunRecord
+from course_utils.runs.report.marks import MarkTable, StudentMarks, in_words
 from course_utils.runs.report.summary import metrics_of
 
 NAMED = ("dataset", "seed", "profile")  # parameters with a column of their own
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+MARKS = ("student", "lesson", "exercise", "points", "outcome", "message")
 _INT64 = 1 << 63
 
 
@@ -56,6 +58,44 @@ def runs_table(runs: Sequence[RunRecord]) -> pa.Table:
     return pa.table(columns)
 
 
+def marks_tables(marks: MarkTable) -> dict[str, pa.Table]:
+    """Return the marks of a class as `marks.csv`, one a line, and `marks_wide.csv`, by student.
+
+    Points are empty where a person has to look: nothing is handed in, or was not checked.
+    """
+    if not marks.students:
+        return {}
+    lines = [line for student in marks.students for line in _mark_lines(marks, student)]
+    long = {name: [line[i] for line in lines] for i, name in enumerate(MARKS)}
+    columns = list(zip(*(student.marks for student in marks.students), strict=True))
+    wide: dict[str, list[Any]] = {
+        "student": [student.student for student in marks.students],
+        "id": [student.person.id for student in marks.students],
+        "group": [student.person.group for student in marks.students],
+        **{
+            f"{lesson}/{exercise}": [marks.points(mark, exercise) for mark in column]
+            for (lesson, exercise), column in zip(marks.columns, columns, strict=True)
+        },
+        "points": [marks.total(student) for student in marks.students],
+        "days_late": [student.days_late for student in marks.students],
+        "note": ["; ".join(student.notes()) for student in marks.students],
+    }
+    return {"marks.csv": _table(long), "marks_wide.csv": _table(wide)}
+
+
+def _mark_lines(marks: MarkTable, student: StudentMarks) -> Iterator[tuple[Any, ...]]:
+    for (lesson, exercise), mark in zip(marks.columns, student.marks, strict=True):
+        if mark is not None:
+            _, word = in_words(mark.verdict)
+            points = marks.points(mark, exercise)
+            yield student.student, lesson, exercise, points, word, mark.message
+    for file in student.files:
+        if file.reason:
+            yield student.student, file.lesson, "", None, file.state, f"{file.file}: {file.reason}"
+    if not student.files and not student.runs:
+        yield student.student, "", "", None, "nothing handed in", ""
+
+
 def as_csv(table: pa.Table) -> bytes:
     """Return the table as CSV in UTF-8; texts stand in quotes, and empty cells without.
 
@@ -88,6 +128,10 @@ def _harmless(text: str | None) -> str | None:
         ("'=1+1", '1+1', "''tis")
     """
     return f"'{text}" if text and text.startswith((*FORMULA_STARTS, "'")) else text
+
+
+def _table(columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+    return pa.table({_text(name): _column(values) for name, values in columns.items()})
 
 
 def _names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
