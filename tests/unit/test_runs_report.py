@@ -517,7 +517,7 @@ def class_of(folder: Path) -> list[RunRecord]:
         "=Dee": "secret of <b>Dee</b>",
     }
     verdicts = {"Ada": "correct", "Bob": "correct", "Cid": "incorrect", "=Dee": None}
-    lesson, exercises = "00_start_here", ("defect_share", "accuracy_of_nothing")
+    lesson, exercises = "00_start_here", ("defect_share", "accuracy_and_recall")
     runs = [
         make_run(
             0,
@@ -556,13 +556,13 @@ def test_marks_have_a_line_each_and_nobody_is_left_out(tmp_path):
     ]
     assert lines == [
         ("'=Dee", "defect_share", "", "not checked"),
-        ("'=Dee", "accuracy_of_nothing", "0", "not attempted"),
+        ("'=Dee", "accuracy_and_recall", "0", "not attempted"),
         ("Ada", "defect_share", "2.5", "correct"),
-        ("Ada", "accuracy_of_nothing", "0", "not attempted"),
+        ("Ada", "accuracy_and_recall", "0", "not attempted"),
         ("Bob", "defect_share", "2.5", "correct"),
-        ("Bob", "accuracy_of_nothing", "0", "not attempted"),
+        ("Bob", "accuracy_and_recall", "0", "not attempted"),
         ("Cid", "defect_share", "0", "incorrect"),
-        ("Cid", "accuracy_of_nothing", "0", "not attempted"),
+        ("Cid", "accuracy_and_recall", "0", "not attempted"),
         ("Eve", "", "", "could not be read"),
         ("Fay", "", "", "nothing handed in"),
     ]
@@ -701,7 +701,7 @@ def test_the_page_lists_outcomes_before_metrics_and_times(tmp_path):
 
 def test_a_student_has_a_line_and_an_exercise_a_column(tmp_path):
     def run(student: str, state: Outcome | str, *verdicts: str) -> RunRecord:
-        names = ("defect_share", "accuracy_and_recall")
+        names = ("misses_and_false_alarms", "defect_share")
         found = [
             {"exercise": name, "outcome": verdict, "message": "Why."}
             for name, verdict in zip(names, verdicts, strict=False)
@@ -719,16 +719,17 @@ def test_a_student_has_a_line_and_an_exercise_a_column(tmp_path):
     (table,) = page_of(tmp_path, runs).find(id="students").find_all("table")
     head, *lines, foot = lines_of(table)
     assert head == ["student", "correct", "runs ok", *(
-        f"00 {name}" for name in ("defect_share", "accuracy_and_recall")
+        f"00 {name}"
+        for name in ("misses_and_false_alarms", "defect_share", "accuracy_and_recall")
     )]  # fmt: skip
     assert lines == [
-        ["ann", "0 / 2", "0 / 1", "✘ incorrect", "? not checked"],
-        ["Bob", "0 / 2", "1 / 1", "⚠ error", "? not checked"],
-        ["Cid", "0 / 2", "0 / 1", "? not checked", "? not checked"],
-        ["Dee", "0 / 2", "0 / 1", "? not checked", "? not checked"],
-        ["Zoë", "1 / 2", "1 / 1", "✔ correct", "○ not attempted"],
+        ["ann", "0 / 3", "0 / 1", "✘ incorrect", "? not checked", "? not checked"],
+        ["Bob", "0 / 3", "1 / 1", "⚠ error", "? not checked", "? not checked"],
+        ["Cid", "0 / 3", "0 / 1", *["? not checked"] * 3],
+        ["Dee", "0 / 3", "0 / 1", *["? not checked"] * 3],
+        ["Zoë", "1 / 3", "1 / 1", "✔ correct", "○ not attempted", "? not checked"],
     ]
-    assert foot == ["correct", "1", "", "1 / 5", "0 / 5"]
+    assert foot == ["correct", "1", "", "1 / 5", "0 / 5", "0 / 5"]
 
 
 def test_in_the_report_of_a_class_the_students_come_first_and_what_went_wrong_is_told(tmp_path):
