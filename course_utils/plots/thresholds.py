@@ -63,10 +63,8 @@ def threshold_view(
     # Without an alarm none is wrong, as in the precision-recall curve.
     precision, recall = hits / alarms if alarms else 1.0, hits / defects if defects else 0.0
     iou = hits / max(1, alarms + defects - hits)
-    figure = new_figure(
-        5.7,
-        f"threshold {threshold:.2g}: precision {precision:.2f}, recall {recall:.2f}, IoU {iou:.2f}",
-    )
+    marked = f"precision {precision:.2f}, recall {recall:.2f}" if alarms else "no pixel is marked"
+    figure = new_figure(5.7, f"threshold {threshold:.2g}: {marked}, IoU {iou:.2f}")
     grid = figure.add_gridspec(2, 1, height_ratios=(1, 1.25))
     above, below = grid[0].subgridspec(1, 4), grid[1].subgridspec(1, 2)
     for column, three in enumerate(zip(images, truth, found, strict=True)):

@@ -192,7 +192,7 @@ def check_split_by_tile(answer: Any) -> None:
         groups = rng.permutation(np.repeat(np.arange(tiles), rng.integers(1, 5, tiles)))
         given = call_answer(answer, groups.copy(), np.random.default_rng(1))
         numbers = as_array(given)
-        test = np.asarray(given) if numbers is not None else np.empty(0)
+        test: np.ndarray = np.asarray(given) if numbers is not None else np.empty(0)
         if test.shape != groups.shape or test.dtype != bool:
             mistake("indices", images=len(groups), given=describe(given))
         if not test.any():
