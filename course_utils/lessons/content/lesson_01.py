@@ -95,7 +95,7 @@ def check_loss_of_a_constant(answer: Any) -> None:
         [((share,), _loss_of_a_constant) for share in (0.01, 0.1, 0.3, 0.004)],
         rtol=2e-3,  # a fine grid of p will do
         mistakes={
-            "untrained": lambda s: np.log(2),
+            "one_half": lambda s: np.log(2),
             "bits": lambda s: _loss_of_a_constant(s) / np.log(2),
             "defects_only": lambda s: -s * np.log(s),
             "background_only": lambda s: -(1 - s) * np.log(1 - s),

@@ -72,7 +72,7 @@ WRONG_ANSWERS = {
         "wanted the shape": "return [recall, share]",
     },
     "loss_of_a_constant": {
-        "untrained": "return np.log(2)",
+        "one_half": "return np.log(2)",
         "bits": "return -share * np.log2(share) - (1 - share) * np.log2(1 - share)",
         "defects_only": "return -share * np.log(share)",
         "background_only": "return -(1 - share) * np.log(1 - share)",
