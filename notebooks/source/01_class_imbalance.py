@@ -135,9 +135,9 @@ rarity.reveal(
 # | `magnetic_tile`: five kinds of defect | 1344 | 29 % | 2.5 % |
 # | `sd_saliency_900`: patches and scratches of steel | 900 | 100 % | 12 % |
 #
-# `course data fetch magnetic_tile sd_saliency_900` gets two of them. The cell counts again those that
-# lie in your data root (`course data list` says where that is), and shows some photographs. This
-# takes up to a minute.
+# `course data fetch magnetic_tile sd_saliency_900` gets two of them. The cell counts again those
+# that lie in your data root (`course data list` says where that is), and shows some photographs.
+# This takes up to a minute.
 
 # %%
 in_table = ("kolektor_sdd", "mvtec_ad/bottle", "magnetic_tile", "sd_saliency_900")
@@ -151,8 +151,8 @@ for name, found in find_datasets().items():
 show_real_photographs("magnetic_tile", "sd_saliency_900")
 
 # %% [markdown]
-# **Your turn.** Replace the `...`, run the cell, read what comes back. You may also leave an exercise
-# open: the notebook runs on.
+# **Your turn.** Replace the `...`, run the cell, read what comes back. You may also leave an
+# exercise open: the notebook runs on.
 
 # %%
 exercise("typical_area")
@@ -234,8 +234,8 @@ record_metrics(
 )
 
 # %% [markdown]
-# There is the answer to the question at the top. Accuracy is nearly perfect because nearly all pixels
-# are background. IoU looks only at pixels that the truth or the prediction calls defect.
+# There is the answer to the question at the top. Accuracy is nearly perfect because nearly all
+# pixels are background. IoU looks only at pixels that the truth or the prediction calls defect.
 
 # %%
 shifted = predict(
@@ -348,9 +348,9 @@ rankings.reveal(
 )
 
 # %% [markdown]
-# At 1 to 100, a false-alarm rate of 1 % already means as many false alarms as there are defects. **On
-# rare defects report AP, and beside it the share of defects: that is the AP of random scores** (the
-# dashed lines).
+# At 1 to 100, a false-alarm rate of 1 % already means as many false alarms as there are defects.
+# **On rare defects report AP, and beside it the share of defects: that is the AP of random scores**
+# (the dashed lines).
 
 # %%
 exercise("precision_from_rates")
@@ -449,9 +449,9 @@ def train_by_hand(model, batches, steps, rate):
 
 # %% [markdown]
 # The course trains with `fit`, which does the same and adds what one wants for long trainings: a
-# progress bar, evaluations, checkpoints, a GPU. **Proof:** two copies of one network, twelve steps on
-# the same batches, once with our loop and once with `fit`. (Only rounding can differ: `fit` keeps the
-# channels of a pixel side by side in memory, so we do that, too.)
+# progress bar, evaluations, checkpoints, a GPU. **Proof:** two copies of one network, twelve steps
+# on the same batches, once with our loop and once with `fit`. (Only rounding can differ: `fit`
+# keeps the channels of a pixel side by side in memory, so we do that, too.)
 
 # %% tags=["nbval-check-output"]
 few = CachedDataset(open_dataset("synthetic", size=64, seed=0), indices=range(32))
@@ -470,8 +470,8 @@ print("built twice, proven equal: the losses of 12 steps, and every weight after
 
 # %% [markdown]
 # Without any knowledge we might give every pixel a probability of .5. The loss is then
-# $-\log .5 = .69$. How far does it fall if a network learns nothing about *where* defects are, and only
-# that they are rare? Suppose it gives the same probability $p$ to every pixel. If a share $s$ of the
+# $-\log .5 = .69$. How far does it fall if a network learns nothing about *where* defects are, and
+# only that they are rare? Suppose it gives the same probability $p$ to every pixel. If a share $s$ of the
 # pixels is defect, the loss is $-s \log p - (1 - s) \log(1 - p)$.
 
 # %%
@@ -522,9 +522,10 @@ constant.reveal(
 #
 # ## 5 · A network that learns to say nothing
 #
-# Now the experiment of this lesson. We train the same network, with the same number of steps, on two
-# training sets of equal size from the same surfaces: in the first, **every image** has a defect; in the
-# second, **one of ten** has. All networks are judged on the same validation and test images.
+# Now the experiment of this lesson. We train the same network, with the same number of steps, on
+# two training sets of equal size from the same surfaces: in the first, **every image** has a
+# defect; in the second, **one of ten** has. All networks are judged on the same validation and test
+# images.
 
 # %%
 images_each = lesson.pick(smoke=30, laptop=300, full=300)
@@ -697,13 +698,14 @@ plots.show(figure, "Five test images, their masks, and what one network of each 
 
 # %% [markdown]
 # Trained with a defect in one of ten images, **none of the three networks marks a single pixel** of
-# the test images, though about half of these have a defect. Their accuracy is that of the silent answer,
-# and so is the accuracy of the networks that do find defects.
+# the test images, though about half of these have a defect. Their accuracy is that of the silent
+# answer, and the accuracy of the networks that do find defects is hardly another.
 #
-# But the AP of the silent networks is not that of random scores: it is several times as high. They give defects somewhat higher scores than background, and no score reaches .5. So there
-# are three kinds of network: one that **speaks**, one that is **silent** but ranks defects above
-# background, and one that **knows nothing**. Accuracy tells none of them apart, and the IoU at .5
-# does not tell the last two apart.
+# But the AP of the silent networks is not that of random scores: it is several times as high. They
+# give defects somewhat higher scores than background, and no score reaches .5. So there are three
+# kinds of network: one that **speaks**, one that is **silent** but ranks defects above background,
+# and one that **knows nothing**. Accuracy tells none of them apart, and the IoU at .5 does not tell
+# the last two apart.
 
 # %%
 exercise("diagnose")
@@ -719,11 +721,12 @@ exercise("diagnose").check(diagnose)
 # %% [markdown]
 # ## 6 · An honest threshold
 #
-# So far the threshold was .5, out of habit. *Where would you cut?* Above are four validation images
-# with marks of what is found and missed at a threshold. At the lower left are the scores of their
-# pixels, on logarithmic axes: the defects lie higher than the background, but far below .5. At the
-# lower right is the precision-recall curve, and the dot on it is the threshold. Drag it. Of the three
-# networks of each training set we take the one with the highest AP on the validation images.
+# So far the threshold was .5, out of habit. *Where would you cut?* The figure shows what is found
+# and missed in four validation images. At the lower left are the scores of their pixels, on
+# logarithmic axes; the black line is the threshold. At the lower right is the precision-recall
+# curve, and the dot on it belongs to the threshold. **Drag it**, and try both kinds of network. Of
+# the three networks of each training set we take the one with the highest AP on the validation
+# images.
 
 
 # %%
@@ -763,8 +766,8 @@ helps = predict(
 )
 
 # %% [markdown]
-# To find the best threshold we try them all. One walk down the ranking is enough: at each place it
-# is known how many true positives and how many alarms there are.
+# To find the best threshold we try them all. One pass down the ranking is enough: at each place we
+# know how many true positives and how many alarms there are.
 
 
 # %%
@@ -825,12 +828,12 @@ record_metrics(
 )
 
 # %% [markdown]
-# Nothing was trained for this, only the threshold was moved. It makes the silent networks speak, and
-# the others find more, too. **But it does not make them equal**: a threshold cannot add what a network
-# has not learned. That is why AP comes first: it says how much there is to gain.
+# Nothing was trained for this, only the threshold was moved. It makes the silent networks speak,
+# and the others find more, too. **But it does not make them equal**: a threshold cannot add what a
+# network has not learned. That is why AP comes first: it says how much there is to gain.
 #
-# Cheating gains little here. It is still cheating: with fewer images or more choices it gains more,
-# and a reader of the result cannot tell how much.
+# Choosing on the test images gains little here. It is cheating all the same: the threshold has seen
+# the answers, and a reader of the result cannot tell how much that was worth.
 
 # %%
 exercise("threshold_for_precision")
@@ -917,8 +920,9 @@ record_metrics(
 
 # %% [markdown]
 # The upper row is an illusion: at a random split, copying reaches a higher IoU than any of our six
-# networks does on its test images. On the magnetic tiles the same memorizer has a median of .794 at random splits and of
-# .061 where groups are kept together (`course run 01 --profile laptop --dataset magnetic_tile`).
+# networks does on its test images. On the magnetic tiles the same memorizer has a median of .794 at
+# random splits and of .061 where groups are kept together
+# (`course run 01 --profile laptop --dataset magnetic_tile`).
 #
 # **Every data set that `open_dataset` returns is split by groups**, and its `split_note` says so.
 # `split_by="image"` gives the leaking split, for experiments such as this one.
@@ -1025,8 +1029,8 @@ plots.show(figure, "Five test images, their masks, and three predictions, from s
 # ## Challenge: beat the number
 #
 # Train on `training_sets["one in ten"]` whatever you like, for at most 400 steps: another width,
-# another learning rate, another sampler, weights in the loss, flipped images. The score is the IoU on
-# the test images, with a threshold from the validation images.
+# another learning rate, another sampler, weights in the loss, flipped images. The score is the IoU
+# on the test images, with a threshold from the validation images.
 
 # %%
 board = challenge(
