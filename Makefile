@@ -46,7 +46,8 @@ course: $(READY) ## run the lessons and write their pages to build/course/
 
 .PHONY: lab
 lab: $(READY) ## open the lessons in JupyterLab
-	@$(BIN)/jupyter lab --notebook-dir=notebooks
+	@$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/00_start_here.ipynb \
+	  --ContentsManager.hide_globs="['*.py', 'source', 'tolerances', '__pycache__']"
 
 .PHONY: batch
 batch: $(READY) ## execute a plan of many runs (PLAN=plan.yml)

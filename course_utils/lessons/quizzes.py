@@ -1,6 +1,8 @@
 """Quizzes without a kernel: each choice opens to say whether it is right, and why."""
 
 from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
 
 from course_utils.lessons.cards import Tone, block_html, inline_html
 
@@ -54,19 +56,20 @@ class Question:
 def quiz_bundle(questions: tuple[Question, ...]) -> dict[str, str]:
     """Return a quiz as HTML and as text, by MIME type.
 
-    In HTML each choice opens on a click, which needs neither kernel nor script. In the text all
-    the answers stand behind the last question.
+    The choices of a question are shuffled, always in the same way. In HTML each choice opens on a
+    click, which needs neither kernel nor script. In the text all the answers stand behind the last
+    question.
 
     Example:
         >>> yes, no = Choice("3", True, "Counted."), Choice("4", False, "One too many.")
         >>> print(quiz_bundle((Question("How many?", (yes, no)),))["text/plain"])
         1. How many?
-           a) 3
-           b) 4
+           a) 4
+           b) 3
         <BLANKLINE>
         Answers
-        1. a) right: Counted.
-           b) wrong: One too many.
+        1. a) wrong: One too many.
+           b) right: Counted.
     """
     parts = ["<p>Choose an answer and click on it to see whether it is right, and why.</p>"]
     asked, answered = [], ["", "Answers"]
@@ -74,10 +77,11 @@ def quiz_bundle(questions: tuple[Question, ...]) -> dict[str, str]:
         heading = f"<strong>{number}. {inline_html(question.text)}</strong>"
         heading += " <em>(several are right)</em>" if question.several else ""
         parts.append(f'<p style="{QUESTION_STYLE}">{heading}</p>')
-        parts += [_choice_html(choice) for choice in question.choices]
+        choices = sorted(question.choices, key=partial(_place, question.text))
+        parts += [_choice_html(choice) for choice in choices]
         several = " (several are right)" if question.several else ""
         asked.append(f"{number}. {question.text}{several}")
-        for place, choice in enumerate(question.choices):
+        for place, choice in enumerate(choices):
             letter = chr(ord("a") + place)
             asked.append(f"   {letter}) {choice.text}")
             start = f"{number}. " if place == 0 else "   "
@@ -85,6 +89,10 @@ def quiz_bundle(questions: tuple[Question, ...]) -> dict[str, str]:
             answered.append(f"{start}{letter}) {word}: {choice.feedback}")
     html = f"<div>{''.join(parts)}</div>"
     return {"text/html": html, "text/plain": "\n".join(asked + answered)}
+
+
+def _place(question: str, choice: Choice) -> bytes:
+    return sha256(f"{question}{choice.text}".encode()).digest()
 
 
 def _choice_html(choice: Choice) -> str:

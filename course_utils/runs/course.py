@@ -59,12 +59,14 @@ def run_course(
         )
         for lesson in lessons
     ]
+    stored = {path.stem: path for lesson in lessons for path in lesson.path.parent.glob("*.ipynb")}
     display = RunDisplay(console, quiet=quiet, in_full=True)
 
     def finish() -> list[RunRecord]:
         records = list(display.records.values())
         with open_reader(out) as store:
-            write_pages([run for run in store.ended() if (out / run.notebook).is_file()], out)
+            ended = [run for run in store.ended() if (out / run.notebook).is_file()]
+        write_pages(ended, out, stored)
         print_lessons(console, records, [lesson.name for lesson in lessons], out)
         return records
 

@@ -1,9 +1,9 @@
-"""Static pages of a course run: one for each lesson and an index. Nothing in them is fetched."""
+"""Static pages of a course run: the lessons and an index. Nothing in them is fetched."""
 
 import html
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from nbconvert.exporters import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from papermill.execute import ERROR_MARKER_TAG
 
+from course_utils.config import Profile
 from course_utils.io import write_atomic
 from course_utils.runs.figures import find_figures, shrink
 from course_utils.runs.mathml import formula_html, strip_delimiters
@@ -20,6 +21,7 @@ from course_utils.runs.records import Outcome, RunRecord, format_duration
 
 TEMPLATES = Path(__file__).parent / "templates"
 WIDGET = "application/vnd.jupyter.widget-view+json"
+COVER = "cover"
 THUMBNAIL = (960, 600)  # pixels: the index shows half of that, for fine screens
 _FORMULA = re.compile(r"(\$\$.+?\$\$|\$[^$\n]+?\$)", re.DOTALL)
 
@@ -30,6 +32,9 @@ class _Page:
 
     run: RunRecord
     notebook: nbformat.NotebookNode
+    href: str
+    run_href: str = ""
+    """Page of the run on this machine, where this one shows the stored lesson instead."""
 
     @property
     def about(self) -> dict[str, Any]:
@@ -41,31 +46,44 @@ class _Page:
         return str(self.about.get("title", self.run.lesson))
 
     @property
-    def href(self) -> str:
-        return f"{self.run.lesson}.html"
-
-    @property
     def thumbnail(self) -> str:
-        """The first figure as the address of a small picture; "" if there is none."""
-        for _, encoded, alt in find_figures(self.notebook.cells):
+        """The figure of the cell tagged `cover`, or the first, as a small picture's address."""
+        covers = [cell for cell in self.notebook.cells if COVER in cell.metadata.get("tags", [])]
+        for _, encoded, alt in find_figures([*covers, *self.notebook.cells]):
             return shrink(encoded, alt, THUMBNAIL).picture
         return ""
 
 
-def write_pages(runs: Sequence[RunRecord], folder: Path) -> Path:
+def write_pages(
+    runs: Sequence[RunRecord], folder: Path, stored: Mapping[str, Path] | None = None
+) -> Path:
     """Write a page for each executed notebook in `folder`, and their index; return its path.
 
-    The pages lead from one to the next in the order of `runs`.
+    A smoke run shows only that a lesson works here. Where the lesson is `stored` with its outputs
+    (name -> notebook), the page shows that, and what became of the run has a page of its own.
+    The pages lead from one to the next in the order of the lessons.
     """
-    pages = [
-        _Page(run, nbformat.read(folder / run.notebook, as_version=4))
-        for run in sorted(runs, key=lambda run: run.lesson)
-    ]
+    pages = []
+    for run in sorted(runs, key=lambda run: run.lesson):
+        ran = _Page(run, nbformat.read(folder / run.notebook, as_version=4), f"{run.lesson}.html")
+        lesson = _stored_lesson(run, stored or {})
+        if lesson:
+            ran = replace(ran, href=f"{run.lesson}.run.html")
+            write_atomic(folder / ran.href, _lesson_page(ran, None, None))
+            ran = _Page(run, lesson, f"{run.lesson}.html", run_href=ran.href)
+        pages.append(ran)
     index = _index(pages)
     for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):
         write_atomic(folder / page.href, _lesson_page(page, before, after))
     write_atomic(folder / "index.html", index)
     return folder / "index.html"
+
+
+def _stored_lesson(run: RunRecord, stored: Mapping[str, Path]) -> nbformat.NotebookNode | None:
+    if run.parameters.get("profile") != Profile.SMOKE or run.lesson not in stored:
+        return None
+    lesson = nbformat.read(stored[run.lesson], as_version=4)
+    return lesson if any(cell.get("outputs") for cell in lesson.cells) else None
 
 
 def _lesson_page(page: _Page, previous: _Page | None, following: _Page | None) -> str:
@@ -78,6 +96,7 @@ def _lesson_page(page: _Page, previous: _Page | None, following: _Page | None) -
     resources = {
         "course": {
             "run": page.run,
+            "run_href": page.run_href,
             "failed": page.run.outcome is not Outcome.OK,
             "duration": format_duration(page.run.seconds or 0),
             "previous": previous,
@@ -97,7 +116,6 @@ def _index(pages: Sequence[_Page]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["duration"] = format_duration
-    environment.filters["number"] = _number
     return environment.get_template("index_page.html.j2").render(
         pages=pages,
         done=sum(page.run.outcome is Outcome.OK for page in pages),
@@ -186,10 +204,3 @@ def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]
         else:
             joined.append(output)
     return joined
-
-
-def _number(value: Any) -> str:
-    """Round for people: 4 significant digits, or thousands set apart."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)

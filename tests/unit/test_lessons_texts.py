@@ -166,6 +166,13 @@ def test_an_unknown_lesson_names_the_known(ask):
         ask("99")
 
 
+@pytest.mark.parametrize("spec", LESSONS, ids=lambda spec: spec.name)
+def test_the_longest_choice_of_a_quiz_is_no_hint(spec):
+    questions = [question for question in spec.quiz if not question.several]
+    longest = [max(question.choices, key=lambda choice: len(choice.text)) for question in questions]
+    assert sum(choice.right for choice in longest) <= len(questions) / 2
+
+
 @given(st.text(alphabet=st.sampled_from("ab <>&*`$-\n\"'"), max_size=40))
 def test_any_text_becomes_sound_html_and_code_and_formulas_stay(text):
     assert Structure(block_html(text)).open == []

@@ -1,5 +1,7 @@
 """Lessons one after the other: what is checked first, what is written, what is kept."""
 
+import base64
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_output
+from PIL import Image
 from rich.console import Console
 from tiny_notebooks import write_lesson
 
@@ -86,17 +89,60 @@ def test_the_terminal_shows_the_failing_cell_and_the_table(finished: tuple[Path,
     assert "2 of 3 lessons ok" in shown
 
 
-def test_the_index_links_every_page_with_its_outcome_and_metrics(
-    finished: tuple[Path, str],
-) -> None:
+def test_the_index_links_every_page_with_its_outcome(finished: tuple[Path, str]) -> None:
     page = BeautifulSoup((finished[0] / "index.html").read_text(), "html.parser")
     links = [link["href"] for link in page.select("h2 a")]
     assert links == ["90_good.html", "91_broken.html", "92_after.html"]
     assert all((finished[0] / link).is_file() for link in links)
     cards = page.select(".card")
     assert [card.select_one(".outcome").text for card in cards] == ["ok", "error", "ok"]
-    assert cards[0].select_one("td:last-child").text == "0.5 share"
     assert cards[1].select_one(".summary").text == "Breaks & <b>stops</b>."
+
+
+@pytest.mark.parametrize(("profile", "shown"), [("smoke", "stored"), ("laptop", "run")])
+def test_a_smoke_run_stands_beside_the_stored_lesson(
+    tmp_path: Path, profile: str, shown: str
+) -> None:
+    ran = write_lesson(tmp_path, "90_one", "print('it runs')")
+    stored = write_lesson(tmp_path / "stored", "90_one", "print('it shows')")
+    for path, text in ((ran, "text of the run"), (stored, "text of the stored")):
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells[-1].outputs = [new_output("stream", name="stdout", text=text)]
+        nbformat.write(notebook, path)
+    run = RunRecord(
+        "a", "90_one", {"profile": profile}, outcome=Outcome.OK, seconds=24.0, notebook=ran.name
+    )
+    write_pages([run], tmp_path, {"90_one": stored})
+    assert f"text of the {shown}" in (tmp_path / "90_one.html").read_text()
+    links = BeautifulSoup((tmp_path / "index.html").read_text(), "html.parser").select("a")
+    if shown == "stored":
+        assert [link["href"] for link in links] == ["90_one.html", "90_one.run.html"]
+        assert "text of the run" in (tmp_path / "90_one.run.html").read_text()
+    else:
+        assert [link["href"] for link in links] == ["90_one.html"]
+
+
+def test_code_that_only_draws_is_folded_and_the_cover_is_the_picture(tmp_path: Path) -> None:
+    source = write_lesson(tmp_path, "90_one", "draw()", "x = 1")
+    notebook = nbformat.read(source, as_version=4)
+    figures = []
+    for cell, color in zip(notebook.cells[-2:], ("red", "blue"), strict=True):
+        buffer = io.BytesIO()
+        Image.new("RGB", (8, 8), color).save(buffer, "PNG")
+        figures.append(base64.b64encode(buffer.getvalue()).decode())
+        cell.outputs = [new_output("display_data", {"image/png": figures[-1]})]
+    notebook.cells[-2].metadata.tags = ["hide-input"]
+    notebook.cells[-1].metadata.tags = ["cover"]
+    nbformat.write(notebook, source)
+    run = RunRecord("a", "90_one", {}, outcome=Outcome.OK, seconds=1.0, notebook=source.name)
+    write_pages([run], tmp_path)
+    page = BeautifulSoup((tmp_path / "90_one.html").read_text(), "html.parser")
+    assert [details.find("pre").text.strip() for details in page.select("details.folded")] == [
+        "draw()"
+    ]
+    index = BeautifulSoup((tmp_path / "index.html").read_text(), "html.parser")
+    picture = base64.b64decode(index.select_one(".picture img")["src"].split(",")[1])
+    assert Image.open(io.BytesIO(picture)).getpixel((4, 4))[2] > 200
 
 
 def test_a_page_has_its_neighbors_and_says_what_failed(finished: tuple[Path, str]) -> None:
