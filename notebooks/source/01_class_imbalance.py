@@ -568,17 +568,11 @@ def evaluate(model):
 
 def train_network(model, images, run_seed, steps, rate=1e-2, sampler=None, **options):
     torch.manual_seed(run_seed)
+    batches = DataLoader(images, batch_size=8, shuffle=sampler is None, sampler=sampler)
     history = fit(
-        model,
-        DataLoader(images, batch_size=8, shuffle=sampler is None, sampler=sampler),
-        cross_entropy,
-        steps=steps,
-        learning_rate=rate,
-        device=lesson.device,
-        precision=lesson.precision,
-        progress=lesson.progress,
-        **options,
-    )
+        model, batches, cross_entropy, steps=steps, learning_rate=rate, device=lesson.device,
+        precision=lesson.precision, progress=lesson.progress, **options,
+    )  # fmt: skip
     return model, history
 
 
