@@ -666,15 +666,11 @@ speaks.reveal(
     f"{np.median(marked['every image']):.1%} (medians of three seeds).",
 )
 record_metrics(
-    {
-        "every_image/iou_at_half": np.median(at_half["every image"]),
-        "one_in_ten/iou_at_half": np.median(at_half["one in ten"]),
-        "every_image/ap": np.median(ap["every image"]),
-        "one_in_ten/ap": np.median(ap["one in ten"]),
-        "random/ap": target.mean(),
-    },
+    {f"{name.replace(' ', '_')}/{score}": np.median(values[name])
+     for score, values in (("iou_at_half", at_half), ("ap", ap)) for name in models}
+    | {"random/ap": target.mean()},
     note="test images, median of 3 seeds",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # *Compare the last two rows: same images, same network, same steps.*
@@ -813,13 +809,11 @@ helps.reveal(
     f"The median is {gain:.3f}, after {np.median(at_half['one in ten']):.3f} at threshold .5.",
 )
 record_metrics(
-    {
-        "every_image/iou_at_chosen": np.median(chosen["every image"]),
-        "one_in_ten/iou_at_chosen": gain,
-        "one_in_ten/iou_at_cheated": np.median(cheated["one in ten"]),
-    },
+    {"every_image/iou_at_chosen": np.median(chosen["every image"]),
+     "one_in_ten/iou_at_chosen": gain,
+     "one_in_ten/iou_at_cheated": np.median(cheated["one in ten"])},
     note="test images, median of 3 seeds",
-)
+)  # fmt: skip
 
 # %% [markdown]
 # Nothing was trained for this, only the threshold was moved. The silent networks speak now, and the
@@ -985,24 +979,20 @@ figure = plots.seed_dots(
     title="The same images drawn more often, beside the two training sets of section 5",
 )
 plots.show(
-    figure, "IoU and AP on the test images for three ways of training, a dot for each network"
-)
-edges = 0.005, 0.8 * np.median(at_half["every image"])
+    figure, "IoU and AP on the test images for three ways of training, a dot for each network")  # fmt: skip
 found = np.median(at_half[name])
 sampled.reveal(
-    sampled.choices[int(found > edges[0]) + int(found > max(edges))],
+    sampled.choices[int(found > 0.005) + int(found > 0.8 * np.median(at_half["every image"]))],
     f"The median IoU at .5 is {found:.3f}. Without the sampler it is "
     f"{np.median(at_half['one in ten']):.3f}, with a defect in every image "
     f"{np.median(at_half['every image']):.3f}.",
 )
 record_metrics(
-    {
-        "drawn_more_often/iou_at_half": found,
-        "drawn_more_often/iou_at_chosen": np.median(chosen[name]),
-        "drawn_more_often/ap": np.median(ap[name]),
-    },
+    {"drawn_more_often/iou_at_half": found,
+     "drawn_more_often/iou_at_chosen": np.median(chosen[name]),
+     "drawn_more_often/ap": np.median(ap[name])},
     note="test images, median of 3 seeds",
-)
+)  # fmt: skip
 
 # %% tags=["hide-input"]
 figure = plots.errors(
