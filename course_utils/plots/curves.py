@@ -154,7 +154,7 @@ def roc_and_pr(results: Mapping[str, tuple[Values, Values]], *, title: str | Non
     left.plot([0, 1], [0, 1], "--", color=FAINT, linewidth=1.3, zorder=1)
     for rate in sorted(set(np.round(rates, 6))):
         right.axhline(rate, linestyle="--", color=FAINT, linewidth=1.3, zorder=1)
-    left.set(xlabel="false alarms among the good", ylabel="recall (found defects)")
+    left.set(xlabel="false-positive rate (false alarms)", ylabel="recall (found defects)")
     right.set(xlabel="recall (found defects)", ylabel="precision (right alarms)")
     span = f"{min(rates):.2%}" if len({f"{r:.2%}" for r in rates}) == 1 else "the share of defects"
     _legend(left, "chance: AUROC 0.500")

@@ -40,7 +40,8 @@ def threshold_view(
 
     Above: each image with hits, misses and false alarms. Below: how many pixels of defects and of
     background have which score, on logarithmic axes, and the precision-recall curve with the point
-    of this threshold. The title says precision, recall and IoU, over all pixels of these images.
+    of this threshold, if it marks a pixel. The title says precision, recall and IoU, over all
+    pixels of these images.
 
     `images`: as `overlay` takes them. `targets` and `scores`: (N, H, W); 0 and 1, and 0 .. 1.
 
@@ -60,8 +61,7 @@ def threshold_view(
         )
     found = values >= threshold
     hits, alarms, defects = (int(one.sum()) for one in (found & truth, found, truth))
-    # Without an alarm none is wrong, as in the precision-recall curve.
-    precision, recall = hits / alarms if alarms else 1.0, hits / defects if defects else 0.0
+    precision, recall = hits / max(1, alarms), hits / max(1, defects)
     iou = hits / max(1, alarms + defects - hits)
     marked = f"precision {precision:.2f}, recall {recall:.2f}" if alarms else "no pixel is marked"
     figure = new_figure(5.7, f"threshold {threshold:.2g}: {marked}, IoU {iou:.2f}")
@@ -76,7 +76,8 @@ def threshold_view(
     curve = precision_recall_curve(values, truth)
     steps = thin(curve.recall[1:], curve.precision[1:])  # the first point has no alarm
     axes.step(*steps, where="pre", color=BLUE)
-    axes.plot(recall, precision, "o", color=INK, markersize=8, clip_on=False, zorder=5)
+    if alarms:  # without an alarm there is no precision
+        axes.plot(recall, precision, "o", color=INK, markersize=8, clip_on=False, zorder=5)
     axes.set(xlim=(0, 1), ylim=(0, 1.03), xlabel="recall (found defects)")
     axes.set_ylabel("precision (right alarms)")
     legend = {"found": HIT, "missed": MISSED, "false alarm": FALSE_ALARM}

@@ -331,6 +331,21 @@ def test_a_threshold_is_shown_with_the_scores_of_the_package():
     assert "precision {:.2f}, recall {:.2f}, IoU {:.2f}".format(*wanted) in view.get_suptitle()
     (point,) = (line for line in view.axes[-1].lines if line.get_marker() == "o")
     np.testing.assert_allclose(point.get_xydata()[0], (wanted[1], wanted[0]))
+    silent = plots.threshold_view([IMAGE] * 2, target, scores, 1.5)
+    assert not [line for line in silent.axes[-1].lines if line.get_marker() == "o"]
+
+
+def test_reference_lines_are_dashed_and_take_no_color_of_a_method():
+    panel = {"x": [0, 1], "xlabel": "step", "ylabel": "AP"}
+    panels = [
+        {**panel, "series": {"first": [1, 2], "random": [0, 0]}},
+        {**panel, "series": {"second": [1, 2], "random": [0, 0]}},
+    ]
+    figure = plots.lines_panels(panels, references=["random"])
+    plain = plots.lines_panels([{**panel, "series": {"first": [1, 2], "second": [1, 2]}}])
+    colors = [line.get_color() for line in plain.axes[0].lines]
+    assert [axes.lines[0].get_color() for axes in figure.axes] == colors
+    assert [line.get_linestyle() for line in figure.axes[1].lines] == ["-", "--"]
 
 
 def test_percentages_never_round_a_mistake_away():
