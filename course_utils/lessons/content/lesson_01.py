@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from course_utils.evaluation import best_threshold, iou
+from course_utils.evaluation import average_precision, best_threshold, iou
 from course_utils.lessons.answers import call_answer, mistake
 from course_utils.lessons.expect import as_array, describe, expect_function
 
@@ -115,27 +115,20 @@ def _networks() -> list[tuple[str, str, np.ndarray, np.ndarray]]:
         logits = rng.normal(size=target.shape) + separation * target + bias
         return 1 / (1 + np.exp(-logits)), target
 
-    def near(
-        share: float, recall: float, alarms: float, ratio: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Found `recall` of the defects, `alarms` false ones for each defect; then AP / share."""
-        target = np.zeros(20_000, dtype=np.int64)
-        defects = int(share * target.size)
-        target[:defects] = 1
-        scores = 1e-3 + 0.4 * rng.random(target.size)
-        right, wrong = round(recall * defects), round(alarms * defects)
-        scores[:right] = 0.6 + 0.3 * rng.random(right)
-        scores[defects : defects + wrong] = 0.6 + 0.3 * rng.random(wrong)
-        rest = target.astype(bool) & (scores < 0.5)
-        low, high, raw = 0.0, 1.0, scores[rest]
-        for _ in range(25):  # raise the other defects in the ranking until the AP fits
-            power = (low + high) / 2
-            scores[rest] = 1e-3 + (raw - 1e-3) * power + 0.4 * (1 - power) * (raw > 0.0)
-            above = average_precision(scores, target) > ratio * share
-            low, high = (power, high) if above else (low, power)
-        order = rng.permutation(target.size)
-        return scores[order].reshape(5, 50, 80), target[order].reshape(5, 50, 80)
+    def near(*runs: tuple[float, int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Four images of runs of a ranking: highest score, pixels, defects; the last run last."""
+        scores = np.concatenate([top - 0.04 * rng.random(pixels) for top, pixels, _ in runs])
+        target = np.concatenate(
+            [rng.permutation(np.arange(pixels) < defects) for _, pixels, defects in runs]
+        ).astype(np.int64)
+        order = rng.permutation(len(scores))
+        return scores[order].reshape(4, 50, -1), target[order].reshape(4, 50, -1)
 
+    easy = np.zeros((1, 50, 100), dtype=np.int64)
+    easy[0, 20, 30:33] = 1
+    poor = near((0.9, 297, 24), (0.3, 5000, 323), (0.2, 14_703, 53))
+    # Its IoU is .04, though in one image of five all is found.
+    poor = np.concatenate([poor[0], 0.1 + 0.7 * easy]), np.concatenate([poor[1], easy])
     return [
         ("speaker", "speaks", *made(0.02, 4.0, -2.5)),
         ("ranking", "silent", *made(0.02, 2.0, -9.0)),
@@ -143,7 +136,34 @@ def _networks() -> list[tuple[str, str, np.ndarray, np.ndarray]]:
         ("high_share", "knows nothing", *made(0.4, 0.0, -9.0)),
         ("low_share", "silent", *made(0.002, 1.2, -12.0)),
         ("any_alarm", "knows nothing", *made(0.02, 0.0, 0.5)),
+        # Near the limits: IoU .04 and .07, few but right alarms, AP 1.6 and 2.6 times the share.
+        ("near_limit", "silent", *poor),
+        ("near_limit", "speaks", *near((0.9, 300, 46), (0.3, 5000, 200), (0.2, 14_700, 154))),
+        ("near_limit", "silent", *near((0.9, 9, 8), (0.3, 6000, 300), (0.2, 13_991, 92))),
+        ("near_limit", "knows nothing", *near((0.3, 5000, 1050), (0.2, 15_000, 950))),
+        ("near_limit", "silent", *near((0.3, 4000, 110), (0.2, 16_000, 90))),
     ]
+
+
+def check_diagnose(answer: Any) -> None:
+    networks = _networks()
+    given = [call_answer(answer, scores.copy(), target.copy()) for _, _, scores, target in networks]
+    for said in given:
+        if not isinstance(said, str) or said not in ("speaks", "silent", "knows nothing"):
+            mistake("another_word", given=describe(said))
+    if len(set(given)) == 1:
+        mistake("always", given=given[0], networks=len(given))
+    for (name, right, scores, target), said in zip(networks, given, strict=True):
+        if said != right:
+            share = target.mean()
+            mistake(
+                name,
+                given=said,
+                right=right,
+                share=share,
+                iou=iou(scores > 0.5, target),
+                ratio=average_precision(scores, target) / share,
+            )
 
 
 def _ranked(scores: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -177,42 +197,78 @@ def check_threshold_for_precision(answer: Any) -> None:
             mistake("index" if threshold > 1 else "no_alarm", threshold=threshold)
         reached = target[found].mean()
         now, most = target[found].sum() / target.sum(), recall[precision >= wanted].max()
-        # A search over a grid may miss the best threshold by a step.
+        # A search over a fine grid may miss the best threshold by a step.
         if reached >= wanted - 1e-9 and now >= 0.95 * most:
             continue
-        at_best_iou = best_threshold(scores, target, criterion="iou")
+        place = int(found.sum())  # how far down the ranking
+        first = int((precision < wanted).argmax())  # two high scores of background come early
+        start = int((precision >= wanted).argmax())
+        crossing = start + int((precision[start:] < wanted).argmax())
         if np.isclose(threshold, wanted):
             mistake("wanted")
-        if np.isclose(iou(found, target), iou(scores >= at_best_iou, target), rtol=0.02):
-            mistake("best_iou", reached=reached, wanted=wanted)
-        if reached < wanted:
-            mistake("too_low", threshold=threshold, reached=reached, wanted=wanted)
+        at_best_iou = best_threshold(scores, target, criterion="iou")
+        if reached < wanted - 1e-9:
+            name = "best_iou" if np.isclose(threshold, at_best_iou, rtol=1e-6) else "too_low"
+            mistake(name, threshold=threshold, reached=reached, wanted=wanted)
         if np.isclose(threshold, thresholds[precision.argmax()]):
             mistake("highest_precision", now=now, most=most)
-        mistake("too_high", threshold=threshold, now=now, most=most)
+        name = "first_crossing" if abs(place - crossing) <= 1 or place == first else "too_high"
+        mistake(name, threshold=threshold, now=now, most=most)
 
 
 def check_split_by_tile(answer: Any) -> None:
     rng = np.random.default_rng(3)
-    for tiles in (40, 75):
-        groups = rng.permutation(np.repeat(np.arange(tiles), rng.integers(1, 5, tiles)))
-        given = call_answer(answer, groups.copy(), np.random.default_rng(1))
-        numbers = as_array(given)
-        test: np.ndarray = np.asarray(given) if numbers is not None else np.empty(0)
-        if test.shape != groups.shape or test.dtype != bool:
-            mistake("indices", images=len(groups), given=describe(given))
-        if not test.any():
-            mistake("nothing")
-        if test.all():
-            mistake("everything")
-        torn = len(np.intersect1d(groups[test], groups[~test]))
-        if torn:
-            mistake("images", torn=torn)
-        if not 0.1 <= test.mean() <= 0.4:
-            mistake("too_many", share=test.mean())
-        same = np.asarray(call_answer(answer, groups.copy(), np.random.default_rng(1)))
-        if not np.array_equal(test, same):
+    for tiles, named in ((40, False), (75, False), (200, True)):
+        numbers = rng.permutation(np.repeat(np.arange(tiles), rng.integers(1, 5, tiles)))
+        groups = np.array([f"tile-{number:02}" for number in numbers]) if named else numbers
+        splits = [
+            _as_split(call_answer(answer, groups.copy(), _generator(s)), groups) for s in DRAWS
+        ]
+        for test in splits:
+            if not test.any():
+                mistake("nothing")
+            if test.all():
+                mistake("everything")
+            torn = len(np.intersect1d(groups[test], groups[~test]))
+            if torn:
+                mistake("images", torn=torn)
+        again = _as_split(call_answer(answer, groups.copy(), _generator(DRAWS[0])), groups)
+        if not np.array_equal(splits[0], again):
             mistake("another_generator")
-        other = np.asarray(call_answer(answer, groups.copy(), np.random.default_rng(2)))
-        if np.array_equal(test, other):
+        different = len({test.tobytes() for test in splits})
+        if different == 1:
             mistake("not_drawn")
+        if different < len(DRAWS) - 1:
+            mistake("few_outcomes", draws=len(DRAWS), different=different)
+        names = np.unique(groups)
+        taken = [np.isin(names, groups[test]) for test in splits]
+        # Alternations along the list: about 3/8 of the tiles where each is drawn by itself.
+        changes = np.mean([np.mean(one[1:] != one[:-1]) for one in taken])
+        if changes < 0.2:
+            mistake("neighbors")
+        shares = [test.mean() for test in splits]
+        low, high = min(shares), max(shares)
+        worst = low if 0.25 - low > high - 0.25 else high
+        if not 0.17 <= np.mean(shares) <= 0.33 or not 0.12 <= worst <= 0.4:
+            mistake("too_many", share=worst, images=len(groups), tiles=tiles)
+
+
+DRAWS = (1, 2, 3, 4, 5, 6)
+"""Seeds of the generators that each answer is tried with."""
+
+
+def _generator(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def _as_split(given: Any, groups: np.ndarray) -> np.ndarray:
+    """The answer as booleans, one for each image, whatever it is made of."""
+    numbers = as_array(given)
+    if numbers is None or numbers.shape != groups.shape:
+        mistake("indices", images=len(groups), given=describe(given))
+    kind = str(getattr(given, "dtype", np.asarray(given).dtype))
+    if "bool" not in kind:
+        if set(np.unique(numbers)) <= {0.0, 1.0} and "int" in kind:
+            mistake("whole_numbers")
+        mistake("indices", images=len(groups), given=f"{describe(given)} of type `{kind}`")
+    return numbers > 0

@@ -1,5 +1,9 @@
 """Typical wrong answers to the exercises of lesson 01, by the name of each."""
 
+AP = "average_precision(scores, target)"
+RATIO = f"{AP} / target.mean()"
+ENOUGH = f"{RATIO} >= 2"
+
 WRONG_ANSWERS = {
     "typical_area": {
         "all_images": "return np.median((masks > 0).mean(axis=(1, 2)))",
@@ -116,6 +120,27 @@ WRONG_ANSWERS = {
             known = average_precision(scores, target) >= 2 * target.mean()
             return "silent" if known else "knows nothing"
         """,
+        "near_limit": [
+            f"""
+            if {speaks}:
+                return "speaks"
+            return "silent" if {ranks} else "knows nothing"
+            """
+            for speaks, ranks in (
+                ("iou(scores > 0.5, target) >= 0.03", ENOUGH),
+                ("iou(scores > 0.5, target) >= 0.1", ENOUGH),
+                ("iou(scores > 0.5, target) / (1 + iou(scores > 0.5, target)) * 2 >= 0.05", ENOUGH),
+                ("(target[scores > 0.5].mean() if (scores > 0.5).any() else 0) >= 0.05", ENOUGH),
+                ("max(iou(s > 0.5, t) for s, t in zip(scores, target)) >= 0.2", ENOUGH),
+                ("iou(scores > 0.5, target) >= 0.05", f"{RATIO} >= 1.3"),
+                ("iou(scores > 0.5, target) >= 0.05", f"{RATIO} >= 3"),
+                ("iou(scores > 0.5, target) >= 0.05", f"{RATIO} >= 16"),
+                (
+                    "iou(scores > 0.5, target) >= 0.05",
+                    "AP - target.mean() > 0.02".replace("AP", AP),
+                ),
+            )
+        ],
         "returned `None`": "average_precision(scores, target)",
     },
     "threshold_for_precision": {
@@ -134,6 +159,12 @@ WRONG_ANSWERS = {
             return scores.ravel()[order][np.argmax(iou)]
         """,
         "too_low": ["return 0.0", "return scores.mean()"],
+        "first_crossing": """
+            order = np.argsort(-scores.ravel())
+            precision = np.cumsum(target.ravel()[order]) / np.arange(1, target.size + 1)
+            start = np.argmax(precision >= wanted)
+            return scores.ravel()[order][start + np.argmax(precision[start:] < wanted) - 1]
+        """,
         "highest_precision": """
             order = np.argsort(-scores.ravel())
             precision = np.cumsum(target.ravel()[order]) / np.arange(1, target.size + 1)
@@ -144,6 +175,10 @@ WRONG_ANSWERS = {
             precision = np.cumsum(target.ravel()[order]) / np.arange(1, target.size + 1)
             enough = np.flatnonzero(precision >= wanted)
             return scores.ravel()[order][enough[len(enough) // 2]]
+        """,
+        "grid, make it finer": """
+            reach = [t for t in np.linspace(0, 1, 21) if (scores >= t).any()]
+            return min(t for t in reach if target[scores >= t].mean() >= wanted)
         """,
         "cannot be called with 3 arguments": """
             def threshold_for_precision(scores, target):
@@ -160,7 +195,22 @@ WRONG_ANSWERS = {
             "return np.flatnonzero(np.isin(groups, np.unique(groups)[:10]))",
             "return 'a quarter'",
             "return [[True], [False, True]]",
+            "import torch\nreturn torch.rand(len(groups), requires_grad=True)",
+            "return np.full(len(groups), 0.25)",
         ],
+        "whole_numbers": """
+            tiles = np.unique(groups)
+            return np.isin(groups, rng.choice(tiles, len(tiles) // 4, replace=False)).astype(int)
+        """,
+        "neighbors": """
+            tiles = np.unique(groups)
+            start = rng.integers(len(tiles))
+            return np.isin(groups, np.roll(tiles, start)[: len(tiles) // 4])
+        """,
+        "few_outcomes": """
+            numbers = np.unique(groups, return_inverse=True)[1]
+            return numbers % 4 == rng.integers(4)
+        """,
         "another_generator": """
             tiles = np.unique(groups)
             return np.isin(groups, np.random.choice(tiles, len(tiles) // 4, replace=False))
@@ -169,10 +219,19 @@ WRONG_ANSWERS = {
             tiles = np.unique(groups)
             return np.isin(groups, tiles[: len(tiles) // 4])
         """,
-        "too_many": """
+        "too_many": [
+            """
             tiles = np.unique(groups)
-            return np.isin(groups, tiles[1:])
-        """,
+            return np.isin(groups, rng.choice(tiles, SIZE, replace=False))
+            """.replace("SIZE", size)
+            for size in ("10", "len(tiles) // 10", "len(tiles) * 3 // 20", "len(tiles) * 2 // 5")
+        ]
+        + [
+            """
+            tiles = np.unique(rng.choice(groups, len(groups) // 10, replace=False))
+            return np.isin(groups, tiles[: len(tiles) * 2 // 3])
+            """,
+        ],
         "returned `None`": "np.unique(groups)",
     },
 }
