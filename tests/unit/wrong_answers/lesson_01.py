@@ -170,16 +170,18 @@ WRONG_ANSWERS = {
             precision = np.cumsum(target.ravel()[order]) / np.arange(1, target.size + 1)
             return scores.ravel()[order][precision.argmax()]
         """,
-        "too_high": """
+        "too_high": [
+            """
             order = np.argsort(-scores.ravel())
             precision = np.cumsum(target.ravel()[order]) / np.arange(1, target.size + 1)
             enough = np.flatnonzero(precision >= wanted)
             return scores.ravel()[order][enough[len(enough) // 2]]
         """,
-        "grid, make it finer": """
+            """
             reach = [t for t in np.linspace(0, 1, 21) if (scores >= t).any()]
             return min(t for t in reach if target[scores >= t].mean() >= wanted)
         """,
+        ],
         "cannot be called with 3 arguments": """
             def threshold_for_precision(scores, target):
                 order = np.argsort(-scores)
@@ -229,7 +231,7 @@ WRONG_ANSWERS = {
         + [
             """
             tiles = np.unique(rng.choice(groups, len(groups) // 10, replace=False))
-            return np.isin(groups, tiles[: len(tiles) * 2 // 3])
+            return np.isin(groups, tiles)
             """,
         ],
         "returned `None`": "np.unique(groups)",
