@@ -417,13 +417,7 @@ plots.show(
 # %%
 def block(inputs, outputs, stride=1, dilation=1):
     convolution = nn.Conv2d(
-        inputs,
-        outputs,
-        kernel_size=3,
-        stride=stride,
-        padding=dilation,
-        dilation=dilation,
-        bias=False,
+        inputs, outputs, 3, stride=stride, padding=dilation, dilation=dilation, bias=False
     )
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
@@ -1035,12 +1029,11 @@ chosen[name] = [evaluation.iou(p >= cut, test_masks) for p, cut in zip(on_test[n
 ap[name] = [evaluation.average_precision(p, test_masks) for p in on_test[name]]
 
 # %% tags=["hide-input"]
-order = ("every image", "one in ten", name)
 figure = plots.seed_dots(
     {
-        "IoU at\nthreshold .5": {one: at_half[one] for one in order},
-        "IoU at the\nchosen threshold": {one: chosen[one] for one in order},
-        f"AP (random\nscores: {test_masks.mean():.3f})": {one: ap[one] for one in order},
+        "IoU at\nthreshold .5": at_half,
+        "IoU at the\nchosen threshold": chosen,
+        f"AP (random\nscores: {test_masks.mean():.3f})": ap,
     },
     xlabel="score on the test images",
     title="The same images drawn more often, beside the two training sets of section 5",
@@ -1048,10 +1041,9 @@ figure = plots.seed_dots(
 plots.show(
     figure, "IoU and AP on the test images for three ways of training, a dot for each network")  # fmt: skip
 speaking = np.median(at_half[name])
+much = 0.8 * np.median(at_half["every image"])
 sampled.reveal(
-    sampled.choices[
-        int(speaking > 0.005) + int(speaking > 0.8 * np.median(at_half["every image"]))
-    ],
+    sampled.choices[int(speaking > 0.005) + int(speaking > much)],
     f"The median IoU at .5 is {speaking:.3f}. Without the sampler it is "
     f"{np.median(at_half['one in ten']):.3f}, with a defect in every image "
     f"{np.median(at_half['every image']):.3f}.",
