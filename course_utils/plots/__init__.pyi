@@ -6,6 +6,7 @@ from .line_charts import lines, lines_panels
 from .maps import heat_maps, pixel_maps
 from .matrices import confusion, heatmap
 from .notebook import as_png, show
+from .thresholds import threshold_view
 
 __all__ = [
     "as_png",
@@ -25,6 +26,7 @@ __all__ = [
     "samples",
     "seed_dots",
     "show",
+    "threshold_view",
     "to_picture",
     "training_curves",
     "unet_diagram",

@@ -143,10 +143,10 @@ def roc_and_pr(results: Mapping[str, tuple[Values, Values]], *, title: str | Non
         results.items(), method_colors(list(results)).values(), strict=True
     ):
         roc = roc_curve(scores, target)
-        fpr, tpr = _thin(roc.fpr, roc.tpr)
+        fpr, tpr = thin(roc.fpr, roc.tpr)
         left.plot(fpr, tpr, color=color, label=f"{name}: AUROC {image_auroc(scores, target):.3f}")
         curve = precision_recall_curve(scores, target)
-        recall, precision = _thin(curve.recall, curve.precision)
+        recall, precision = thin(curve.recall, curve.precision)
         # Between two thresholds no precision is reached: steps, not slopes.
         label = f"{name}: AP {average_precision(scores, target):.3f}"
         right.step(recall, precision, where="pre", color=color, label=label)
@@ -154,7 +154,7 @@ def roc_and_pr(results: Mapping[str, tuple[Values, Values]], *, title: str | Non
     left.plot([0, 1], [0, 1], "--", color=FAINT, linewidth=1.3, zorder=1)
     for rate in sorted(set(np.round(rates, 6))):
         right.axhline(rate, linestyle="--", color=FAINT, linewidth=1.3, zorder=1)
-    left.set(xlabel="false alarms among the good", ylabel="recall (found defects)")
+    left.set(xlabel="false-positive rate (false alarms)", ylabel="recall (found defects)")
     right.set(xlabel="recall (found defects)", ylabel="precision (right alarms)")
     span = f"{min(rates):.2%}" if len({f"{r:.2%}" for r in rates}) == 1 else "the share of defects"
     _legend(left, "chance: AUROC 0.500")
@@ -169,7 +169,7 @@ def _legend(axes: Axes, chance: str) -> None:
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.03, 1.03))
 
 
-def _thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Keep at most `POINTS` points, evenly along the curve's own length."""
     if len(x) <= POINTS:
         return x, y

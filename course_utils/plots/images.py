@@ -101,38 +101,47 @@ def samples(
 def errors(
     images: Sequence[Picture],
     targets: Sequence[Picture],
-    predictions: Sequence[Picture],
+    predictions: Sequence[Picture] | Mapping[str, Sequence[Picture]],
     titles: Sequence[str] | None = None,
     *,
     title: str | None = None,
 ) -> Figure:
-    """Return a figure with each image beside its truth and what the network made of it.
+    """Return a figure with each image beside its truth and what one or more networks made of it.
 
     Up to three images stand in rows, more of them in columns. Found, missed and false alarm have
-    a color each. Arguments are those of `error_map`; at most eight images.
+    a color each. Arguments are those of `error_map`; at most eight images. Predictions of several
+    networks have their names: name -> one for each image.
 
     Raises:
         ValueError: for no image, more than eight, and lists of unequal lengths.
+
+    Example:
+        >>> image, mask = np.zeros((8, 8)), np.eye(8, dtype=int)
+        >>> both = {"first": [mask], "second": [1 - mask]}
+        >>> len(errors([image], [mask], both).axes)
+        4
     """
     if not 1 <= len(images) <= 8:
         raise ValueError(f"errors shows 1 to 8 images side by side, got {len(images)}")
     real = [target for _, target in _together(images, targets, "targets")]
-    found = [prediction for _, prediction in _together(images, predictions, "predictions")]
-    pictures = [to_picture(image) for image in images]
-    pictures += [
-        overlay(to_gray(image), target) for image, target in zip(images, real, strict=True)
-    ]
-    pictures += [error_map(*three) for three in zip(images, real, found, strict=True)]
+    named = predictions if isinstance(predictions, Mapping) else {"network": predictions}
+    gray = [overlay(to_gray(image), target) for image, target in zip(images, real, strict=True)]
+    rows = {"image": [to_picture(image) for image in images], "truth": gray}
+    for name, masks in named.items():
+        found = [prediction for _, prediction in _together(images, masks, "predictions")]
+        rows[name] = [error_map(*three) for three in zip(images, real, found, strict=True)]
     names = [name for _, name in _together(images, titles or [""] * len(images), "titles")]
     legend = {"found": HIT, "missed": MISSED, "false alarm": FALSE_ALARM}
-    kinds, count = ("image", "truth", "network"), len(images)
-    if count > 3:
-        heads = [*names, *[""] * (2 * count)]
-        return _grid([*zip(pictures, heads, strict=True)], count, title, legend, row_names=kinds)
+    if len(images) > 3:
+        blank = [""] * (len(images) * (len(rows) - 1))
+        pictures = [picture for row in rows.values() for picture in row]
+        cells = [*zip(pictures, [*names, *blank], strict=True)]
+        return _grid(cells, len(images), title, legend, row_names=list(rows))
     # Few images: one row for each, or the figure would be a tower of huge pictures.
-    turned = [pictures[kind * count + number] for number in range(count) for kind in range(3)]
-    heads = [*kinds, *[""] * (3 * count - 3)]
-    return _grid([*zip(turned, heads, strict=True)], 3, title, legend, row_names=names)
+    turned = [picture for column in zip(*rows.values(), strict=True) for picture in column]
+    heads = [*rows, *[""] * (len(rows) * (len(images) - 1))]
+    cells = [*zip(turned, heads, strict=True)]
+    return _grid(cells, len(rows), title, legend, row_names=names)
 
 
 def overlay(image: Picture, mask: Picture) -> np.ndarray:

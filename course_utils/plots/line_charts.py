@@ -1,6 +1,6 @@
 """Lines: a quantity against another, with a band over seeds, named where they end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -9,7 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from course_utils.plots.style import INK, in_course_style, method_colors, new_figure, readable
+from course_utils.plots.style import (
+    FAINT,
+    INK,
+    in_course_style,
+    method_colors,
+    new_figure,
+    readable,
+)
 
 Series: TypeAlias = Mapping[str, npt.ArrayLike]
 """Name of a line -> values (n,), or (seeds, n): the median is drawn, and a band min to max."""
@@ -58,11 +65,17 @@ def lines(
 
 
 @in_course_style
-def lines_panels(panels: Sequence[Mapping[str, Any]], *, title: str | None = None) -> Figure:
+def lines_panels(
+    panels: Sequence[Mapping[str, Any]],
+    *,
+    references: Collection[str] = (),
+    title: str | None = None,
+) -> Figure:
     """Return a figure with several line charts side by side, at most three in a row.
 
     Each panel is a mapping of the arguments of `lines` (`direct_labels` aside). A name has one
-    color in all panels, explained once below them.
+    color in all panels, explained once below them. `references` are the names of lines to compare
+    with, such as what a trivial answer reaches: dashed and gray, above the others.
 
     Raises:
         ValueError: for no panel and as `lines` does.
@@ -82,13 +95,14 @@ def lines_panels(panels: Sequence[Mapping[str, Any]], *, title: str | None = Non
     figure = new_figure(3.2 * rows + 0.4, title)
     grid = figure.subplots(rows, columns, squeeze=False)
     names = list(dict.fromkeys(name for panel in panels for name in panel["series"]))
-    colors = method_colors(names)
+    colors = method_colors([name for name in names if name not in references])
+    colors |= {name: FAINT for name in names if name in references}
     for axes in grid.flat[len(panels) :]:
         axes.remove()
     for axes, panel in zip(grid.flat, panels, strict=False):
-        _draw(axes, colors, **panel)
+        _draw(axes, colors, **panel, references=references)
     if len(names) > 1:
-        _shared_legend(figure, colors)
+        _shared_legend(figure, colors, references)
     return figure
 
 
@@ -104,6 +118,7 @@ def _draw(
     logy: bool = False,
     markers: Mapping[str, tuple[float, float]] | None = None,
     ylim: tuple[float | None, float | None] | None = None,
+    references: Collection[str] = (),
 ) -> None:
     if not series:
         raise ValueError("nothing to draw: series is empty")
@@ -121,7 +136,10 @@ def _draw(
             low, high = values.min(axis=0), values.max(axis=0)
             axes.fill_between(place, low, high, color=colors[name], alpha=0.18, linewidth=0)
         marker = "o" if len(place) == 1 else None  # a line of one point has no length
-        axes.plot(place, np.median(values, axis=0), marker=marker, color=colors[name], label=name)
+        style: dict[str, Any] = {"marker": marker, "color": colors[name], "label": name}
+        if name in references:
+            style |= {"linestyle": "--", "zorder": 3}
+        axes.plot(place, np.median(values, axis=0), **style)
     for text, (left, up) in (markers or {}).items():
         axes.plot(left, up, "o", color=INK, zorder=5)
         axes.annotate(text, (left, up), (0, 8), textcoords="offset points", size=9, ha="center")
@@ -205,8 +223,13 @@ def space_out(wanted: np.ndarray, gap: float, bottom: float, top: float) -> np.n
     return result
 
 
-def _shared_legend(figure: Figure, colors: Mapping[str, str]) -> None:
-    handles = [Line2D([], [], color=color, label=name) for name, color in colors.items()]
+def _shared_legend(
+    figure: Figure, colors: Mapping[str, str], references: Collection[str] = ()
+) -> None:
+    handles = [
+        Line2D([], [], color=color, label=name, linestyle="--" if name in references else "-")
+        for name, color in colors.items()
+    ]
     longest = max(len(name) for name in colors)
     columns = max(1, min(len(handles), int(120 / (longest + 7))))
     figure.legend(handles=handles, loc="outside lower left", ncols=columns)

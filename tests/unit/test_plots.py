@@ -21,6 +21,7 @@ from PIL import Image
 
 from course_utils import plots
 from course_utils.data.samples import Sample
+from course_utils.evaluation import iou
 from course_utils.plots import images, line_charts, notebook, style
 
 RNG = np.random.default_rng(0)
@@ -61,6 +62,9 @@ FIGURES = {
     "two samples": lambda: plots.samples(FewSamples(), [0, 1]),
     "two errors": lambda: plots.errors([IMAGE] * 2, [MASK] * 2, [MASK > 1] * 2, ["a", "b"]),
     "five errors": lambda: plots.errors([IMAGE] * 5, [MASK] * 5, [MASK] * 5, title=LONG),
+    "errors of two networks": lambda: plots.errors(
+        [IMAGE] * 5, [MASK] * 5, {"every image": [MASK] * 5, "one in ten": [MASK * 0] * 5}
+    ),
     "lines": lambda: plots.lines(
         STEPS, {"cross entropy": 1 / STEPS, "focal": 2 / STEPS, "weighted": 2.02 / STEPS},
         xlabel="step", ylabel="loss", title=LONG, markers={"here": (20, 0.2)},
@@ -98,6 +102,10 @@ FIGURES = {
         log=True, fmt="{:.2%}", title=LONG,
     ),
     "signed bars": lambda: plots.bars({"loss": -0.3, "gain": 0.8}, xlabel="gain", fmt="{:+.2f}"),
+    "a threshold": lambda: plots.threshold_view(
+        [IMAGE] * 4, [MASK] * 4, RNG.random((4, 24, 30)) / 2 + (MASK > 0) / 3, 0.4
+    ),
+    "silence": lambda: plots.threshold_view([IMAGE], [MASK], [MASK * 0.2], 0.5),
     "heatmap": lambda: plots.heatmap(
         RNG.random((2, 9)), [f"a column {k}" for k in range(9)], ["a", "b"], xlabel="x",
         ylabel="y", title=LONG,
@@ -314,6 +322,32 @@ def test_a_curve_of_many_pixels_is_thinned_and_keeps_its_ends():
     np.testing.assert_array_equal(points[[0, -1]], [[0, 0], [1, 1]])
 
 
+def test_a_threshold_is_shown_with_the_scores_of_the_package():
+    scores = RNG.random((2, 24, 30))
+    found, target = scores >= 0.3, np.stack([MASK, MASK]) > 0
+    view = plots.threshold_view([IMAGE] * 2, target, scores, 0.3)
+    right = (found & target).sum()
+    wanted = right / found.sum(), right / target.sum(), iou(found, target)
+    assert "precision {:.2f}, recall {:.2f}, IoU {:.2f}".format(*wanted) in view.get_suptitle()
+    (point,) = (line for line in view.axes[-1].lines if line.get_marker() == "o")
+    np.testing.assert_allclose(point.get_xydata()[0], (wanted[1], wanted[0]))
+    silent = plots.threshold_view([IMAGE] * 2, target, scores, 1.5)
+    assert not [line for line in silent.axes[-1].lines if line.get_marker() == "o"]
+
+
+def test_reference_lines_are_dashed_and_take_no_color_of_a_method():
+    panel = {"x": [0, 1], "xlabel": "step", "ylabel": "AP"}
+    panels = [
+        {**panel, "series": {"first": [1, 2], "random": [0, 0]}},
+        {**panel, "series": {"second": [1, 2], "random": [0, 0]}},
+    ]
+    figure = plots.lines_panels(panels, references=["random"])
+    plain = plots.lines_panels([{**panel, "series": {"first": [1, 2], "second": [1, 2]}}])
+    colors = [line.get_color() for line in plain.axes[0].lines]
+    assert [axes.lines[0].get_color() for axes in figure.axes] == colors
+    assert [line.get_linestyle() for line in figure.axes[1].lines] == ["-", "--"]
+
+
 def test_percentages_never_round_a_mistake_away():
     figure = plots.confusion([[999_999, 1], [0, 5]], ["good", "defect"])
     texts = [text.get_text() for text in figure.axes[0].texts]
@@ -344,6 +378,7 @@ BROKEN = {
     ),
     "name at least one sample": lambda: plots.samples(FewSamples(), []),
     "1 to 8 images": lambda: plots.errors([IMAGE] * 9, [MASK] * 9, [MASK] * 9),
+    "1 to 4 images": lambda: plots.threshold_view([IMAGE] * 5, [MASK] * 5, [MASK] * 5, 0.5),
     "series is empty": lambda: plots.lines(STEPS, {}, xlabel="x", ylabel="y"),
     "series 'a' must be": lambda: plots.lines([1, 2], {"a": [1]}, xlabel="x", ylabel="y"),
     "series 'b' has no x: x holds only 'a'": lambda: plots.lines(
