@@ -118,9 +118,9 @@ def mark_table(runs: Sequence[RunRecord], handed_in: HandedIn | None = None) -> 
     runs = [run for run in runs if run.student]
     columns = tuple(dict.fromkeys(_columns(runs, handed_in)))
     people = {person.name: person for person in handed_in.roster}
-    for each in (*runs, *handed_in.submissions):
-        if each.student:  # else a file that is nobody's
-            people.setdefault(each.student, Person(each.student))
+    names = [*(run.student for run in runs), *(each.student for each in handed_in.submissions)]
+    for name in filter(None, names):  # a file can be nobody's
+        people.setdefault(name, Person(name))
     equal = equal_answers(handed_in.submissions)
     students = []
     for person in sorted(people.values(), key=lambda person: (person.name.casefold(), person.name)):
