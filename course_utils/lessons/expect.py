@@ -127,7 +127,7 @@ def allclose(a: Any, b: Any, *, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
         if isinstance(a, tuple | list) and isinstance(b, tuple | list):
             pairs = zip(a, b, strict=False)
             return len(a) == len(b) and all(allclose(p, q, rtol=rtol, atol=atol) for p, q in pairs)
-        return isinstance(a, str) and a == b
+        return isinstance(a, str) and isinstance(b, str) and a == b
     return x.shape == y.shape and bool(np.allclose(x, y, rtol=rtol, atol=atol))
 
 
