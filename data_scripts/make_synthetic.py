@@ -1,4 +1,4 @@
-"""Write the synthetic set to disk as a published set is laid out, to try tools without a download.
+"""Write a synthetic set to disk as a published set is laid out, to try tools without a download.
 
 Run from the project's root: `python data_scripts/make_synthetic.py --help`.
 """
@@ -12,12 +12,13 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from course_utils.data.synthetic import SURFACES
+from course_utils.data.synthetic import PRODUCTS, SURFACES
 from course_utils.data.synthetic_layouts import (
     LAYOUTS,
     check_target,
     estimate_bytes,
     lay_out,
+    of_product,
     write_set,
 )
 from course_utils.io import report_errors
@@ -44,9 +45,13 @@ def main(
     surface: Annotated[
         list[str] | None, typer.Option(help=f"{', '.join(SURFACES)}; repeatable; all if none.")
     ] = None,
+    product: Annotated[
+        str | None,
+        typer.Option(help=f"{', '.join(PRODUCTS)}, instead of surfaces; for folder and mvtec_ad."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only how to open it.")] = False,
 ) -> None:
-    """Write photographs of surfaces that never were, with their masks, in a published layout.
+    """Write photographs of surfaces or a product that never were, with masks, in a known layout.
 
     Nothing is fetched and nothing overwritten. Stopped at any moment, it leaves nothing half.
 
@@ -56,9 +61,11 @@ def main(
     a class, with ellipses around the defects.
     """
     with report_errors("Nothing was written."):
+        if product and surface:
+            raise ValueError("--surface and --product exclude each other: give one of them")
         if layout not in LAYOUTS:
             raise ValueError(f"layout {layout!r} is unknown: choose one of {', '.join(LAYOUTS)}")
-        chosen = LAYOUTS[layout]
+        chosen = of_product(LAYOUTS[layout], product) if product else LAYOUTS[layout]
         root = out.expanduser().absolute()
         target = check_target(chosen, root)
         pictures = lay_out(

@@ -19,7 +19,7 @@ from course_utils.cli.data_display import (
     print_plan,
 )
 from course_utils.config import data_root
-from course_utils.data import find_datasets
+from course_utils.data import PRODUCT_NAMES, find_datasets
 from course_utils.fetching import (
     PUBLISHED,
     WORK_FOLDER,
@@ -132,7 +132,11 @@ def list_sets(root: Root = None) -> None:
         )
     console = Console()
     console.print(table)
-    print_plain(console, "course data fetch NAME brings one; synthetic needs no files")
+    print_plain(
+        console,
+        "course data fetch NAME brings one; these need no files: "
+        f"synthetic, {', '.join(PRODUCT_NAMES)}",
+    )
 
 
 @app.command("verify")

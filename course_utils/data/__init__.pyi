@@ -15,7 +15,7 @@ from .opening import (
     open_dataset,
     read_image_set,
 )
-from .registry import DATASETS, DatasetInfo
+from .registry import DATASETS, PRODUCT_NAMES, DatasetInfo, is_synthetic
 from .samples import DefectDataset, Sample, SampleSource
 from .sampling import BalancedBatches, FrequencyOfUseSampler
 from .splits import SplitBy, group_split
@@ -36,6 +36,7 @@ from .wrappers import (
 
 __all__ = [
     "DATASETS",
+    "PRODUCT_NAMES",
     "BalancedBatches",
     "BinaryMasks",
     "CachedDataset",
@@ -69,6 +70,7 @@ __all__ = [
     "find_regions",
     "group_split",
     "image_size",
+    "is_synthetic",
     "list_entries",
     "near_duplicate_groups",
     "open_dataset",

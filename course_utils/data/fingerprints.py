@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from course_utils.data.opening import FOLDER_PREFIX, list_entries
+from course_utils.data.registry import is_synthetic
 
 
 def data_fingerprint(dataset: str, root: str | Path | None = None) -> str:
@@ -15,8 +16,8 @@ def data_fingerprint(dataset: str, root: str | Path | None = None) -> str:
     Of a set on disk these are the images and masks that its reader lists and what lies beside them
     at the top of its folder, such as tables and splits; of `folder:<path>` all files below it. Each
     counts with its path within the folder, its size and the time of its last change, so a set may
-    be moved. Files are not opened, hidden ones not looked at. The synthetic set has no files: its
-    code is part of the package.
+    be moved. Files are not opened, hidden ones not looked at. The synthetic sets have no files:
+    their code is part of the package.
 
     Raises:
         ValueError: for an unknown name.
@@ -27,7 +28,7 @@ def data_fingerprint(dataset: str, root: str | Path | None = None) -> str:
         >>> data_fingerprint("synthetic")
         'synthetic'
     """
-    if dataset == "synthetic":
+    if is_synthetic(dataset):
         return dataset
     if dataset.startswith(FOLDER_PREFIX):
         folder, entries = list_entries(dataset)

@@ -5,6 +5,8 @@ Torch is imported only where a set is opened: finding sets on disk takes a fract
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
 from inspect import signature
 from operator import index as whole_number
 from pathlib import Path
@@ -15,13 +17,21 @@ import numpy as np
 from course_utils.config import check_seed, data_root
 from course_utils.data.image_set import Entry, ImageSet
 from course_utils.data.readers import Reader, find_reader
-from course_utils.data.registry import DATASETS, SYNTHETIC, DatasetInfo
+from course_utils.data.registry import (
+    DATASETS,
+    PRODUCT_NAMES,
+    SYNTHETIC_PRODUCT,
+    DatasetInfo,
+    is_synthetic,
+)
 from course_utils.data.splits import SPLIT_NAMES, SplitBy, leak_note, split_images
 
 if TYPE_CHECKING:
     from course_utils.data.samples import DefectDataset, Sample
 
 FOLDER_PREFIX = "folder:"
+_SET = ("split", "size", "seed")
+"""Arguments of the synthetic sets that are no options: `open_dataset` has them."""
 
 
 def open_dataset(
@@ -37,11 +47,11 @@ def open_dataset(
 ) -> "DefectDataset":
     """Return the part `split` ("train", "val", "test" or "all") of the data set `name`.
 
-    `name` is one of `DATASETS`, `mvtec_ad/<category>`, `dagm/<1..10>`, or `folder:<path>` for a
-    person's own images: `images/` and `masks/`, `good/`, `defective/`, in parts or not (see
-    `readers.folder`; a relative path starts at `root` if given, else at the working directory).
-    Images come at `size`, one side or (height, width). Which image goes
-    where depends on `seed` alone; images that show the same thing stay together.
+    `name` is one of `DATASETS`, `synthetic_product/<plate, washer or cap>`, `mvtec_ad/<category>`,
+    `dagm/<1..10>`, or `folder:<path>` for a person's own images: `images/` and `masks/`, `good/`,
+    `defective/`, in parts or not (see `readers.folder`; a relative path starts at `root` if given,
+    else at the working directory). Images come at `size`, one side or (height, width). Which image
+    goes where depends on `seed` alone; images that show the same thing stay together.
     `split_by="image"` deals images out one by one, as is often done and **leaks**: it is here to
     measure what that pretends. Where parts are stated, by the authors or by the folders of a
     person, they stay so whatever `split_by` says. `split_note` says how it was done, and what was
@@ -53,7 +63,7 @@ def open_dataset(
     Options: `fold=1`, 2 or 3, of `kolektor_sdd` only, makes that fold the test part and takes a
     fifth of the others for validation (see `split_images`); "all" is all images nevertheless.
     `masks="boxes"`, of `kolektor_sdd` too, takes its box masks instead of the fine ones. Those of
-    the synthetic set are the arguments of `SyntheticSurfaces`.
+    the synthetic sets are the arguments of `SyntheticSurfaces` and `SyntheticProducts`.
 
     Raises:
         ValueError: for an unknown name, split or option, a `seed` that is no whole number in 0 ..
@@ -70,10 +80,10 @@ def open_dataset(
     if split_by not in ("group", "image"):
         raise ValueError(f'split_by must be "group" or "image", got {split_by!r}')
     height_width, seed = _checked_size(size), check_seed(seed)
-    if name == SYNTHETIC.name:
+    if is_synthetic(name):
         if normal_only and split != "test":
             options["frequency"] = 0.0
-        return _open_synthetic(split, split_by, size=height_width, seed=seed, **options)
+        return _open_synthetic(name, split, split_by, size=height_width, seed=seed, **options)
     from course_utils.data.image_mask_dataset import ImageMaskDataset
 
     info = None if name.startswith(FOLDER_PREFIX) else _find_info(name)
@@ -90,7 +100,7 @@ def open_dataset(
 def read_image_set(name: str, root: str | Path | None = None, **options: Any) -> ImageSet:
     """Return all images of the set `name`, before any split, opening as few as its reader can.
 
-    `name`, `root` and errors as in `open_dataset`, but for the synthetic set, which has no files;
+    `name`, `root` and errors as in `open_dataset`, but for the synthetic sets, which have no files;
     `options` are those of the reader.
     """
     reader, where = _locate(name, root)
@@ -132,7 +142,7 @@ def find_datasets(root: str | Path | None = None) -> dict[str, FoundDataset]:
     root = data_root(root)
     found = {}
     for info in DATASETS.values():
-        if info is SYNTHETIC:
+        if not info.needs_files:
             continue
         for name in [f"{info.name}/{one}" for one in _categories(info, root)] or [info.name]:
             images, problem = 0, ""
@@ -170,9 +180,17 @@ def _locate(name: str, root: str | Path | None) -> tuple[Reader, list[Any]]:
 def _find_info(name: str) -> DatasetInfo:
     family, _, category = name.partition("/")
     info = DATASETS.get(family)
-    if info is None or info is SYNTHETIC or (category and not info.by_category):
+    if info is SYNTHETIC_PRODUCT:
+        close = get_close_matches(name, PRODUCT_NAMES, n=1, cutoff=0.9)
+        hint = f". Did you mean {close[0]}?" if close and category else ""
+        raise ValueError(
+            f"data set {name!r} is unknown: choose one of {', '.join(PRODUCT_NAMES)}{hint}"
+        )
+    if info is None or not info.needs_files or (category and not info.by_category):
         known = ", ".join(DATASETS)
-        hint = f". Did you mean folder:{name}?" if Path(name).is_dir() else ""
+        close = get_close_matches(name, [*DATASETS, *PRODUCT_NAMES], n=1, cutoff=0.8)
+        meant = f"folder:{name}" if Path(name).is_dir() else "".join(close)
+        hint = f". Did you mean {meant}?" if meant else ""
         raise ValueError(
             f"data set {name!r} is unknown: choose one of {known}, or folder:<path>{hint}"
         )
@@ -203,20 +221,19 @@ def _check_options(name: str, options: dict[str, Any], known: Sequence[str]) -> 
 
 
 def _open_synthetic(
-    split: str, split_by: SplitBy, *, size: tuple[int, int], seed: int, **options: Any
+    name: str, split: str, split_by: SplitBy, *, size: tuple[int, int], seed: int, **options: Any
 ) -> "DefectDataset":
     from torch.utils.data import ConcatDataset, Subset
 
-    from course_utils.data.synthetic import SyntheticSurfaces
+    from course_utils.data.synthetic import SyntheticProducts, SyntheticSurfaces
     from course_utils.data.wrappers import MappedDataset
 
-    parameters = signature(SyntheticSurfaces).parameters
-    _check_options(
-        SYNTHETIC.name, options, [one for one in parameters if one not in ("split", "size", "seed")]
-    )
+    product = name.partition("/")[2]
+    make = partial(SyntheticProducts, product) if product else SyntheticSurfaces
+    _check_options(name, options, [one for one in signature(make).parameters if one not in _SET])
     if split_by == "group" and split != "all":
-        return SyntheticSurfaces(split, size=size, seed=seed, **options)
-    parts = [SyntheticSurfaces(part, size=size, seed=seed, **options) for part in SPLIT_NAMES]
+        return make(split, size=size, seed=seed, **options)
+    parts = [make(part, size=size, seed=seed, **options) for part in SPLIT_NAMES]
     lengths = [len(part) for part in parts]
     whole: ConcatDataset[Sample] = ConcatDataset(parts)
     if split == "all":
@@ -224,7 +241,7 @@ def _open_synthetic(
     dealt = np.random.default_rng(seed).permutation(sum(lengths))
     chosen = np.split(dealt, np.cumsum(lengths)[:-1])  # the parts stay as large as they were
     groups = np.array([part.describe(index).group for part in parts for index in range(len(part))])
-    note = leak_note(groups, chosen, "all shots of one surface")
+    note = leak_note(groups, chosen, f"all shots of one {parts[0].thing}")
     kept = Subset(whole, np.sort(chosen[SPLIT_NAMES.index(split)]).tolist())
     return MappedDataset(kept, split_note=note)
 

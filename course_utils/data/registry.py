@@ -29,6 +29,11 @@ class DatasetInfo:
     folds: int = 0
     """How many folds it has for cross-validation; 0: none."""
 
+    @property
+    def needs_files(self) -> bool:
+        """Whether it lies on disk; else it is made as it is read."""
+        return bool(self.layout)
+
     def folder(self, root: Path) -> Path:
         """Return where the set lies, or would lie, under the data root."""
         return root / self.name
@@ -60,6 +65,18 @@ SYNTHETIC = DatasetInfo(
     page="",
     layout="",
 )
+SYNTHETIC_PRODUCT = DatasetInfo(
+    name="synthetic_product",
+    title="Synthetic products",
+    class_names=("background",),
+    license=SYNTHETIC.license,
+    page="",
+    layout="",
+    remark="Open one product, as synthetic_product/plate; its classes are its kinds of defect.",
+    by_category=True,
+)
+PRODUCT_NAMES = tuple(f"{SYNTHETIC_PRODUCT.name}/{one}" for one in ("plate", "washer", "cap"))
+"""The products by the names that open them."""
 MAGNETIC_TILE = DatasetInfo(
     name="magnetic_tile",
     title="Magnetic-tile defects",
@@ -167,6 +184,7 @@ DATASETS: dict[str, DatasetInfo] = {
     info.name: info
     for info in (
         SYNTHETIC,
+        SYNTHETIC_PRODUCT,
         MAGNETIC_TILE,
         SD_SALIENCY_900,
         KOLEKTOR_SDD,
@@ -179,3 +197,13 @@ DATASETS: dict[str, DatasetInfo] = {
     )
 }
 """The data sets by name. `folder:<path>` opens a person's own images."""
+
+
+def is_synthetic(name: str) -> bool:
+    """Return whether the data set `name` is made as it is read, so that it has no files.
+
+    Example:
+        >>> is_synthetic("synthetic_product/plate"), is_synthetic("mvtec_ad/bottle")
+        (True, False)
+    """
+    return name == SYNTHETIC.name or name in PRODUCT_NAMES

@@ -25,7 +25,7 @@ def find_published(name: str) -> tuple[PublishedSet, list[Part]]:
     if family not in PUBLISHED:
         raise ValueError(
             f"data set {name!r} is unknown: choose one of {', '.join(PUBLISHED)}"
-            + (". The synthetic set needs no files" if family == "synthetic" else "")
+            + (". The synthetic sets need no files" if family.startswith("synthetic") else "")
         )
     published = PUBLISHED[family]
     parts = [part for part in published.parts if wanted in ("", part.name)]

@@ -6,7 +6,7 @@ from .live import LiveCurves
 from .metrics import record_metric, record_metrics
 from .parameters import LessonParameters, read_parameters
 from .photographs import show_real_photographs
-from .predictions import Prediction, predict, predictions
+from .prediction import Prediction, predict, predictions
 from .quizzes import Choice, Question
 from .records import EXERCISE_MIME, LESSON_MIME, METRIC_MIME, Outcome, read_metrics
 from .registry import all_exercises, exercise, quiz

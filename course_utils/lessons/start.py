@@ -11,6 +11,7 @@ import torch
 
 from course_utils.config import (
     MAX_SEED,
+    PRECISION_NAMES,
     Profile,
     get_profile,
     pick_device,
@@ -22,7 +23,7 @@ from course_utils.lessons.content import find_lesson
 from course_utils.lessons.frontend import is_interactive
 from course_utils.lessons.metrics import forget_metrics
 from course_utils.lessons.parameters import LessonParameters, read_parameters
-from course_utils.lessons.predictions import forget_predictions
+from course_utils.lessons.prediction import forget_predictions
 from course_utils.lessons.records import LESSON_MIME
 from course_utils.lessons.spec import LessonSpec
 
@@ -124,7 +125,7 @@ def _show_header(spec: LessonSpec, lesson: Lesson) -> None:
         ("profile", f"{lesson.profile}", f" ({_origin(lesson)})"),
         ("data", lesson.dataset, ""),
         ("seed", str(lesson.seed), ""),
-        ("device", str(lesson.device), f" ({lesson.precision})"),
+        ("device", str(lesson.device), f" ({PRECISION_NAMES[lesson.precision]})"),
     ]
     own = [(key, str(value), "") for key, value in lesson.parameters.own().items()]
     body, lines = "", []

@@ -20,7 +20,7 @@ from course_utils.anomaly import (
     structure_source,
 )
 from course_utils.config import data_root
-from course_utils.data import CachedDataset, SimulatedAnomalies
+from course_utils.data import CachedDataset, SimulatedAnomalies, is_synthetic
 from course_utils.data.augmentation import as_picture
 from course_utils.data.image_files import read_mask
 from course_utils.trainers.configs import MemSegConfig, NearestPatchesConfig
@@ -144,5 +144,5 @@ def textures_of(data: str) -> Literal["dtd", "noise"]:
         >>> textures_of("synthetic")
         'noise'
     """
-    there = data != "synthetic" and (data_root() / "dtd" / "images").is_dir()
+    there = not is_synthetic(data) and (data_root() / "dtd" / "images").is_dir()
     return "dtd" if there else "noise"

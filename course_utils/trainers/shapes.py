@@ -3,7 +3,7 @@
 import math
 import statistics
 
-from course_utils.data import image_size, list_entries
+from course_utils.data import image_size, is_synthetic, list_entries
 from course_utils.trainers.configs import TrainingConfig
 
 MOST_STRETCHED = 1.5
@@ -25,7 +25,7 @@ def shape_remark(config: TrainingConfig) -> str:
         >>> shape_remark(TrainingConfig(data="synthetic"))  # is drawn at any size
         ''
     """
-    if config.data == "synthetic":
+    if is_synthetic(config.data):
         return ""
     _, entries = list_entries(config.data)
     few = entries[:: math.ceil(len(entries) / LOOKED_AT)]

@@ -16,6 +16,7 @@ from course_utils.data import (
     MappedDataset,
     SampleSource,
     TiledDataset,
+    is_synthetic,
     list_entries,
     open_dataset,
 )
@@ -28,12 +29,12 @@ from course_utils.trainers.configs import (
     UNetConfig,
 )
 
-SYNTHETIC_PRODUCT: dict[str, Any] = {
+ONE_SURFACE: dict[str, Any] = {
     "surfaces": ["painted_sheet"],
     "defect_size": 1.5,
     "contrast": 1.2,
 }
-"""What is taken of the synthetic surfaces: a line makes one product. Defects are larger and
+"""What is taken of the synthetic surfaces: a line makes one kind. Defects are larger and
 plainer than by default, so that a short training can find them."""
 NORMAL_LENGTHS = {"train": 200, "val": 50, "test": 100}
 DETECTION_LENGTHS = {"train": 200, "val": 120, "test": 200}
@@ -136,8 +137,10 @@ def open_normal_splits(
 
     def part(split: str) -> SampleSource:
         options: dict[str, Any] = {"split_by": config.split_by, "normal_only": True}
+        if is_synthetic(data):
+            options |= {"length": NORMAL_LENGTHS[split], "frequency": 0.5}
         if data == "synthetic":
-            options |= SYNTHETIC_PRODUCT | {"length": NORMAL_LENGTHS[split], "frequency": 0.5}
+            options |= ONE_SURFACE
         images = BinaryMasks(open_dataset(data, split, size=size, seed=seed, **options))
         if most is None:
             return images
@@ -152,7 +155,7 @@ def open_normal_splits(
                 f"the {name} part of {data} has no good image: normal images must be there to "
                 "learn from, and to tell defects from"
             )
-    lost = any(splits.test.labels) and not with_defects(splits.test, 1) and data != "synthetic"
+    lost = any(splits.test.labels) and not with_defects(splits.test, 1) and not is_synthetic(data)
     if lost and any(entry.mask for entry in list_entries(data)[1]):
         raise ValueError(
             f"the test part of {data} has no defect that is left at {size[0]} x {size[1]} pixels "
@@ -174,11 +177,10 @@ def open_detection_splits(
         options: dict[str, Any] = {"split_by": config.split_by}
         if config.fold:
             options["fold"] = config.fold
-        elif config.data == "synthetic":
-            options |= SYNTHETIC_PRODUCT | {
-                "length": DETECTION_LENGTHS[split],
-                "frequency": DETECTION_FREQUENCY,
-            }
+        elif is_synthetic(config.data):
+            options |= {"length": DETECTION_LENGTHS[split], "frequency": DETECTION_FREQUENCY}
+        if config.data == "synthetic":
+            options |= ONE_SURFACE
         size = (config.height, config.width)
         images = BinaryMasks(
             open_dataset(config.data, split, size=size, seed=config.split_seed, **options)

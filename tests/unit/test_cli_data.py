@@ -94,7 +94,7 @@ def test_damage_is_found_named_and_counted(served, tmp_path: Path):
 def test_questions_that_cannot_be_answered(served, tmp_path: Path):
     for words, told in (
         (("fetch", "imagenet"), "unknown: choose one of magnetic_tile"),
-        (("fetch", "synthetic"), "The synthetic set needs no files"),
+        (("fetch", "synthetic"), "The synthetic sets need no files"),
         (("fetch", "mvtec_ad/car"), "has no part 'car'"),
         (("fetch", "magnetic_tile/x"), "it has none"),
         (("fetch", "severstal"), "accepted the rules"),

@@ -70,6 +70,12 @@ panel = slider_panel(line, alt="A line", start={"gamma": 1}, sliders={"gamma": (
 display(panel)
 panel.children[0].children[0].value = 5
 print("went on")""",
+    "prediction": """
+from course_utils.lessons import predict
+guess = predict("How many?", ["one", "two"])""",
+    "reveal": """
+guess.chosen = "two"
+guess.reveal("two", "Count them.")""",
     "curves": CURVES,
 }
 
@@ -128,6 +134,11 @@ def test_the_header_tells_people_and_machines_what_is_running(notebook):
     assert (record["profile"], record["dataset"], record["seed"]) == ("smoke", "synthetic", 3)
     assert record["parameters"] == {}
     assert {"python", "torch", "torchvision", "numpy", "course-utils"} <= set(record["versions"])
+
+
+def test_a_person_answers_a_prediction_with_buttons_and_sees_it_again(notebook):
+    assert WIDGET_MIME in only(person_outputs(notebook, "prediction"))
+    assert "You said <strong>two</strong>." in only(person_outputs(notebook, "reveal"))["text/html"]
 
 
 def test_metrics_are_stored_unrounded_and_shown_rounded(notebook):

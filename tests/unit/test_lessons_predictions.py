@@ -3,7 +3,7 @@
 import pytest
 
 from course_utils.lessons import Prediction, challenge, challenges, predict, predictions
-from course_utils.lessons.predictions import forget_predictions, question_panel
+from course_utils.lessons.prediction import forget_predictions, question_panel
 
 
 @pytest.fixture(autouse=True)

@@ -200,7 +200,7 @@ def test_the_data_root_comes_from_the_environment(steel, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("steel", {}, "'steel' is unknown: choose one of synthetic, magnetic_tile, sd_sal"),
+        ("steel", {}, "'steel' is unknown: choose one of synthetic, synthetic_product, mag"),
         ("synthetic", {"split": "dev"}, "split 'dev' is unknown"),
         ("synthetic", {"split_by": "tile"}, "split_by must be"),
         ("synthetic", {"size": 0}, "size must be a number of pixels"),
@@ -223,7 +223,7 @@ def test_requests_that_cannot_be_met_say_what_can(name, options, message):
 
 def test_finding_data_sets_counts_images_and_says_what_is_wrong(tiles):
     found = find_datasets(tiles)
-    assert set(found) == set(DATASETS) - {"synthetic"}
+    assert set(found) == {name for name, info in DATASETS.items() if info.needs_files}
     assert (found["magnetic_tile"].images, found["magnetic_tile"].problem) == (36, "")
     assert found["sd_saliency_900"].images == 0
     assert "SongGuorong/MCITF" in found["sd_saliency_900"].problem
@@ -262,7 +262,8 @@ def test_listing_data_sets_and_their_images_loads_no_torch(steel):
     code = (
         "import sys; from course_utils.data import DATASETS, find_datasets\n"
         "from course_utils.data.readers import find_reader\n"
-        "for name in set(DATASETS) - {'synthetic'}: find_reader(name)\n"
+        "for name, info in DATASETS.items():\n"
+        "    if info.needs_files: find_reader(name)\n"
         f"assert find_datasets({str(steel)!r})['sd_saliency_900'].images == 15\n"
         "print([name for name in ('torch', 'scipy', 'sklearn') if name in sys.modules])"
     )

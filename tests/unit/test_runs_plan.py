@@ -207,7 +207,7 @@ def test_all_mistakes_of_a_file_are_told_at_once_with_line_and_field(errors) -> 
         "03_fixed",
         'plan.yml:17: runs[4].parameters.dataset[1]: got "magnetic_tiles": '
         "data set 'magnetic_tiles' is unknown: choose one of "
-        f"{', '.join(DATASETS)}, or folder:<path>",
+        f"{', '.join(DATASETS)}, or folder:<path>. Did you mean magnetic_tile?",
         "plan.yml:18: runs[5].seeds: got [], wanted a list with at least one thing in it",
         "plan.yml:20: runs[6]: got 3, wanted a mapping",
         "plan.yml:22: limits.seconds: got 0, wanted greater than 0",

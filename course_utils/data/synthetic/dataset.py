@@ -1,9 +1,9 @@
-"""The synthetic data set: photographs of surfaces that never were."""
+"""The synthetic surfaces, and what all synthetic sets have in common."""
 
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from course_utils.config import check_seed
 from course_utils.data.samples import Sample
-from course_utils.data.synthetic.defects import CLASS_NAMES, DEFECTS
+from course_utils.data.synthetic.defects import CLASS_NAMES, DEFECTS, KINDS
 from course_utils.data.synthetic.labels import Footprint, ellipse_mask, exact_mask
 from course_utils.data.synthetic.scene import DEALING, Scene, photograph, plan_scene, unit_of
 from course_utils.data.synthetic.surfaces import SURFACES
@@ -22,23 +22,137 @@ _SPLITS = tuple(LENGTHS)
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of one image of `SyntheticSurfaces`."""
+    """What is known of one image of a synthetic set."""
 
     family: str
-    """Family of the surface, one of `SURFACES`."""
+    """Family of the surface, one of `SURFACES`, or the product, one of `PRODUCTS`."""
     kinds: tuple[str, ...]
-    """Kinds of its defects, each one of `DEFECTS`; empty for a good surface."""
+    """Kinds of its defects; empty for a good one."""
+    classes: tuple[str, ...]
+    """The class of each defect, as `class_names` has it."""
     strengths: tuple[float, ...]
     """How plainly each defect shows: about .45 is hard to see, 1.4 is obvious."""
     group: str
-    """The surface, shared by all its shots."""
+    """The surface or part, shared by all its shots."""
     shot: int
-    """Which shot of the surface this is, from 0."""
+    """Which shot of it this is, from 0."""
     shots: int
-    """How many shots of the surface this split holds."""
+    """How many shots of it this split holds."""
 
 
-class SyntheticSurfaces(Dataset[Sample]):
+class SyntheticPhotographs(Dataset[Sample]):
+    """What the synthetic sets have in common: things, photographed one to three times in a row.
+
+    A subclass says what a thing is: `_scene`, `_photograph`, `class_names`, `split_note`, `thing`,
+    and, in `prefix`, how names begin.
+    """
+
+    class_names: tuple[str, ...]
+    split_note: str
+    channels = 3
+    prefix: str
+    thing: str
+
+    def __init__(
+        self,
+        split: str,
+        size: int | tuple[int, int],
+        seed: int,
+        length: int | None,
+        *,
+        frequency: float,
+        contrast: float,
+        defect_size: float,
+        labels: str,
+    ) -> None:
+        if split not in _SPLITS:
+            raise ValueError(f"split must be one of {', '.join(_SPLITS)}, got {split!r}")
+        if labels not in ("exact", "ellipse"):
+            raise ValueError(f"labels must be 'exact' or 'ellipse', got {labels!r}")
+        self.split = split
+        self.size = _checked_size(size)
+        self.seed = check_seed(seed)
+        self.frequency = _in_range("frequency", frequency, 0.0, 1.0)
+        self.contrast = _in_range("contrast", contrast, 0.0, 2.0)
+        self.defect_size = _in_range("defect_size", defect_size, 0.25, 4.0)
+        self.labels = labels
+        count = _whole("length", LENGTHS[split] if length is None else length, 1, 10_000_000)
+        self._thing_of, self._shot_of = _deal_shots(self.seed, _SPLITS.index(split), count)
+
+    def __len__(self) -> int:
+        return len(self._thing_of)
+
+    def __getitem__(self, index: int) -> Sample:
+        index = self._checked(index)
+        picture, footprints = self._photograph(self._scene(index), self._shot(index), self.contrast)
+        draw = exact_mask if self.labels == "exact" else ellipse_mask
+        return Sample(
+            image=torch.from_numpy(picture),
+            mask=torch.from_numpy(draw(self.size, footprints)),
+            label=_largest(footprints),
+            group=self._group(index),
+            name=f"{self.prefix}/{self.split}/{index:05d}",
+        )
+
+    def clean(self, index: int) -> torch.Tensor:
+        """Return image `index` as it would be without its defects: same light, same noise.
+
+        Example:
+            >>> surfaces = SyntheticSurfaces(size=64, frequency=1.0)
+            >>> bool((surfaces.clean(0) == surfaces[0].image).all())
+            False
+        """
+        index = self._checked(index)
+        return torch.from_numpy(self._photograph(self._scene(index), self._shot(index), 0.0)[0])
+
+    def describe(self, index: int) -> Description:
+        """Return what image `index` shows, without making it.
+
+        Example:
+            >>> SyntheticSurfaces(surfaces=["wood"], frequency=0.0).describe(3).kinds
+            ()
+        """
+        index = self._checked(index)
+        scene = self._scene(index)
+        return Description(
+            family=scene.family,
+            kinds=scene.kinds,
+            classes=tuple(map(self._class_of, scene.kinds)),
+            strengths=scene.strengths,
+            group=self._group(index),
+            shot=self._shot(index),
+            shots=int((self._thing_of == self._thing_of[index]).sum()),
+        )
+
+    def _class_of(self, kind: str) -> str:
+        return kind
+
+    def _scene(self, index: int) -> Any:
+        raise NotImplementedError
+
+    def _photograph(
+        self, scene: Any, shot: int, contrast: float
+    ) -> tuple[np.ndarray, list[Footprint]]:
+        raise NotImplementedError
+
+    def _key(self, index: int) -> tuple[int, int, int]:
+        """Return what makes the random streams of the thing that an image shows unique."""
+        return self.seed, _SPLITS.index(self.split), int(self._thing_of[index])
+
+    def _shot(self, index: int) -> int:
+        return int(self._shot_of[index])
+
+    def _group(self, index: int) -> str:
+        return f"{self.prefix}/{self.split}/{self.thing}-{self._thing_of[index]:05d}"
+
+    def _checked(self, index: int) -> int:
+        number = operator.index(index)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"index must be in 0..{len(self) - 1}, got {number}")
+        return number % len(self)
+
+
+class SyntheticSurfaces(SyntheticPhotographs):
     """Photographs of eight families of surface with seven kinds of defect, made as they are read.
 
     Image: float32 (3, H, W) in [0, 1]. Mask: int64 (H, W), 0 background, 1 line (scratch,
@@ -73,11 +187,12 @@ class SyntheticSurfaces(Dataset[Sample]):
     """
 
     class_names = CLASS_NAMES
-    channels = 3
     split_note = (
         "Every surface belongs to one of train, val and test, with all of its shots: "
         "no surface is shared."
     )
+    prefix = "synthetic"
+    thing = "surface"
 
     def __init__(
         self,
@@ -93,85 +208,30 @@ class SyntheticSurfaces(Dataset[Sample]):
         defect_size: float = 1.0,
         labels: Literal["exact", "ellipse"] = "exact",
     ) -> None:
-        if split not in _SPLITS:
-            raise ValueError(f"split must be one of {', '.join(_SPLITS)}, got {split!r}")
-        if labels not in ("exact", "ellipse"):
-            raise ValueError(f"labels must be 'exact' or 'ellipse', got {labels!r}")
-        self.split = split
-        self.size = _checked_size(size)
-        self.seed = check_seed(seed)
-        self.surfaces = _chosen("surfaces", surfaces, SURFACES)
-        self.defects = _chosen("defects", defects, DEFECTS)
-        self.frequency = _in_range("frequency", frequency, 0.0, 1.0)
-        self.contrast = _in_range("contrast", contrast, 0.0, 2.0)
-        self.defect_size = _in_range("defect_size", defect_size, 0.25, 4.0)
-        self.labels = labels
-        count = _whole("length", LENGTHS[split] if length is None else length, 1, 10_000_000)
-        self._surface_of, self._shot_of = _deal_shots(self.seed, _SPLITS.index(split), count)
-
-    def __len__(self) -> int:
-        return len(self._surface_of)
-
-    def __getitem__(self, index: int) -> Sample:
-        index = self._checked(index)
-        scene = self._scene(index)
-        picture, footprints = self._photograph(index, scene, self.contrast)
-        draw = exact_mask if self.labels == "exact" else ellipse_mask
-        return Sample(
-            image=torch.from_numpy(picture),
-            mask=torch.from_numpy(draw(self.size, footprints)),
-            label=_largest(footprints),
-            group=self._group(index),
-            name=f"synthetic/{self.split}/{index:05d}",
+        super().__init__(
+            split,
+            size,
+            seed,
+            length,
+            frequency=frequency,
+            contrast=contrast,
+            defect_size=defect_size,
+            labels=labels,
         )
+        self.surfaces = chosen_of("surfaces", surfaces, SURFACES)
+        self.defects = chosen_of("defects", defects, DEFECTS)
 
-    def clean(self, index: int) -> torch.Tensor:
-        """Return image `index` as it would be without its defects: same light, same noise.
-
-        Example:
-            >>> surfaces = SyntheticSurfaces(size=64, frequency=1.0)
-            >>> bool((surfaces.clean(0) == surfaces[0].image).all())
-            False
-        """
-        index = self._checked(index)
-        return torch.from_numpy(self._photograph(index, self._scene(index), 0.0)[0])
-
-    def describe(self, index: int) -> Description:
-        """Return what image `index` shows, without making it.
-
-        Example:
-            >>> SyntheticSurfaces(surfaces=["wood"], frequency=0.0).describe(3).kinds
-            ()
-        """
-        index = self._checked(index)
-        scene = self._scene(index)
-        return Description(
-            family=scene.family,
-            kinds=scene.kinds,
-            strengths=scene.strengths,
-            group=self._group(index),
-            shot=int(self._shot_of[index]),
-            shots=int((self._surface_of == self._surface_of[index]).sum()),
-        )
+    def _class_of(self, kind: str) -> str:
+        return CLASS_NAMES[KINDS[kind].label]
 
     def _scene(self, index: int) -> Scene:
-        key = (self.seed, _SPLITS.index(self.split), int(self._surface_of[index]))
-        return plan_scene(key, self.surfaces, self.defects, self.frequency, unit_of(self.size))
+        unit = unit_of(self.size)
+        return plan_scene(self._key(index), self.surfaces, self.defects, self.frequency, unit)
 
     def _photograph(
-        self, index: int, scene: Scene, contrast: float
+        self, scene: Scene, shot: int, contrast: float
     ) -> tuple[np.ndarray, list[Footprint]]:
-        shot = int(self._shot_of[index])
         return photograph(scene, shot, self.size, contrast, self.defect_size)
-
-    def _group(self, index: int) -> str:
-        return f"synthetic/{self.split}/surface-{self._surface_of[index]:05d}"
-
-    def _checked(self, index: int) -> int:
-        number = operator.index(index)
-        if not -len(self) <= number < len(self):
-            raise IndexError(f"index must be in 0..{len(self) - 1}, got {number}")
-        return number % len(self)
 
 
 def _deal_shots(seed: int, split: int, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -211,7 +271,16 @@ def _in_range(name: str, value: float, low: float, high: float) -> float:
     return float(value)
 
 
-def _chosen(name: str, chosen: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:
+def chosen_of(name: str, chosen: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the chosen ones of the known names.
+
+    Raises:
+        ValueError: if one is unknown, or none were given.
+
+    Example:
+        >>> chosen_of("surfaces", "wood", ("wood", "leather"))
+        ('wood',)
+    """
     given = (chosen,) if isinstance(chosen, str) else tuple(chosen)
     unknown = [item for item in given if item not in known]
     if unknown or not given:

@@ -1,6 +1,6 @@
-"""The synthetic set as files, laid out as published sets are."""
+"""The synthetic sets as files, laid out as published sets are."""
 
-from course_utils.data.synthetic_layouts.layouts import LAYOUTS, Layout
+from course_utils.data.synthetic_layouts.layouts import LAYOUTS, Layout, of_product
 from course_utils.data.synthetic_layouts.writing import (
     Picture,
     check_target,
@@ -16,5 +16,6 @@ __all__ = [
     "check_target",
     "estimate_bytes",
     "lay_out",
+    "of_product",
     "write_set",
 ]

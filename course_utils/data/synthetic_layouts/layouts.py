@@ -1,11 +1,10 @@
 """Where images and masks lie in each published set: a table of path templates."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from course_utils.data.synthetic import Description, SyntheticSurfaces
-from course_utils.data.synthetic.defects import KINDS
+from course_utils.data.synthetic import Description
 
 
 class Part(NamedTuple):
@@ -93,10 +92,10 @@ def _state_of(shown: Description) -> str:
 
 def _class_of(shown: Description) -> str:
     """The class of all defects, "combined" for several (as MVTec has it), "good" for none."""
-    labels = {KINDS[kind].label for kind in shown.kinds}
-    if len(labels) > 1:
+    classes = set(shown.classes)
+    if len(classes) > 1:
         return "combined"
-    return SyntheticSurfaces.class_names[labels.pop()] if labels else "good"
+    return classes.pop() if classes else "good"
 
 
 def _tile_folder_of(shown: Description) -> str | None:
@@ -164,6 +163,10 @@ class Layout:
     """A file with the names of the classes."""
     table: str | None = None
     """A file with the masks as run lengths, a row for each class of an image."""
+    products: bool = False
+    """Whether it suits products, too; the others show surfaces only."""
+    product: str | None = None
+    """The product that is shown; None: surfaces. See `of_product`."""
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -179,8 +182,9 @@ LAYOUTS: dict[str, Layout] = {
         kind=lambda shown: "images" if shown.kinds else "good",
         mask_value=None,
         class_list="classes.txt",
+        products=True,
     ),
-    # None of the real categories is called "synthetic".
+    # None of the real categories is called "synthetic" or "synthetic_plate".
     "mvtec_ad": Layout(
         title="MVTec AD",
         folder="mvtec_ad",
@@ -191,6 +195,7 @@ LAYOUTS: dict[str, Layout] = {
         gray=False,
         good_has_mask=False,
         parts=_mvtec_parts,
+        products=True,
     ),
     # The reader joins items 26, 34 and 39 with others: a surface here is no second take.
     "kolektor_sdd": Layout(
@@ -270,3 +275,32 @@ LAYOUTS: dict[str, Layout] = {
     ),
 }
 """The layouts that can be written, by the name of their set."""
+
+
+def of_product(layout: Layout, product: str) -> Layout:
+    """Return the layout with a product instead of surfaces, in a category of its own.
+
+    Raises:
+        ValueError: for a layout that shows surfaces only.
+
+    Example:
+        >>> of_product(LAYOUTS["mvtec_ad"], "cap").opens
+        'mvtec_ad/synthetic_cap'
+    """
+    if not layout.products:
+        suited = ", ".join(name for name, one in LAYOUTS.items() if one.products)
+        raise ValueError(
+            f"{layout.title} shows surfaces, got product {product!r}: choose one of {suited}"
+        )
+
+    def renamed(text: str) -> str:
+        parts = [f"synthetic_{product}" if one == "synthetic" else one for one in text.split("/")]
+        return "/".join(parts)
+
+    return replace(
+        layout,
+        product=product,
+        opens=renamed(layout.opens),
+        image=renamed(layout.image),
+        mask=renamed(layout.mask or ""),
+    )

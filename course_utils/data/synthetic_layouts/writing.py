@@ -4,6 +4,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count as count_from
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from course_utils.data.image_files import resize_image, resize_mask, to_gray
 from course_utils.data.run_lengths import encode_runs
-from course_utils.data.synthetic import SURFACES, SyntheticSurfaces
+from course_utils.data.synthetic import SURFACES, SyntheticProducts, SyntheticSurfaces
 from course_utils.data.synthetic_layouts.layouts import Layout, Part
 
 _SCANNED_PER_IMAGE, _SCANNED_AT_LEAST = 20, 1000
@@ -25,7 +26,7 @@ _SAMPLED = 3
 class Picture:
     """One image of the synthetic set and the files that it becomes."""
 
-    source: SyntheticSurfaces
+    source: SyntheticSurfaces | SyntheticProducts
     index: int
     image: str
     mask: str | None
@@ -45,12 +46,12 @@ def lay_out(
     """Return each image with the files that it becomes, without making any image.
 
     Args:
-        layout: one of `LAYOUTS`.
+        layout: one of `LAYOUTS`, or what `of_product` made of it.
         count: images in all.
         size: (height, width), 32..1024 pixels each; None: that of the layout.
         seed: of the synthetic set.
         defect_share: share of images with a defect, 0..1; None: half of them, or the layout's.
-        surfaces: kinds of surface to choose from.
+        surfaces: kinds of surface to choose from, unless the layout is of a product.
 
     Raises:
         ValueError: for what the layout cannot have, for fewer images than it needs, and for kinds
@@ -80,12 +81,16 @@ def lay_out(
         raise ValueError(f"defect_share must lie in 0..1, got {share}")
     if len(set(surfaces)) < len(surfaces):
         raise ValueError(f"surfaces must differ, got {', '.join(surfaces)}")
+    make: Callable[..., SyntheticSurfaces | SyntheticProducts] = (
+        partial(SyntheticProducts, layout.product)
+        if layout.product
+        else partial(SyntheticSurfaces, surfaces=surfaces)
+    )
     sources = {
-        split: SyntheticSurfaces(
-            split,
+        split: make(
+            split=split,
             size=layout.made_at or size or layout.size,
             seed=seed,
-            surfaces=surfaces,
             length=max(_SCANNED_AT_LEAST, _SCANNED_PER_IMAGE * count),
             labels="ellipse" if layout.ellipses else "exact",
         )
@@ -100,7 +105,9 @@ def lay_out(
     return [one for part in parts for one in _choose(layout, part, sources[part.split])]
 
 
-def _choose(layout: Layout, part: Part, source: SyntheticSurfaces) -> Iterator[Picture]:
+def _choose(
+    layout: Layout, part: Part, source: SyntheticSurfaces | SyntheticProducts
+) -> Iterator[Picture]:
     """Yield the first images of `source` that fill the quotas of `part`, in their order."""
     left = Counter(part.quotas)
     numbers = count_from(part.first)
@@ -137,9 +144,10 @@ def _choose(layout: Layout, part: Part, source: SyntheticSurfaces) -> Iterator[P
         yield Picture(source, index, *paths, defective)
     if left.total():
         missing = ", ".join(f"{number} more {name}" for name, number in left.items() if number)
+        shown_on = getattr(source, "surfaces", ("the product",))
         raise ValueError(
             f"{len(source)} images are not enough to find {missing} on "
-            f"{', '.join(source.surfaces)}: ask for more kinds of surface (not every surface has "
+            f"{', '.join(shown_on)}: ask for more kinds of surface (not every surface has "
             f"every defect)"
         )
 
@@ -167,7 +175,7 @@ def write_set(
         if layout.class_list:
             for name in ("images", "masks"):  # even if all images are good
                 (built / name).mkdir()
-            classes = [f"{name}\n" for name in SyntheticSurfaces.class_names[1:]]
+            classes = [f"{name}\n" for name in pictures[0].source.class_names[1:]]
             (built / layout.class_list).write_bytes("".join(classes).encode())
         rows = ["ImageId,ClassId,EncodedPixels"]
         for picture in pictures:
