@@ -904,8 +904,8 @@ verdict.reveal(
 # of the losses, from .49 to .50; only the inverted weights are lower, at .44. **So what these losses
 # change here is mostly where .5 falls.** That is worth something where nobody can choose a threshold: focal
 # loss and Dice are good at .5 in all three seeds, where a seed of plain cross entropy finds nothing.
-# For them the chosen threshold is even a little worse than .5, since it comes from other, and few,
-# images.
+# For them the chosen threshold is even a little worse than .5: what is best on 150 validation images
+# need not be best on the test images.
 #
 # What this run cannot say: all losses shared one learning rate and one number of steps, alpha and gamma
 # were not tuned, and three seeds on one split are few.
@@ -1020,11 +1020,12 @@ figure = plots.seed_dots(
 plots.show(figure, "IoU of four losses on steel strips and on magnetic tiles, per seed")
 
 # %% [markdown]
-# On steel, where a tenth of the pixels is defect, cross entropy + Dice is best, plain cross entropy next, and weights are worst. On the tiles, where 1200 steps are far too
-# few, focal loss has the best median, cross entropy nearly always fails, and weights fail, too.
-# **Whether focal loss or weights help depends on the data and on the budget.** Measure it on
-# your own. (With a pretrained encoder the same U-Net reaches an IoU of .536 on the tiles: the encoder
-# is worth more than any loss. Lesson 03 uses it.)
+# On steel, where a tenth of the pixels is defect, cross entropy + Dice is best, plain cross entropy next,
+# and weights are worst. On the tiles, where these networks were still far from trained, focal loss has
+# the best median, and cross entropy and weights the lowest. **Whether focal loss or weights help depends
+# on the data and on the budget.** Measure it on your own. (With a pretrained encoder the same U-Net
+# reaches an IoU of .536 on the tiles: the encoder is worth more than any of these losses. Lesson 03 uses
+# it.)
 
 # %% [markdown]
 # ## 9 · Mistakes of published code, and what you would see
@@ -1080,13 +1081,16 @@ record_metric("accuracy/after_four_epochs", accuracy[-1], note="validation image
 #
 # ### 9.2 "Every pixel is class 2"
 #
-# `weights = batch_size / pixels_of_the_class_in_this_batch` is the line of the question that the
-# answer belongs to. One stray pixel of a class then weighs as much as all the background of the batch.
+# A much-read question on a U-Net for four classes takes its weights from each batch:
+# `weights = batch_size / pixels_of_each_class_in_this_batch`. One stray pixel of a class then weighs as
+# much as all the background of the batch.
 # *Each dot is the weight of a class in one batch of four images, over that of the background.*
 
-# %% tags=["hide-input"]
+# %%
 in_fours = [train.masks[i] for i in torch.randperm(len(train.masks)).split(4)]
 per_batch = np.stack([pitfalls.per_batch_class_weights(b, K).numpy() for b in in_fours])
+
+# %% tags=["hide-input"]
 relative = {}
 for c, name in enumerate(names[1:], start=1):
     present = per_batch[:, c] < 1e6
@@ -1117,7 +1121,7 @@ print("summing to 1:", ", ".join(f"{weight:.1e}" for weight in (weights / weight
 # reads 0.0000. Or count one batch and keep its weights for the whole training, to save time: then a
 # few pixels of class 2 in a later batch outweigh everything else.
 #
-# We train with each of these weights, and with two mistakes that follow in 9.3 and 9.4. (Five trainings,
+# We train with such weights, and with two mistakes that follow in 9.3 and 9.4. (Five trainings,
 # about a minute, one run each.) *Which class do the test pixels get?*
 
 
@@ -1164,12 +1168,12 @@ plots.show(figure, "Share of the test pixels that is given to each class, for fo
 
 # %% [markdown]
 # With weights per batch one pixel in seven is called a defect, where one in 170 is. With the weights of
-# one batch that holds no spot, **every pixel is class 2**. The two mistakes that follow answer background
-# everywhere. **Cure**: count once, over the whole training set, and cap the weights.
+# one batch that holds no spot, **every pixel is class 2**. The last two rows, with the mistakes of 9.3 and
+# 9.4, give background to every pixel. **Cure**: count once, over the whole training set, and cap the weights.
 #
 # ### 9.3 Weights of the prediction
 #
-# The accepted answer multiplies the cross entropy by $\sum_c w_c\, p_c$, the weight of what the network
+# The accepted answer to that question multiplies the cross entropy by $\sum_c w_c\, p_c$, the weight of what the network
 # **predicts** (`y_pred * weights` in the place of `y_true * weights`). The network can then lower its
 # loss in a second way: move probability to cheap classes. *A pixel of the rare class, weight 100. Follow
 # the loss from the left, as the probability of the truth grows.*
@@ -1254,8 +1258,8 @@ print(f"a perfect pixel costs {floor:.5f} under double softmax, gamma 4")
 print(f"and {softmax_focal_loss(certain, one_defect, gamma=4).item():.5f} from logits")
 
 # %% [markdown]
-# **What you see**: a training that stops improving while some defects stay missed, or a loss that levels
-# off above 0. **Reason**: outside a clip the slope is exactly 0; a second softmax of numbers between 0 and
+# **What you see**: under double softmax a loss that levels off above 0, and, in the table of 9.2,
+# background everywhere; under a clip, wrong pixels that never improve. **Reason**: outside a clip the slope is exactly 0; a second softmax of numbers between 0 and
 # 1 never gives more than .731. **Cure**: logits in, and no clip. In the public MemSeg code
 # (TooTouch/MemSeg) the double softmax cost 1.3 points of image AUROC and 5.6 points of pixel AUROC:
 # mending it alone moved the averages from 95.5 and 89.6 to 96.8 and 95.2, as the project's README
