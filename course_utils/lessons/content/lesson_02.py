@@ -42,9 +42,7 @@ def check_balancing_weight(answer: Any) -> None:
 
 def check_weights_for_shares(answer: Any) -> None:
     def weigh(counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
-        return np.divide(
-            shares * counts.sum(), counts, out=np.zeros(len(counts)), where=counts > 0
-        )
+        return np.divide(shares * counts.sum(), counts, out=np.zeros(len(counts)), where=counts > 0)
 
     for given, wanted in (
         ([980_000, 15_000, 4_000, 1_000], [0.4, 0.3, 0.2, 0.1]),
