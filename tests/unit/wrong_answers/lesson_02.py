@@ -95,9 +95,13 @@ WRONG_ANSWERS = {
             with np.errstate(all='ignore'):
                 return shares * counts.sum() / counts
         """,
-        "absent_weighs": [
-            "return shares * counts.sum() / (counts + 1e-7)",
-            "return shares * counts.sum() / np.maximum(counts, 1)",
+        "background_is_one": """
+            w = shares / np.maximum(counts, 1)
+            return w / w[0]
+        """,
+        "mean_weight_is_one": [
+            "w = shares / np.maximum(counts, 1)\nreturn w / w.mean()",
+            "w = shares / np.maximum(counts, 1)\nreturn w / w[counts > 0].mean()",
         ],
         "numbers differ": "return np.ones(len(counts))",
         "Wanted the shape": "return np.ones((2, 2))",
@@ -116,6 +120,7 @@ WRONG_ANSWERS = {
         "negative": "return -np.log(keep) / np.log(1 - (p if y else 1 - p))",
         "weight": "return (1 - (p if y else 1 - p)) ** keep",
         "removed": "return np.log(1 - keep) / np.log(1 - (p if y else 1 - p))",
+        "difference": "return np.log(keep) - np.log(1 - (p if y else 1 - p))",
         "the text": "return 'two'",
         "wanted the shape": "return np.zeros((3, 3))",
     },
@@ -124,6 +129,9 @@ WRONG_ANSWERS = {
         "sum": focal(reduce=".sum()"),
         "not_reduced": [focal(reduce=""), focal(reduce=" / y.sum().clamp(min=1)")],
         "per_background": focal(reduce=".sum() / (1 - y).sum()"),
+        "plus_one": focal(reduce=".sum() / (y.sum() + 1)"),
+        "power_of_p_t": focal().replace("(1 - p) **", "p **").replace("* p**", "* (1 - p)**"),
+        "alpha_on_both": focal("alpha", "alpha"),
         "alpha_on_the_background": focal("(1 - alpha)", "alpha"),
         "no_alpha": focal("1", "1"),
         "alpha_fixed": focal("0.25", "0.75"),
@@ -164,6 +172,7 @@ WRONG_ANSWERS = {
             union = p.sum((1, 2, 3)) + y.sum((1, 2, 3)) - tp
             return (1 - (tp + 1) / (union + 1)).mean()
         """,
+        "squared": dice().replace("p.sum(", "(p**2).sum(").replace("y.sum(", "(y**2).sum("),
         "hard": dice("(x > 0).float()"),
         "double_sigmoid": dice("torch.sigmoid(torch.sigmoid(x))"),
         "no_sigmoid": dice("x"),
@@ -189,6 +198,7 @@ WRONG_ANSWERS = {
             ZERO_FOR_VOID, "np.stack([f / f[m != 255].mean() for f, m in zip(found, mask)])"
         ),
         "sum_of_one": weigh(ZERO_FOR_VOID, "found / found.sum()"),
+        "mean_of_the_classes": weigh(ZERO_FOR_VOID, "found / weights.mean()"),
         "largest_is_one": weigh(ZERO_FOR_VOID, "found / found.max()"),
         "one_number_for_each_image": weigh(
             ZERO_FOR_VOID, "(found / found[mask != 255].mean()).mean((1, 2))"
