@@ -45,7 +45,7 @@ def focal_loss_of_recovered_logits(
 def focal_loss_with_two_minus_signs(
     probabilities: Tensor, target: Tensor, *, alpha: float = 0.25, gamma: float = 2.0
 ) -> Tensor:
-    """The same as printed after a line break in the source: exp(--x) in place of exp(-x).
+    """The same as printed after a line break in the source: exp(--x) instead of exp(-x).
 
     It can be negative. Element-wise, without a mean.
     """
@@ -99,7 +99,7 @@ def per_batch_class_weights(target: Tensor, num_classes: int) -> Tensor:
 def cross_entropy_weighted_by_prediction(
     logits: Tensor, target: Tensor, class_weights: Tensor
 ) -> Tensor:
-    """Cross entropy times sum_c w_c p_c, element-wise: weighted by y_pred in place of y_true.
+    """Cross entropy times sum_c w_c p_c, element-wise: weighted by y_pred, not y_true.
 
     The network can lower it by moving probability to cheap classes, so a pixel of a rare class
     that starts out improbable is pushed further down, into a false minimum.

@@ -1141,9 +1141,9 @@ print("summing to 1:", ", ".join(f"{weight:.1e}" for weight in (weights / weight
 # reads 0.0000. Or count one batch and keep its weights for the whole training, to save time: then a
 # few pixels of class 2 in a later batch outweigh all others.
 #
-# We train with such weights, and with two mistakes that follow in 9.3 and 9.4. Each of these two has a
-# control: the right loss, with the same seed and the same steps. (Eight trainings, about two minutes,
-# one run each.) *Which class do the test pixels get? Compare each mistake with its control.*
+# We train with such weights, and with two mistakes that follow in 9.3 and 9.4. Three rows are
+# controls: right losses with the same seed and the same steps. (Eight trainings, about two minutes, one
+# run each.) *Which class do the test pixels get? Compare each mistake with its control.*
 
 
 # %%
@@ -1190,17 +1190,17 @@ plots.show(figure, "Share of the test pixels that is given to each class: truth 
 
 # %% [markdown]
 # With weights per batch one pixel in seven is called a defect, where one in 170 is. With the weights of
-# one batch that holds no spot (class 2), no background is left: **every pixel is class 1 or 2**, and
-# next to nothing but the spots counts in the loss. **Cure**: count once, over the whole training set,
-# and cap the weights.
+# one batch that holds no spot (class 2), hardly any background is left: **nearly every pixel is class 1
+# or 2**. **Cure**: count once, over the whole training set, and cap the weights.
 #
 # PROSE92
 #
 # ### 9.3 Weights of the prediction
 #
 # The answer multiplies the cross entropy by $\sum_c w_c\, p_c$, the weight of what the network **predicts**
-# (`y_pred * weights` instead of `y_true * weights`). The network can then lower its loss in a second way: move probability to cheap classes. *A pixel of the rare class, weight 100. Follow
-# the loss from the left, as the probability of the truth grows.*
+# (`y_pred * weights` instead of `y_true * weights`). The network can then lower its loss in a second way:
+# move probability to cheap classes. *A pixel of the rare class, weight 100. Follow the loss from the
+# left, as the probability of the truth grows.*
 
 # %% tags=["hide-input"]
 p = np.logspace(-4, -0.001, 4000)
@@ -1229,8 +1229,7 @@ plots.show(figure, "Loss over the probability of the rare class for both weighti
 #
 # The same answer returns the **sum** over the pixels: at 128 x 128 the gradient is 16 384 times as
 # large. With SGD the learning rate would have to be that much smaller, and another one for every image
-# size. Adam hides a constant factor; it still matters when two losses are added, and where gradients
-# are clipped. **Cure**: the mean.
+# size. Adam hides this, with the two exceptions of section 3. **Cure**: the mean.
 #
 # ### 9.4 Clips, round trips, and a sigmoid too many
 #
