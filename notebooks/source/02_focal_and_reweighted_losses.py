@@ -1079,7 +1079,7 @@ record_metric("accuracy/after_four_epochs", accuracy[-1], note="validation image
 # less everywhere.
 # **Cure**: print the trivial answer's score beside it; watch IoU or AP.
 #
-# ### 9.2 "Every pixel is class 2"
+# ### 9.2 "Every pixel is class 1 or 2"
 #
 # A much-read question on a U-Net for four classes takes its weights from each batch:
 # `weights = batch_size / pixels_of_each_class_in_this_batch`. One stray pixel of a class then weighs as
@@ -1119,7 +1119,7 @@ print("summing to 1:", ", ".join(f"{weight:.1e}" for weight in (weights / weight
 # The absent class 2 weighs $4 / 10^{-7} = 4 \cdot 10^7$. In this batch that does no harm, since no pixel
 # has the class. But normalize such weights, and the classes that *are* there get nearly 0: the loss
 # reads 0.0000. Or count one batch and keep its weights for the whole training, to save time: then a
-# few pixels of class 2 in a later batch outweigh everything else.
+# few pixels of class 2 in a later batch outweigh all others.
 #
 # We train with such weights, and with two mistakes that follow in 9.3 and 9.4. (Five trainings,
 # about a minute, one run each.) *Which class do the test pixels get?*
@@ -1144,7 +1144,7 @@ answered = {
         lambda z, m: weighted_cross_entropy(z, m, pitfalls.per_batch_class_weights(m, K)),
         "per batch",
     ),
-    f"of one batch, no {names[rarest]}": answers(
+    f"one batch, no {names[rarest]}": answers(
         lambda z, m: weighted_cross_entropy(z, m, kept_weights), "one batch"
     ),
     "weights of the prediction": answers(
@@ -1162,14 +1162,15 @@ figure = plots.heatmap(
     xlabels=list(names),
     ylabels=list(answered),
     fmt="{:.1f} %",
-    title="Wrong weights give one class to everything, or many defects to nothing",
+    title="Which class the test pixels are given: the truth, and five weightings",
 )
 plots.show(figure, "Share of the test pixels that is given to each class, for four weightings")
 
 # %% [markdown]
 # With weights per batch one pixel in seven is called a defect, where one in 170 is. With the weights of
-# one batch that holds no spot, **every pixel is class 2**. The last two rows, with the mistakes of 9.3 and
-# 9.4, give background to every pixel. **Cure**: count once, over the whole training set, and cap the weights.
+# one batch that holds no spot, hardly any background is left: **nearly every pixel is class 1 or 2**. The
+# last two rows, with the mistakes of 9.3 and 9.4, give background to every pixel. **Cure**: count once,
+# over the whole training set, and cap the weights.
 #
 # ### 9.3 Weights of the prediction
 #
@@ -1360,7 +1361,7 @@ exercise("weight_map").check(weight_map)
 # | you see | look for |
 # |---|---|
 # | accuracy rises, and nothing is found | the trivial answer; print its accuracy |
-# | one rare class everywhere | weights per batch, or without a cap |
+# | rare classes everywhere | weights per batch, of one batch, or without a cap |
 # | rare classes never appear | weights of the prediction; weights of the wrong class |
 # | the loss reads 0.0000 | an absent class with a huge weight, then normalized |
 # | the loss levels off above 0 | softmax or sigmoid applied twice |
