@@ -21,9 +21,9 @@
 # # 00 · Start here
 #
 # **This course is about finding surface defects in images**: scratches on steel, cracks in tiles, a
-# hole that was never drilled. It starts with simple questions (why does a network that never finds a
-# defect reach 99 % accuracy?) and ends with networks from the literature, rebuilt, tested, and ready
-# for your own photographs.
+# hole that was never drilled. It starts with simple questions (which score notices a network that finds
+# nothing?) and ends with networks from the literature, rebuilt, tested, and ready for your own
+# photographs.
 #
 # After this lesson you can
 #
@@ -56,11 +56,13 @@ lesson = start_lesson("00_start_here", profile=profile, dataset=dataset, seed=se
 # %% [markdown]
 # ## A detector in one minute
 #
-# A camera looks at metal plates, one after the other. Most of them are good. We have photographs of
-# good plates, and nobody has told us what a defect looks like.
+# A camera looks at metal plates, one after the other. We have photographs of good plates, and nobody
+# has told us what a defect looks like. (The plates are drawn by the course, so that this lesson runs
+# at once, without a download. For this test we take as many defective plates as good ones or more; on
+# a real line they are rare.)
 #
-# So we use a detector that remembers. It cuts each good photograph into small patches and keeps a
-# description of each patch, computed by a network that has seen a million photographs of other
+# So we use a detector that remembers. It cuts each good photograph into small patches and keeps the
+# descriptions of many of them, computed by a network that has seen a million photographs of other
 # things (ImageNet). For a new photograph it asks, patch by patch: *how far is the nearest patch that
 # I know from good plates?* The answer is a **map**: high where the new plate looks like no good one.
 
@@ -84,18 +86,21 @@ print(f"{len(parts)} new plates, {defective.sum()} of them defective")
 
 # %% [markdown]
 # That was all: nothing was trained. *Look at each photograph of the upper row, and find what is wrong
-# with it. The row below shows where the detector sees a difference.*
+# with it.* The row below names the defect, and shows in color where the detector sees a difference:
+# none where the plate is as near to good plates as they are to each other, yellow where it is half as
+# far again.
 
 # %% tags=["hide-input", "cover"]
 usual = float(np.median(scores[~defective]))  # the score of a good plate
-shown = [i for i in np.argsort(-scores) if defective[i]]
+one_kind = np.array([len(np.unique(part.mask)) == 2 for part in parts])  # background, one class
+shown = [i for i in np.argsort(-scores) if one_kind[i]]
 shown = [shown[i] for i in np.linspace(0, 0.7 * (len(shown) - 1), 4).astype(int)]
 pictures = [parts[i].image for i in shown]
 pictures += [plots.heat_overlay(parts[i].image, maps[i], (0.8 * usual, 1.5 * usual)) for i in shown]
 kinds = [test.class_names[parts[i].label].replace("_", " ") for i in shown]
 figure = plots.montage(
     pictures,
-    titles=[*kinds, *[""] * len(shown)],
+    titles=[*[""] * len(shown), *kinds],
     title="Photographs, and where they differ from all good ones",
 )
 plots.show(figure, "Four defective parts, and the same with the map of the detector in color")
@@ -103,14 +108,14 @@ plots.show(figure, "Four defective parts, and the same with the map of the detec
 # %% [markdown]
 # ## From a map to a decision
 #
-# A map is not yet an answer. Somebody has to say from which distance on a plate is thrown away: the
-# **threshold**. We call a plate defective when the highest value of its map is at least the
-# threshold. Two things can go wrong: a defective plate passes (a **miss**), or a good one is thrown
-# away (a **false alarm**).
+# A map is not yet an answer. The **score** of a plate is the highest value of its map, and we have to
+# choose how high a score may be: the **threshold**. A plate is rejected if its score is at least the
+# threshold. Two things can go wrong: a defective plate passes (a **miss**), or a good one is rejected
+# (a **false alarm**).
 
 # %% tags=["hide-input"]
 threshold_guess = predict(
-    "We raise the threshold, so that fewer plates are thrown away. What happens to the two mistakes?",
+    "We raise the threshold, so that fewer plates are rejected. What happens to the two mistakes?",
     [
         "both become fewer",
         "misses grow, false alarms become fewer",
@@ -119,22 +124,23 @@ threshold_guess = predict(
 )
 
 # %% [markdown]
-# *Drag the threshold in JupyterLab. At which value would you run the line, if a missed defect costs
-# ten times as much as a false alarm?* Above each photograph is its score; colored pixels are at the
-# threshold or above it.
+# *Drag the threshold in JupyterLab. At which value is the cost lowest, if a miss costs ten times as
+# much as a false alarm?* Shown are the eight plates whose scores lie nearest to the
+# threshold; colored pixels are at the threshold or above it.
 
 
 # %% tags=["hide-input"]
 def at_threshold(threshold):
     missed = int((scores[defective] < threshold).sum())
     alarms = int((scores[~defective] >= threshold).sum())
-    some = [*shown, *np.flatnonzero(~defective)[:4]]
+    near = np.argsort(np.abs(scores - threshold))  # those that a small change decides
+    some = [*near[defective[near]][:4], *near[~defective[near]][:4]]
     figure = plots.montage(
         [parts[i].image for i in some],
         masks=[(maps[i] >= threshold).long() for i in some],
         titles=[("defective" if defective[i] else "good") + f", {scores[i]:.1f}" for i in some],
         title=f"Threshold {threshold:.1f}: {missed} of {defective.sum()} defective ones missed, "
-        f"{alarms} of {(~defective).sum()} good ones called defective",
+        f"{alarms} of {(~defective).sum()} good ones rejected, cost {10 * missed + alarms}",
     )
     return figure
 
@@ -151,7 +157,7 @@ explore(
 # %% tags=["hide-input"]
 threshold_guess.reveal(
     "misses grow, false alarms become fewer",
-    "Fewer plates are called defective, good ones and defective ones alike. How to choose a threshold "
+    "Fewer plates are rejected, good ones and defective ones alike. How to choose a threshold "
     "without fooling yourself is a part of lesson 01.",
 )
 
@@ -166,7 +172,7 @@ figure = plots.montage(
     masks=[*[None] * 4, *[parts[i].mask for i in lowest]],
     titles=[*[f"score {scores[i]:.1f}" for i in lowest], *[""] * 4],
     title="What looks most like a good plate to the detector",
-    class_names=test.class_names,
+    class_names=[name.replace("_", " ") for name in test.class_names],
 )
 plots.show(figure, "The four defective parts with the lowest scores, and below each its defect")
 
@@ -188,7 +194,8 @@ exercise("misses_and_false_alarms").check(misses_and_false_alarms)
 
 # %% [markdown]
 # One number says how well the scores separate good from defective, whatever the threshold: the
-# **AUROC**, the chance that a defective plate scores higher than a good one. One half is guessing.
+# **AUROC**, the chance that a defective plate scores higher than a good one. Guessing reaches .5, a
+# perfect ranking 1. This is one run, with one seed.
 
 # %%
 from course_utils.evaluation import image_auroc
@@ -208,14 +215,15 @@ record_metric("image_auroc", image_auroc(scores, defective), note=f"{len(parts)}
 #   `.solution()` shows one way to do it.
 # - **Live figures** have sliders when you run the notebook in JupyterLab.
 # - **Code that only draws or asks is folded.** Click on the three dots to see it.
-# - **Small print** such as the line above is a recorded number. The tests of the course compare it
-#   from run to run.
+# - **A gray line** such as `image_auroc = …` above is a recorded number. The tests of the course
+#   compare it from run to run.
 #
-# Results differ from seed to seed, so a lesson shows several, or says that it was one run.
+# Results differ from seed to seed, so a lesson shows several seeds, or says that it was one run.
 #
 # ## A mask, number by number
 #
-# To judge a detector, people have marked the defects of some photographs. A **mask** holds a class
+# To judge a detector, the defects must be marked: here by the program that drew them, in real sets by
+# people. A **mask** holds a class
 # $c_i$ for each pixel $i$: 0 is background, 1, 2, 3 … are kinds of defect. Here is one that is small
 # enough to count by eye: a scratch of class 1 and a spot of class 2.
 
@@ -250,8 +258,7 @@ print("name ", example.name)
 
 # %% [markdown]
 # Lessons derive an idea in a few lines, and then show that it equals the part of `course_utils` that
-# does the work later: in value, and in gradient where there is one. If the two ever differ, the
-# lesson fails. Counting pixels is a first example.
+# does the work later. If the two ever differ, the lesson fails. Counting pixels is a first example.
 
 # %% tags=["nbval-check-output"]
 from_scratch = [int((mask == c).sum()) for c in range(3)]
@@ -294,28 +301,32 @@ record_metric("right_pixels_of_no_defect", background / masks.size, note="share 
 # %% tags=["hide-input"]
 silence.reveal(
     "about 99 %",
-    "Defects cover few pixels, so “no defect” is right nearly everywhere. And not a single defect is "
-    "found. Lesson 01 is about this.",
+    "Defects cover few pixels, so “no defect” is right nearly everywhere.",
 )
 
+# %% [markdown]
+# That number is called **accuracy**, and it hides that not a single defect was found. So we ask for a
+# second number beside it: which share of the *defect* pixels is found? It is called **recall**, and
+# for the answer “no defect” it is 0.
+
 # %%
-exercise("accuracy_of_nothing")
+exercise("accuracy_and_recall")
 
 
 # %%
-def accuracy_of_nothing(mask):
+def accuracy_and_recall(mask, prediction):
     return ...
 
 
-exercise("accuracy_of_nothing").check(accuracy_of_nothing)
+exercise("accuracy_and_recall").check(accuracy_and_recall)
 
 # %% [markdown]
 # ## Drawn parts and real photographs
 #
-# The plates above are drawn by the course: so every lesson runs at once, without a download, and every
-# mask is exact. Real photographs are what counts in the end. The free sets may not be stored in a
-# notebook, so this cell shows them where they are on your disk, and the command that gets them where
-# they are not. What the networks of this course reach on them is measured in `docs/results.md`.
+# Drawn plates have exact masks and need no download. Real photographs are what counts in the end.
+# Their licenses do not let us store them in a notebook, so this cell shows them if they are on your
+# disk, and otherwise the command that gets them. What the networks of this course reach on them is
+# measured in `docs/results.md`.
 
 # %%
 show_real_photographs("magnetic_tile", "sd_saliency_900")
@@ -334,7 +345,7 @@ show_doctor()
 #
 # - A detector gives a map; a threshold makes a decision of it, and trades misses for false alarms.
 # - A sample is an image and a mask. 0 is background, larger numbers are classes of defects.
-# - Defects cover few pixels. The answer “no defect” is right nearly everywhere and finds nothing.
+# - Defects cover few pixels. The answer “no defect” has a high accuracy, and a recall of 0.
 #
 # **01** asks what rare defects do to metrics, thresholds and splits, **02** what they do to losses, and
 # **03** trains a U-Net that finds them. **04** to **06** learn from good images alone, **07** decides
