@@ -306,10 +306,10 @@ at_start.reveal(
 
 # %% [markdown]
 # At the start all pixels have about the same gradient, and under cross entropy defects have about
-# their share of the pixels. The printed probabilities show what is learned first: to
-# give lower probabilities everywhere, on background *and* on defects. Class weights raise the share of the defects from the start. Focal
-# loss changes little at first; once background is predicted well, the share rises quickly and passes
-# that of the weights. Under plain cross entropy it rises, too, but later.
+# their share of the pixels. The printed probabilities show what is learned first: to give lower
+# probabilities everywhere, on background *and* on defects. Class weights raise the share of the defects
+# from the start. Focal loss changes little at first; once background is predicted well, the share rises
+# quickly and passes that of the weights. Under plain cross entropy it rises, too, but later.
 
 # %%
 exercise("balancing_weight")
@@ -620,9 +620,9 @@ explore(
 )  # fmt: skip
 
 # %% [markdown]
-# Gamma 2 and gamma 5 differ most in the background: the larger gamma, the more pixels that are
-# nearly right lose their gradient, until at gamma = 5 most of them are at .001 and below, and the defects have more than half of the
-# gradient. The line loses a little, too, since its factor $(1 - p_t)^\gamma$ is below 1 as well. Alpha
+# Gamma 2 and gamma 5 differ most in the background: the larger gamma, the more pixels that are nearly
+# right lose their gradient, until at gamma = 5 most of them are at .001 and below, and the defects have
+# more than half of the gradient. The line loses a little, too, since its factor $(1 - p_t)^\gamma$ is below 1 as well. Alpha
 # moves the background up and down as a whole; it cannot tell its pixels apart.
 
 # %% [markdown]
@@ -713,10 +713,11 @@ for name in ("focal (gamma 2)", "Dice"):
     print(f"{name:15} lowest share {min(shares[name]):.2f}, highest {max(shares[name]):.2f}")
 
 # %% [markdown]
-# The line of Dice stays between .48 and .67, while that of focal loss goes from .05 to .99. At the start
-# it must be about one half, for any class ratio, as long as defects are rare and $p$ is not small: when
-# N pixels all have the same $p$ and Y of them are defects, $D = 2 Y p / (N p + Y)$ is about $2 Y / N$. The
-# background has about N times $D / U$, and the defects have about Y times $2 / U$, which is the same.
+# The line of Dice stays between .48 and .66, while that of focal loss goes from .04 to nearly 1. At the
+# start Dice must give about one half to the defects, for any class ratio, as long as defects are rare and
+# $p$ is not small: when N pixels all have the same $p$ and Y of them are defects,
+# $D = 2 Y p / (N p + Y)$ is about $2 Y / N$. The background has about N times $D / U$, and the defects have
+# about Y times $2 / U$, which is the same.
 #
 # **The price.** By the chain rule the gradient at the *logit* has a further factor,
 # $\partial p / \partial x = p\,(1 - p)$. Cross entropy cancels it, Dice does not. *A defect of 20 pixels,
@@ -911,8 +912,8 @@ verdict.reveal(
 # focal loss and Dice look much better than cross entropy. With the threshold that each loss has on
 # validation images, all six medians lie between .32 and .34 and the seeds overlap. AP agrees for five
 # of the losses, from .49 to .50; only the inverted weights are lower, at .44. **So what these losses
-# change here is mostly what a score of .5 means.** That is worth something where nobody can choose a threshold: focal
-# loss and Dice are good at .5 in all three seeds, where a seed of plain cross entropy finds nothing.
+# change here is mostly what a score of .5 means.** That is worth something where nobody can choose a
+# threshold: focal loss and Dice are good at .5 in all three seeds, where a seed of plain cross entropy finds nothing.
 # For them the chosen threshold is even a little worse than .5: what is best on 150 validation images
 # need not be best on the test images.
 #
@@ -1004,7 +1005,8 @@ for method in ("cross entropy", "root weights"):
 # **And on photographs?** We trained a U-Net from nothing on two real sets: steel strips with three
 # classes (`sd_saliency_900`), and magnetic tiles, defect or not. The numbers are from
 # `docs/results.md` of this project, where the commands are, too: 1200 steps, three seeds, losses
-# untuned; some were trained in bf16 and some in float32. *Compare the order of the losses in the two groups.*
+# untuned; some were trained in bf16 and some in float32. *Compare the order of the losses in the two
+# groups.*
 
 # %% tags=["hide-input"]
 on_photographs = {
