@@ -94,9 +94,9 @@ def call_answer(answer: Any, *args: Any) -> Any:
     _check_arguments(answer, name, args)
     try:
         result = answer(*args)
-    except NotImplementedError as error:
-        raise NotAttempted from error
     except Exception as error:
+        if isinstance(error, NotImplementedError) and _raises_it_itself(answer, error):
+            raise NotAttempted from error
         # A calculation with the placeholder of the stub.
         if isinstance(error, TypeError | AttributeError) and "ellipsis" in str(error):
             raise NotAttempted from error
@@ -128,6 +128,20 @@ def is_stub(answer: Any) -> bool:
 def name_of(answer: Any) -> str:
     """Return what to call the student's function in a message."""
     return getattr(answer, "__name__", None) or type(answer).__name__
+
+
+def _raises_it_itself(answer: Any, error: Exception) -> bool:
+    """Whether a `raise` of the student's own cell raised `error`, and not torch or NumPy.
+
+    What a library written in C raises has the student's frame as its last one too, and no `raise`.
+    """
+    own, last = _code_of(answer), error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if own is None or last is None or last.tb_frame.f_code.co_filename != own.co_filename:
+        return False
+    steps = dis.get_instructions(last.tb_frame.f_code)
+    return any(step.offset == last.tb_lasti and step.opname == "RAISE_VARARGS" for step in steps)
 
 
 def _any_stub(values: Iterable[Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Focal loss, binary and softmax: cross entropy that listens less to what is already right.
+"""Focal loss, binary and softmax: cross entropy in which well predicted pixels count less.
 
 Source: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, equations 4 and 5.
 """
@@ -32,7 +32,7 @@ def binary_focal_loss(
         logits: any shape, usually (N, 1, H, W); not probabilities.
         target: the same shape, 0 = background, 1 = defect; soft values in [0, 1] are allowed.
         alpha: weight of the **positive** class (the defect); the background gets 1 - alpha.
-        gamma: 0 gives alpha-weighted cross entropy; larger values mute easy pixels more.
+        gamma: 0 gives alpha-weighted cross entropy; the larger, the less easy pixels count.
         reduction: `"mean"` over the pixels that count, `"sum"` or `"none"`.
         ignore_index: target value of pixels that do not count, such as 255; None: all count.
 

@@ -45,7 +45,7 @@ def focal_loss_of_recovered_logits(
 def focal_loss_with_two_minus_signs(
     probabilities: Tensor, target: Tensor, *, alpha: float = 0.25, gamma: float = 2.0
 ) -> Tensor:
-    """The same as printed after a line break in the source: exp(--x) in place of exp(-x).
+    """The same as printed after a line break in the source: exp(--x) instead of exp(-x).
 
     It can be negative. Element-wise, without a mean.
     """
@@ -58,8 +58,8 @@ def inverted_cross_entropy(
 ) -> Tensor:
     """Cross entropy with .1 for label 1 and .9 for label 0; mean over pixels.
 
-    Right where label 1 is the background, as in the paper that it cites; inverted, and nine times
-    too deaf to defects, under the usual coding in which 1 is the defect.
+    Right where label 1 is the background, as in the paper that it cites. Under the usual coding, in
+    which 1 is the defect, it is inverted: a defect pixel gets a ninth of the background's gradient.
     """
     weight = torch.where(target == 1, weight_of_one, weight_of_rest)
     return (weight * F.cross_entropy(logits, target, reduction="none")).mean()
@@ -81,7 +81,7 @@ def double_softmax_focal_loss(logits: Tensor, target: Tensor, *, gamma: float = 
     """Softmax focal loss of logits that the training loop has already sent through a softmax.
 
     A second softmax of numbers in [0, 1] never exceeds e / (1 + e) = .731 for two classes: a
-    perfect pixel still costs, and a hopeless one hardly pulls.
+    perfect pixel still costs, and one that is badly wrong has next to no gradient.
     """
     log_p = F.log_softmax(logits.softmax(1), dim=1).gather(1, target.unsqueeze(1)).squeeze(1)
     return (-((1 - log_p.exp()) ** gamma) * log_p).mean()
@@ -99,7 +99,7 @@ def per_batch_class_weights(target: Tensor, num_classes: int) -> Tensor:
 def cross_entropy_weighted_by_prediction(
     logits: Tensor, target: Tensor, class_weights: Tensor
 ) -> Tensor:
-    """Cross entropy times sum_c w_c p_c, element-wise: weighted by y_pred in place of y_true.
+    """Cross entropy times sum_c w_c p_c, element-wise: weighted by y_pred, not y_true.
 
     The network can lower it by moving probability to cheap classes, so a pixel of a rare class
     that starts out improbable is pushed further down, into a false minimum.

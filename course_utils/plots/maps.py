@@ -92,6 +92,7 @@ def pixel_maps(
     log: bool = False,
     label: str = "",
     limit: float | None = None,
+    lower: float | None = None,
     columns: int = 4,
     title: str | None = None,
 ) -> Figure:
@@ -100,12 +101,13 @@ def pixel_maps(
     `pictures` (images, or what `overlay` returns) come first, without a color scale.
     `diverging` centers the colors at zero, for values with a sign. `shared` gives all maps one
     scale, so that they may be compared; otherwise each has its own. `log` is for values that
-    span decades. `limit` cuts the scale there (and at minus `limit`, when diverging). `label`
-    names the quantity.
+    span decades. `limit` cuts the scale there (and at minus `limit`, when diverging), `lower` at
+    its other end; without them the values set both ends, so figures that are compared with each
+    other, such as those of a slider, need both. `label` names the quantity.
 
     Raises:
-        ValueError: for no map, a map that is not (H, W) or not finite, and for `log` with no
-            positive value.
+        ValueError: for no map, a map that is not (H, W) or not finite, for `log` with no positive
+            value, and for a `lower` that is not below the upper end, or goes with `diverging`.
 
     Example:
         >>> figure = pixel_maps({"gradient": np.eye(4)}, diverging=True, label="gradient")
@@ -134,7 +136,7 @@ def pixel_maps(
     drawn = grid[len(shown) : count]
     everything = np.concatenate([one.ravel() for one in values.values()])
     for axes, (name, one) in zip(drawn, values.items(), strict=True):
-        norm = _scale(everything if shared else one, diverging, log, limit)
+        norm = _scale(everything if shared else one, diverging, log, limit, lower)
         cmap = DIVERGING if diverging else SEQUENTIAL
         colored = axes.imshow(one, cmap=cmap, norm=norm, interpolation="nearest")
         axes.set_title(name, loc="center", size=9.5, pad=4)
@@ -162,15 +164,24 @@ def _to_map(given: npt.ArrayLike | Tensor, name: str) -> np.ndarray:
     return values
 
 
-def _scale(values: np.ndarray, diverging: bool, log: bool, limit: float | None) -> Normalize:
+def _scale(
+    values: np.ndarray, diverging: bool, log: bool, limit: float | None, lower: float | None
+) -> Normalize:
     top = float(np.abs(values).max()) if diverging else float(values.max())
     top = limit if limit is not None else top
     if diverging:
+        if lower is not None:
+            raise ValueError("a diverging scale ends at minus its limit: leave lower out")
         top = top or 1.0
         return SymLogNorm(top * 1e-3, vmin=-top, vmax=top) if log else Normalize(-top, top)
+    if lower is not None and (lower >= top or (log and lower <= 0)):
+        wanted = "above 0 and below" if log else "below"
+        raise ValueError(f"lower must be {wanted} the upper end {top:g}, got {lower:g}")
     if not log:
-        return Normalize(min(0.0, float(values.min())), top or 1.0)
+        low = lower if lower is not None else min(0.0, float(values.min()))
+        return Normalize(low, top or 1.0)
     positive = values[values > 0]
     if not positive.size:
         raise ValueError("a logarithmic scale needs a positive value, got none")
-    return LogNorm(max(float(positive.min()), top * 1e-6), top, clip=True)
+    low = lower if lower is not None else max(float(positive.min()), top * 1e-6)
+    return LogNorm(low, top, clip=True)

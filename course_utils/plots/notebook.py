@@ -63,9 +63,10 @@ def _with_few_colors(pixels: np.ndarray) -> Image.Image:
     each color, at 6 bits a channel, weighs by the root of its area.
     """
     red, green, blue = (pixels >> 2).astype(np.int64).transpose(2, 0, 1)
-    codes, place, counts = np.unique(
-        red << 12 | green << 6 | blue, return_inverse=True, return_counts=True
-    )
+    coded = red << 12 | green << 6 | blue
+    often = np.bincount(coded.ravel(), minlength=1 << 18)  # np.unique would sort all pixels
+    codes = np.flatnonzero(often)
+    counts = often[codes]
     rough = np.stack([codes >> 12, codes >> 6 & 63, codes & 63], axis=1) * 255 / 63
     weighed = np.repeat(rough.round(), np.ceil(np.sqrt(counts)).astype(int), axis=0)
     adapted = Image.fromarray(weighed[None].astype(np.uint8)).quantize(
@@ -76,7 +77,9 @@ def _with_few_colors(pixels: np.ndarray) -> Image.Image:
 
     # |a - b|^2 without |a|^2, which is the same for every color b of the palette.
     nearest = np.argmin((palette**2).sum(axis=1) - 2 * rough @ palette.T, axis=1)
-    index = nearest[place].reshape(pixels.shape[:2]).astype(np.uint8)
+    lookup = np.zeros(1 << 18, np.uint8)
+    lookup[codes] = nearest
+    index = lookup[coded]
     for number, color in enumerate(kept):
         index[(pixels == color).all(axis=2)] = number
     picture = Image.fromarray(index, mode="P")

@@ -42,17 +42,17 @@ MUTANTS = {
         "silence = np.ones_like(masks)",
         "silent_accuracy",
     ),
-    "votes counted on the background": (
+    "the share of the background in place of that of defects": (
         "02_focal_and_reweighted_losses",
-        "size_of_vote[watched_masks > 0].sum()",
-        "size_of_vote[watched_masks == 0].sum()",
-        "vote/cross_entropy_untrained",
+        "gradients[mask > 0].sum()",
+        "gradients[mask == 0].sum()",
+        "share/cross_entropy_untrained",
     ),
     "plain cross entropy that is weighted": (
         "02_focal_and_reweighted_losses",
         '"cross entropy": focal(0.5, 0),\n    "weighted (alpha .95)"',
         '"cross entropy": focal(0.95, 0),\n    "weighted (alpha .95)"',
-        "vote/cross_entropy_untrained",
+        "share/cross_entropy_untrained",
     ),
 }
 

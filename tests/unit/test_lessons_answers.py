@@ -47,6 +47,8 @@ def student(source):
         "def square(x):\n    result = ...",
         "def square(x):\n    result = ...\n    return result + x",
         "def square(x):\n    raise NotImplementedError",
+        "def square(x):\n    raise NotImplementedError('to do')",
+        "def helper(x):\n    raise NotImplementedError\n\ndef square(x):\n    return helper(x)",
         "square = ...",
         "class Square(nn.Module):\n    def forward(self, x):\n        ...\nsquare = Square()",
     ],
@@ -93,6 +95,14 @@ def test_work_that_is_wrong_is_incorrect_and_no_stub(source):
         (  # no wrong signature
             "def square(x):\n    return len(x)",
             "line 2 of the cell, in square: return len(x)\nTypeError",
+        ),
+        (  # raised in Python code of torch
+            "def square(x):\n    return 1 - torch.ones(2).bool()",
+            "line 2 of the cell, in square: return 1 - torch.ones(2).bool()\nNotImplementedError",
+        ),
+        (  # raised in its C code, with no frame between
+            "def square(x):\n    return -torch.ones(2).bool()",
+            "line 2 of the cell, in square: return -torch.ones(2).bool()\nNotImplementedError",
         ),
         (
             "def square(x):\n    raise ValueError('y' * 9999)",

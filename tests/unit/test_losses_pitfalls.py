@@ -29,14 +29,14 @@ DEFECT = torch.tensor([1])
 
 
 @pytest.mark.parametrize("logit", [-20.0, -9.0])
-def test_the_clip_silences_the_worst_pixels(logit):
+def test_the_clip_leaves_the_worst_pixels_without_gradient(logit):
     clipped = pull(lambda x: clipped_focal_loss(x.softmax(1), DEFECT), 0.0, logit)
     right = pull(lambda x: softmax_focal_loss(x, DEFECT), 0.0, logit)
     assert clipped == 0.0
     assert right == pytest.approx(-1.0, abs=0.01)
 
 
-def test_raw_logits_are_swallowed_as_if_they_were_probabilities():
+def test_raw_logits_are_taken_for_probabilities():
     logits = torch.tensor([[-3.0, 4.0]])
     assert clipped_focal_loss(logits, DEFECT) == clipped_focal_loss(10 * logits, DEFECT)
     assert softmax_focal_loss(logits, DEFECT) != softmax_focal_loss(10 * logits, DEFECT)
@@ -51,7 +51,7 @@ def test_an_unused_alpha_changes_nothing():
     )
 
 
-def test_recovered_logits_agree_where_nothing_was_lost_and_are_deaf_where_it_was():
+def test_recovered_logits_agree_where_nothing_was_lost_and_have_no_gradient_where_it_was():
     p = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
     for target in (torch.zeros(99), torch.ones(99)):
         torch.testing.assert_close(
@@ -105,7 +105,7 @@ def test_double_softmax_never_reaches_certainty():
 @pytest.mark.parametrize(
     ("margin", "double", "right"), [(-5.0, -0.008, -1.10), (-20.0, -2.5e-9, -1.0)]
 )
-def test_double_softmax_lets_go_of_the_worst_pixels(margin, double, right):
+def test_double_softmax_has_next_to_no_gradient_at_the_worst_pixels(margin, double, right):
     assert pull(lambda x: double_softmax_focal_loss(x, DEFECT), 0.0, margin) == pytest.approx(
         double, rel=0.1
     )

@@ -362,6 +362,13 @@ def test_a_shared_scale_is_one_scale():
     assert [axes.images[0].get_clim() for axes in apart.axes[:2]] == [(0, 1), (0, 5)]
 
 
+@pytest.mark.parametrize("log", [False, True])
+def test_a_scale_with_both_ends_does_not_depend_on_the_values(log):
+    for values in (np.eye(4) + 0.2, 40 * np.eye(4) + 1e-9):
+        figure = plots.pixel_maps({"a": values}, log=log, lower=0.01, limit=2.0)
+        assert figure.axes[0].images[0].get_clim() == (0.01, 2.0)
+
+
 BROKEN = {
     "image must lie in 0..1": lambda: plots.overlay(IMAGE * 3, MASK),
     "image must be": lambda: plots.to_picture(np.zeros((4, 5, 6))),
@@ -403,6 +410,13 @@ BROKEN = {
         [IMAGE], [MASK], {"a": [MASK - 5.0]}
     ),
     "got 1 and 0 maps": lambda: plots.heat_maps([IMAGE], [MASK], {}),
+    "lower must be below the upper end 1, got 2": lambda: plots.pixel_maps(
+        {"a": np.eye(4)}, lower=2.0
+    ),
+    "lower must be above 0 and below the upper end 1": lambda: plots.pixel_maps(
+        {"a": np.eye(4)}, log=True, lower=0.0
+    ),
+    "leave lower out": lambda: plots.pixel_maps({"a": np.eye(4)}, diverging=True, lower=0.0),
     "needs a positive value": lambda: plots.pixel_maps({"a": np.zeros((3, 4))}, log=True),
 }
 
