@@ -3,14 +3,36 @@
 SMALL = "small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)\n"
 
 
-def side(down="(side - 4) // 2", bottom="side - 4", up="2 * side - 4", stages=4):
+def turned(
+    image="turned(image)", mask="turned(mask)", turns="k % 4", flip="x.flip(-1) if k >= 4 else x"
+):
     return f"""
-        for _ in range({stages}):
-            side = {down}
-        side = {bottom}
+        def turned(x):
+            x = torch.rot90(x, {turns}, dims=(-2, -1))
+            return {flip}
+
+        return {image}, {mask}
+    """
+
+
+def tile(up="-(-(side + 4) // 2)", bottom="side + 4", down="2 * side + 4", stages=4):
+    return f"""
+        side = output
         for _ in range({stages}):
             side = {up}
+        side = {bottom}
+        for _ in range({stages}):
+            side = {down}
         return side
+    """
+
+
+def fed(
+    x="(image / 255 - np.array(mean)) / np.array(std)", moved=".permute(2, 0, 1)[None].float()"
+):
+    return f"""
+        x = {x}
+        return torch.from_numpy(x.copy()){moved}
     """
 
 
@@ -27,17 +49,56 @@ def field(start="1, 1", adds="(k - 1) * d * jump", jump="jump * s", seen="True",
 
 
 WRONG_ANSWERS = {
-    "valid_side": {
-        "bottom_forgotten": side(bottom="side"),
-        "halved_first": side(down="side // 2 - 4"),
-        "one_convolution": side("(side - 2) // 2", "side - 2", "2 * side - 2"),
-        "padding": "return side",
-        "borders_of_the_image": "return side - 36",
-        "way_up_turned_over": side(up="2 * (side - 4)"),
-        "no_rounding": side(down="(side - 4) / 2"),
-        "a_constant": "return side - 184",
-        "three_stages": side(stages=3),
-        "way_down_only": side(up="side"),
+    "turn_both": {
+        "mask_stays": turned(mask="mask"),
+        "image_stays": turned(image="image"),
+        "wrong_axes": """
+            turned = torch.rot90(image, k % 4), torch.rot90(mask, k % 4)
+            return tuple(x.flip(-1) for x in turned) if k >= 4 else turned
+        """,
+        "clockwise": turned(turns="-(k % 4)"),
+        "never_mirrored": turned(flip="x"),
+        "always_mirrored": turned(flip="x.flip(-1)"),
+        "upside_down": turned(flip="x.flip(-2) if k >= 4 else x"),
+        "channels_mirrored": """
+            image, mask = torch.rot90(image, k, dims=(1, 2)), torch.rot90(mask, k)
+            return (image.flip(0), mask.flip(1)) if k >= 4 else (image, mask)
+        """,
+        "mirrored_first": """
+            if k >= 4:
+                image, mask = image.flip(-1), mask.flip(-1)
+            return torch.rot90(image, k, dims=(1, 2)), torch.rot90(mask, k)
+        """,
+        "half_turns": turned(turns="2 * k"),
+        "exchanged": turned(image="turned(mask)", mask="turned(image)"),
+        "image_alone": """
+            image = torch.rot90(image, k, dims=(1, 2))
+            return image.flip(-1) if k >= 4 else image
+        """,
+        "is the text": "return 'turned'",
+    },
+    "tile_side": {
+        "a_constant": "return output + 184",
+        "next_multiple": "return (output + 15) // 16 * 16 + 184",
+        "not_rounded": tile(up="(side + 4) / 2"),
+        "rounded_down": tile(up="(side + 4) // 2"),
+        "bottom_forgotten": tile(bottom="side"),
+        "halved_first": tile(up="-(-side // 2) + 4"),
+        "down_turned_over": tile(down="2 * (side + 4)"),
+        "one_convolution": tile("-(-(side + 2) // 2)", "side + 2", "2 * side + 2"),
+        "three_stages": tile(stages=3),
+        "way_up_only": tile(down="side"),
+        "forwards": """
+            side = output
+            for _ in range(4):
+                side = (side - 4) // 2
+            side = side - 4
+            for _ in range(4):
+                side = 2 * side - 4
+            return side
+        """,
+        "padding": "return output",
+        "a_large_one": "return -(-(output + 60) // 16) * 16 + 124 + 16",
     },
     "field_of_view": {
         "no_jump": "return 1 + sum((k - 1) * d for k, s, d in layers)",
@@ -62,6 +123,24 @@ WRONG_ANSWERS = {
         "bias_of_the_inputs": "return 9 * inputs * outputs + inputs + 9 * outputs * outputs + outputs",
         "three": "return 3 * inputs * outputs + outputs + 3 * outputs * outputs + outputs",
         "batch_norm": "return 9 * inputs * outputs + 9 * outputs * outputs + 6 * outputs",
+    },
+    "encoder_input": {
+        "not_divided": fed(x="(image - np.array(mean)) / np.array(std)"),
+        "not_normalized": fed(x="image / 255"),
+        "mean_only": fed(x="image / 255 - np.array(mean)"),
+        "std_only": fed(x="image / 255 / np.array(std)"),
+        "divided_first": fed(x="image / 255 / np.array(std) - np.array(mean)"),
+        "own_statistics": fed(x="(image - image.mean((0, 1))) / image.std((0, 1))"),
+        "exchanged_channels": fed(x="(image[..., ::-1] / 255 - np.array(mean)) / np.array(std)"),
+        "reshaped": fed(moved=".reshape(1, 3, *image.shape[:2]).float()"),
+        "rows_and_columns": fed(moved=".permute(2, 1, 0)[None].float()"),
+        "channels_last": [fed(moved="[None].float()"), fed(moved=".float()")],
+        "no_batch": fed(moved=".permute(2, 0, 1).float()"),
+        "another_type": [
+            fed(moved=".permute(2, 0, 1)[None]"),
+            fed(moved=".permute(2, 0, 1)[None].float().numpy()"),
+        ],
+        "Wanted 72 numbers": ["return 'fed'", "return {}"],
     },
     "clean_target": {
         "bicubic": "return cv2.resize(label, (size, size), interpolation=cv2.INTER_CUBIC) / 255",
