@@ -41,21 +41,15 @@ dataset = "synthetic"  # or "magnetic_tile", "sd_saliency_900", "folder:<path>"
 seed = 0
 
 # %%
-from copy import deepcopy
 from itertools import pairwise
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from course_utils import evaluation, load_detector, plots
-from course_utils.checking import look_through
 from course_utils.data import BinaryMasks, CachedDataset, crop_upright, find_regions, open_dataset
-from course_utils.data.synthetic_layouts import LAYOUTS, lay_out, write_set
 from course_utils.lessons import (
     LiveCurves, challenge, exercise, explore, predict, predictions, prove_equal, quiz,
     record_metrics, show_real_photographs, start_lesson,
@@ -153,7 +147,7 @@ with_something = fine_masks[fine_masks.mean((1, 2)) > 0.002]
 def show_best_mark(image, cell):
     mask = with_something[image : image + 1]
     mark = best_mark(mask, cell)
-    maps = {"truth": mask[0], f"best mark in cells of {cell} px": mark[0], "both": mask[0] + mark[0]}
+    maps = {"truth": mask[0], f"best mark, cells of {cell} px": mark[0], "both": mask[0] + mark[0]}
     score = evaluation.iou(mark, mask > 0)
     return plots.pixel_maps(maps, label="0 none, 1 one, 2 both", limit=2.0,
                             title=f"IoU {score:.2f} is the best that such cells can draw")  # fmt: skip
@@ -608,6 +602,10 @@ skips.reveal(
 
 
 # %%
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+
 class Accident(Exception):
     pass
 
@@ -737,7 +735,9 @@ figure = plots.seed_dots(
     xlabel="test images, three seeds",
     title="Real images: four losses from nothing, and an encoder",
 )
-plots.show(figure, "IoU on magnetic tiles and steel for four losses without an encoder, and with one")
+plots.show(
+    figure, "IoU on magnetic tiles and steel for four losses without an encoder, and with one"
+)
 
 # %% [markdown]
 # **An encoder is worth more than any loss.** On both sets its worst seed lies above the best seed of
@@ -810,7 +810,9 @@ with LiveCurves(alt=alt, title=curves_title, metrics=drawn) as curves:
 # has its own threshold, chosen on validation images.
 
 # %% tags=["hide-input"]
-show_seeds(by_loss, "Four losses, each with its own threshold", "IoU and AP of four losses, per seed")
+show_seeds(
+    by_loss, "Four losses, each with its own threshold", "IoU and AP of four losses, per seed"
+)
 record("losses", dict(zip(("cross_entropy", "weighted", "focal", "dice"), by_loss.values())))
 
 # %%
@@ -837,6 +839,9 @@ for name in (LOSS_NAMES["focal"], LOSS_NAMES["dice"]):
 
 
 # %%
+import cv2
+
+
 def pitfall_label(mask, side=324):
     """What the published reader makes of a mask of 0 and 1, (512, 512)."""
     stored = cv2.imencode(".jpg", (mask * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 75])[1]
@@ -867,7 +872,9 @@ print(f"{len(ruined)} masks; values from {ruined.min():.1f} to {ruined.max():.1f
 near = (np.abs(ruined) < 0.004) | (np.abs(ruined - 1) < 0.004)
 print(f"neither 0 nor 1: {(~near).mean():.1%} of all pixels")
 defect = ruined > 0.5
-print(f"cut with .long(): {(ruined[defect].astype(int) == 0).mean():.0%} of the defect pixels are lost")
+print(
+    f"cut with .long(): {(ruined[defect].astype(int) == 0).mean():.0%} of the defect pixels are lost"
+)
 too_sure = torch.tensor([1.0, 10.0, 100.0])
 losses = F.binary_cross_entropy_with_logits(too_sure, torch.full((3,), 1.2), reduction="none")
 print("loss of a target of 1.2 at logits 1, 10, 100:", [round(v, 1) for v in losses.tolist()])
@@ -905,6 +912,7 @@ pictures = {
 figure = plots.pixel_maps(pictures, label="value of the label", title="Cropped is not resized")
 plots.show(figure, "A mask, its middle 324 pixels, and the published label with shifted defects")
 
+
 # %% tags=["nbval-check-output"]
 def shrunk(way):
     return [cv2.resize(mask, (324, 324), interpolation=way) > 0 for mask in masks_512]
@@ -917,7 +925,9 @@ def mean_iou(labels, others):
 exact, nearest = shrunk(cv2.INTER_NEAREST_EXACT), shrunk(cv2.INTER_NEAREST)
 print(f"JPEG, bicubic, then > .5, against nearest: IoU {mean_iou(ruined > 0.5, exact):.2f}")
 print(f"the older nearest of OpenCV against it:    IoU {mean_iou(nearest, exact):.2f}")
-print(f"resized against cropped:                   IoU {mean_iou(ruined > 0.5, np.array(middles) > 0):.2f}")
+print(
+    f"resized against cropped:                   IoU {mean_iou(ruined > 0.5, np.array(middles) > 0):.2f}"
+)
 
 # %%
 shifted.reveal(
@@ -975,7 +985,9 @@ figure = plots.lines(
     ylabel="share of defective images",
     title="A buffer keeps the order of the folders",
 )
-plots.show(figure, "Share of defective images in each batch, with a buffer and with a whole shuffle")
+plots.show(
+    figure, "Share of defective images in each batch, with a buffer and with a whole shuffle"
+)
 
 # %%
 buffered.reveal(
@@ -1012,7 +1024,9 @@ with torch.device("meta"):
 print(f"cascade {count(cascade):,} parameters, each half {count(cascade.first):,}")
 for padding in (1, 2):
     layer = nn.Conv2d(1, 1, kernel_size=3, dilation=2, padding=padding)
-    print(f"dilation 2, padding {padding}: 64 pixels become {layer(torch.rand(1, 1, 64, 64)).shape[-1]}")
+    print(
+        f"dilation 2, padding {padding}: 64 pixels become {layer(torch.rand(1, 1, 64, 64)).shape[-1]}"
+    )
 
 # %% [markdown]
 # The paper reports an IoU of .847 for one network and .896 for two. But a second network also means
@@ -1026,6 +1040,8 @@ cascaded = predict(
 )
 
 # %%
+from copy import deepcopy
+
 steps = dict(zip(("second", "more"), lesson.pick(smoke=(3, 2), laptop=(60, 20), full=(600, 200))))
 
 
@@ -1060,7 +1076,9 @@ for run, result in zip(seeds, results["with skips"]):
     first = result.model
     train_maps, val_maps, test_maps = (maps_of(first, part) for part in vars(parts).values())
     torch.manual_seed(run)
-    second = SegmentationAutoencoder(1, 2, width=lesson.pick(smoke=2, laptop=8, full=16), normalize=True)
+    second = SegmentationAutoencoder(
+        1, 2, width=lesson.pick(smoke=2, laptop=8, full=16), normalize=True
+    )
     train_on(second, train_maps, steps["second"], 3e-3, f"second, seed {run}")
     scores = [scores_of(first, parts.val, parts.test), scores_of(second, val_maps, test_maps)]
     longer = train_on(deepcopy(first), parts.train, steps["more"], 1e-3, f"trained on, seed {run}")
@@ -1131,7 +1149,10 @@ plots.show(figure, "Four images with a rectangle around a defect, and the uprigh
 
 # %%
 crops = torch.stack(
-    [crop_upright(kinds[i].image, r, size=227, keep_aspect=True) for i, r in list(chosen.items())[:8]]
+    [
+        crop_upright(kinds[i].image, r, size=227, keep_aspect=True)
+        for i, r in list(chosen.items())[:8]
+    ]
 )
 
 
@@ -1141,7 +1162,9 @@ def signal_sizes(start):
     model, sizes = CompactDefectCNN(num_classes=3, initialization=start), []
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            layer.register_forward_hook(lambda _, __, out: sizes.append(out.std(dim=0).mean().item()))
+            layer.register_forward_hook(
+                lambda _, __, out: sizes.append(out.std(dim=0).mean().item())
+            )
     with torch.no_grad():
         model(crops)
     return sizes
@@ -1171,6 +1194,9 @@ plots.show(figure, "Deviation of each layer's outputs between crops, for two way
 # synthetic painted sheets of 192 x 192 pixels; half of them show a defect, and its mask lies in `masks/`.
 
 # %%
+from course_utils.checking import look_through
+from course_utils.data.synthetic_layouts import LAYOUTS, lay_out, write_set
+
 work = TemporaryDirectory()
 PHOTO_SIDE = lesson.pick(smoke=64, laptop=192, full=512)
 
@@ -1224,16 +1250,13 @@ four = [defective[int(i)] for i in np.linspace(0, len(defective) - 1, 4)]
 def show_photo_errors(threshold):
     found = result.probabilities[:, 1] >= threshold
     score = evaluation.iou(found, photo_masks)
-    return plots.errors(
-        [test[i].image for i in four],
-        [photo_masks[i] for i in four],
-        [found[i].long() for i in four],
-        title=f"Threshold {threshold:.2f}: IoU {score:.2f} of all {len(test)} test photographs",
-    )
+    images = [test[i].image for i in four]
+    title = f"Threshold {threshold:.2f}: IoU {score:.2f} of all {len(test)} test photographs"
+    return plots.errors(images, list(photo_masks[four]), list(found[four].long()), title=title)
 
 
 figure = show_photo_errors(round(result.threshold, 2))
-plots.show(figure, "Four test photographs, truth, and hits, misses and false alarms of the detector")
+plots.show(figure, "Four test photographs, truth, and the errors of the detector")
 errors = trainer.errors(result, trained)
 print("test photographs, whole:", ", ".join(f"{number} {kind}" for kind, number in errors.items()))
 print("threshold of a photograph:", trained.settings.threshold)
@@ -1287,7 +1310,9 @@ figure = plots.montage(
     ],
     title=f"New photographs: truth, decision and score (threshold {detector.settings.threshold.value:.2f})",
 )
-plots.show(figure, "Eight new photographs with the pixels that the detector marks, and its decisions")
+plots.show(
+    figure, "Eight new photographs with the pixels that the detector marks, and its decisions"
+)
 
 # %% [markdown]
 # NEW_TEXT
@@ -1306,13 +1331,17 @@ plots.show(figure, "Eight new photographs with the pixels that the detector mark
 board = challenge(
     "03_unet",
     score="IoU of the test images",
-    to_beat={name: np.median([run.scores["iou"] for run in runs]) for name, runs in by_loss.items()},
+    to_beat={
+        name: np.median([run.scores["iou"] for run in runs]) for name, runs in by_loss.items()
+    },
 )
 
 
 def try_out(**changes):
     curve = []
-    result = train(seed, watch=lambda history: curve.append(history.evaluations[-1]), **LITE0 | changes)
+    result = train(
+        seed, watch=lambda history: curve.append(history.evaluations[-1]), **LITE0 | changes
+    )
     print(f"IoU of the validation images: {curve[-1]['val/iou']:.3f}")
     return result
 
