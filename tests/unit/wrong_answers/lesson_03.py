@@ -1,6 +1,6 @@
 """Typical wrong answers to the exercises of lesson 03, by the name of each."""
 
-SMALL = "small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)\n"
+SMALL = "small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)\n"
 
 
 def turned(
@@ -75,7 +75,9 @@ WRONG_ANSWERS = {
             image = torch.rot90(image, k, dims=(1, 2))
             return image.flip(-1) if k >= 4 else image
         """,
-        "is the text": "return 'turned'",
+        "image right, mask wrong": turned(mask="torch.rot90(mask, k % 4)"),
+        "image wrong, mask right": turned(image="torch.rot90(image, k % 4, dims=(1, 2))"),
+        "Wanted a pair": "return 'turned'",
     },
     "tile_side": {
         "a_constant": "return output + 184",
@@ -84,7 +86,7 @@ WRONG_ANSWERS = {
         "rounded_down": tile(up="(side + 4) // 2"),
         "bottom_forgotten": tile(bottom="side"),
         "halved_first": tile(up="-(-side // 2) + 4"),
-        "down_turned_over": tile(down="2 * (side + 4)"),
+        "down_reversed": tile(down="2 * (side + 4)"),
         "one_convolution": tile("-(-(side + 2) // 2)", "side + 2", "2 * side + 2"),
         "three_stages": tile(stages=3),
         "way_up_only": tile(down="side"),
@@ -131,6 +133,8 @@ WRONG_ANSWERS = {
         "std_only": fed(x="image / 255 / np.array(std)"),
         "divided_first": fed(x="image / 255 / np.array(std) - np.array(mean)"),
         "own_statistics": fed(x="(image - image.mean((0, 1))) / image.std((0, 1))"),
+        "reversed_statistics": fed(x="(image / 255 - np.array(mean[::-1])) / np.array(std[::-1])"),
+        "minus_one_to_one": fed(x="image / 127.5 - 1"),
         "exchanged_channels": fed(x="(image[..., ::-1] / 255 - np.array(mean)) / np.array(std)"),
         "reshaped": fed(moved=".reshape(1, 3, *image.shape[:2]).float()"),
         "rows_and_columns": fed(moved=".permute(2, 1, 0)[None].float()"),
@@ -145,8 +149,30 @@ WRONG_ANSWERS = {
     "clean_target": {
         "bicubic": "return cv2.resize(label, (size, size), interpolation=cv2.INTER_CUBIC) / 255",
         "smooth": "return cv2.resize(label, (size, size)) / 255",
-        "soft_nearest": "return cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST) / 255",
-        "above_zero": SMALL + "return (small > 0).astype(np.float32)",
+        "soft_nearest": "return cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST_EXACT) / 255",
+        "above_zero": [
+            SMALL + "return (small > 0).astype(np.float32)",
+            """
+                small = cv2.resize(label, (size, size), interpolation=cv2.INTER_AREA)
+                return (small > 0).astype(np.float32)
+            """,
+        ],
+        "extra_axis": SMALL + "return (small > 127).astype(np.float32)[None]",
+        "older_nearest": """
+            small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)
+            return (small > 127).astype(np.float32)
+        """,
+        "thickened": """
+            hard = (label > 127).astype(np.float32)
+            return (cv2.resize(hard, (size, size)) > 0).astype(np.float32)
+        """,
+        "too_low": SMALL + "return (small > 50).astype(np.float32)",
+        "too_high": SMALL + "return (small > 220).astype(np.float32)",
+        "median": """
+            quiet = cv2.medianBlur(label, 3)
+            small = cv2.resize(quiet, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
+            return (small > 127).astype(np.float32)
+        """,
         "0_and_255": SMALL + "return 255 * (small > 127).astype(np.float32)",
         "not_resized": "return (label > 127).astype(np.float32)",
         "exactly_255": SMALL + "return (small == 255).astype(np.float32)",
@@ -155,7 +181,7 @@ WRONG_ANSWERS = {
             return cv2.resize(hard, (size, size))
         """,
         "not_scaled": SMALL + "return small.astype(np.float32)",
-        "turned_over": SMALL + "return (small < 128).astype(np.float32)",
+        "inverted": SMALL + "return (small < 128).astype(np.float32)",
         "middle_cut_out": """
             start = (len(label) - size) // 2
             middle = label[start : start + size, start : start + size]
@@ -170,7 +196,7 @@ WRONG_ANSWERS = {
         ],
         "tensor": """
             import torch
-            small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)
+            small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
             return torch.from_numpy((small > 127).astype(np.float32))
         """,
         "no_array": SMALL + "return (small > 127).tolist()",
