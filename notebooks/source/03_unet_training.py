@@ -935,12 +935,12 @@ shifted = predict(
 )
 
 # %% [markdown]
-# *Compare the two labels: in the third picture they lie on top of each other.*
+# *Compare the two labels: the third picture shows both.*
 
 # %% tags=["hide-input"]
 border = (512 - 324) // 2
 middles = [mask[border:-border, border:-border] for mask in masks_512]
-i = int(np.argsort([middle.sum() for middle in middles])[-3])
+i = int(np.argsort([middle.sum() for middle in middles])[-6])
 gray = np.ascontiguousarray(to_gray(samples_512[i].image))
 inner = gray[border:-border, border:-border]
 framed = cv2.rectangle(gray.copy(), (border, border), (511 - border, 511 - border), (0, 0, 0), 3)
@@ -948,7 +948,7 @@ published = (pitfall_label(masks_512[i]) > 0.5).astype(int)
 figure = plots.montage(
     [framed, inner, inner],
     masks=[masks_512[i].astype(int), middles[i].astype(int), np.maximum(middles[i], 2 * published)],
-    titles=["image of 512 px, the middle framed", "the middle: right label", "both labels on it"],
+    titles=["image, the middle framed", "the middle: right label", "both labels on it"],
     columns=3,
     class_names=["background", "right label", "published label"],
     title="A label that is resized instead of cropped marks other places",
