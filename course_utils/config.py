@@ -131,6 +131,10 @@ def visible_gpus() -> list[str]:
     return [name.strip() for name in names if name.strip()][:count]
 
 
+PRECISION_NAMES = {"bf16-mixed": "bfloat16", "32-true": "float32"}
+"""What people call the precisions of Fabric."""
+
+
 def pick_precision(device: "torch.device") -> str:
     """Return the fastest safe Fabric precision of `device`: `"bf16-mixed"` or `"32-true"`.
 

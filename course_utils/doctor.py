@@ -220,7 +220,7 @@ def _device() -> Check:
         chosen = str(error).startswith("COURSE_DEVICE=")
         mend = "unset COURSE_DEVICE" if chosen else "export COURSE_DEVICE=cpu"
         return Check("device", Status.PROBLEM, str(error), mend)
-    precision = config.pick_precision(device)
+    precision = config.PRECISION_NAMES[config.pick_precision(device)]
     if device.type == "cuda":
         about = torch.cuda.get_device_properties(device)
         size = about.total_memory / 2**30

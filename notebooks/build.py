@@ -54,7 +54,7 @@ def build(source: Path, target: Path, profile: str = "laptop") -> str:
                 "COURSE_PROFILE": profile,
                 "COURSE_DEVICE": "cpu",
                 # Without real sets: their pictures may not be stored in a notebook.
-                "COURSE_DATA_ROOT": scratch,
+                "COURSE_DATA_ROOT": str(Path(scratch, "data")),
             },
             on_cell=lambda cell, cells: print(f"\r  cell {cell} of {cells} ", end="", flush=True),
         )

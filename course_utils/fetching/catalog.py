@@ -38,7 +38,7 @@ _MAGNETIC_TILE = _one_part(
         digest="sha256:592b050953d1de4ffa538b93b6b91aee7268d8e59b73d4d9c92cfce187d7ce66",
         limit=GB,
     ),
-    lessons=("01", "02", "03", "07"),
+    lessons=("00", "01", "02", "03", "07"),
     entries=tuple(f"MT_{name}" for name in _TILE_COUNTS),
     files={
         f"MT_{name}/Imgs/*.{ending}": count
@@ -214,7 +214,7 @@ _MVTEC_AD = PublishedSet(
     DATASETS["mvtec_ad"],
     (_CATEGORIES,),
     tuple(_category(name) for name in _CATEGORY_COUNTS),
-    lessons=("04", "05", "06"),
+    lessons=("00", "04", "05", "06"),
 )
 
 # Pictures without defects: textures for anomalies, and classes to pretrain an encoder on.

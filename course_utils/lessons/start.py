@@ -11,6 +11,7 @@ import torch
 
 from course_utils.config import (
     MAX_SEED,
+    PRECISION_NAMES,
     Profile,
     get_profile,
     pick_device,
@@ -124,7 +125,7 @@ def _show_header(spec: LessonSpec, lesson: Lesson) -> None:
         ("profile", f"{lesson.profile}", f" ({_origin(lesson)})"),
         ("data", lesson.dataset, ""),
         ("seed", str(lesson.seed), ""),
-        ("device", str(lesson.device), f" ({lesson.precision})"),
+        ("device", str(lesson.device), f" ({PRECISION_NAMES[lesson.precision]})"),
     ]
     own = [(key, str(value), "") for key, value in lesson.parameters.own().items()]
     body, lines = "", []

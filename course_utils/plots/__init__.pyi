@@ -1,7 +1,7 @@
 from .charts import bars, seed_dots
 from .curves import roc_and_pr, training_curves
 from .diagrams import flow_chart, unet_diagram
-from .images import errors, montage, overlay, samples, to_picture
+from .images import errors, heat_overlay, montage, overlay, samples, to_picture
 from .line_charts import lines, lines_panels
 from .maps import heat_maps, pixel_maps
 from .matrices import confusion, heatmap
@@ -14,6 +14,7 @@ __all__ = [
     "errors",
     "flow_chart",
     "heat_maps",
+    "heat_overlay",
     "heatmap",
     "lines",
     "lines_panels",

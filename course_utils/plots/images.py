@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import cv2
+import matplotlib
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -153,6 +154,39 @@ def overlay(image: Picture, mask: Picture) -> np.ndarray:
     labels = [int(label) for label in np.unique(classes) if label]
     regions = [(classes == label, class_color(label)) for label in labels]
     return _paint(picture, regions, alpha=0.45, contour=True)
+
+
+def heat_overlay(
+    image: Picture, values: Picture, limits: tuple[float, float] | None = None
+) -> np.ndarray:
+    """Return the picture with a map in color over it: the higher its value, the less shows through.
+
+    Args:
+        image: as `overlay` takes it.
+        values: (H, W).
+        limits: the value at which the color begins, and that of the brightest; None takes 0 and
+            the largest.
+
+    Returns:
+        RGB (H, W, 3), uint8.
+
+    Raises:
+        ValueError: for values that are not finite, or of another size.
+
+    Example:
+        >>> picture = heat_overlay(np.zeros((2, 2)), np.eye(2))
+        >>> picture[0, 1].tolist(), picture[0, 0].max() > 200
+        ([0, 0, 0], True)
+    """
+    picture, heat = to_picture(image), np.asarray(_to_array(values), dtype=float)
+    _require_same_size(picture, heat, "values")
+    if not np.isfinite(heat).all():
+        raise ValueError("the values of a map must be finite")
+    low, high = limits or (0.0, float(heat.max()) or 1.0)
+    heat = ((heat - low) / (high - low)).clip(0, 1)
+    colored = matplotlib.colormaps["inferno"](0.25 + 0.7 * heat)[..., :3] * 255
+    share = heat[..., None] ** 0.7
+    return ((1 - share) * picture + share * colored).round().astype(np.uint8)
 
 
 def error_map(image: Picture, target: Picture, prediction: Picture) -> np.ndarray:

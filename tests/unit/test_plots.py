@@ -384,3 +384,12 @@ def test_other_packages_are_imported_without_matplotlib():
         "assert 'matplotlib' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_a_map_over_a_picture_hides_it_where_it_is_high_and_not_where_it_is_low():
+    values = np.array([[0.0, 1.0], [2.0, 9.0]])
+    picture = plots.heat_overlay(np.zeros((2, 2)), values, (1.0, 3.0))
+    assert picture[0].tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert picture[1, 1].sum() > picture[1, 0].sum() > 0
+    with pytest.raises(ValueError, match="finite"):
+        plots.heat_overlay(np.zeros((2, 2)), values * np.nan)

@@ -142,7 +142,7 @@ def _brushed(rng: Generator, shape: Shape, unit: float) -> Surface:
         albedo=tone(srgb("#8b8f94"), bright),
         gloss=0.42 + np.float32(0.06) * streaks,
         highlight_std=0.26,
-        roughness=1.1,
+        roughness=2.4,
         grain=0.0,
     )
 
@@ -163,7 +163,7 @@ def _turned(rng: Generator, shape: Shape, unit: float) -> Surface:
         albedo=tone(srgb("#94928f"), bright),
         gloss=(0.06 + np.float32(0.5) * fan) * (1 + np.float32(0.12) * rings),
         highlight_std=0.42,
-        roughness=1.1,
+        roughness=2.4,
     )
 
 

@@ -13,8 +13,14 @@ from course_utils.lessons.parameters import LessonParameters
 from course_utils.lessons.spec import LessonSpec
 
 
+class StartParameters(LessonParameters):
+    """Lesson 00 learns from good images, so it takes only sets that have some."""
+
+    datasets = (*PRODUCT_NAMES, "synthetic", "mvtec_ad/", "magnetic_tile", "folder")
+
+
 class SurfaceParameters(LessonParameters):
-    """Lessons 00 to 03 take no parameters of their own."""
+    """Lessons 01 to 03 take no parameters of their own."""
 
     datasets = ("synthetic", *PRODUCT_NAMES, "magnetic_tile", "sd_saliency_900", "folder")
 
@@ -54,7 +60,7 @@ class TwoStageParameters(LessonParameters):
 
 
 LESSONS = (
-    LessonSpec("00_start_here", "Start here", SurfaceParameters),
+    LessonSpec("00_start_here", "Start here", StartParameters),
     LessonSpec("01_class_imbalance", "Class imbalance", SurfaceParameters),
     LessonSpec("02_focal_and_reweighted_losses", "Focal and re-weighted losses", SurfaceParameters),
     LessonSpec("03_unet_training", "U-Net training", SurfaceParameters),
