@@ -18,11 +18,11 @@ from course_utils.runs import Limits, Outcome, run_notebook
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 MUTANTS = {
-    "the background is counted": (
+    "the detector remembers defective plates": (
         "00_start_here",
-        "shares = [float((surfaces[int(i)].mask > 0)",
-        "shares = [float((surfaces[int(i)].mask == 0)",
-        "defect_share",
+        'open_dataset(dataset, "train", size=size, seed=seed, normal_only=True)',
+        'open_dataset(dataset, "test", size=size, seed=seed)',
+        "image_auroc",
     ),
     "a split that leaks": (
         "01_class_imbalance",

@@ -41,10 +41,10 @@ lesson = start_lesson("00_start_here", profile="smoke", seed=3)""",
     "metric": "record_metric('val/iou', 0.123456)",
     "question": "exercise('defect_share')",
     "stub": "exercise('defect_share').check(...)",
-    "wrong": "exercise('defect_share').check(5)",
-    "right": "verdict = exercise('defect_share').check(5 / 80)",
-    "defined": "def lazy(mask):\n    pixels = mask.size\n    return 1 / 0",
-    "error": "exercise('accuracy_of_nothing').check(lazy)",
+    "wrong": "exercise('defect_share').check(lambda mask: (mask > 0).sum())",
+    "right": "verdict = exercise('defect_share').check(lambda mask: (mask > 0).mean())",
+    "defined": "def lazy(mask, prediction):\n    pixels = mask.size\n    return 1 / 0",
+    "error": "exercise('accuracy_and_recall').check(lazy)",
     "hint": "exercise('defect_share').hint()",
     "quiz": "quiz('00')",
     "explore": EXPLORE,
@@ -173,7 +173,7 @@ def test_a_check_shows_one_card_and_stores_its_outcome(notebook, name, outcome, 
 def test_question_hint_and_quiz_are_shown_once(notebook):
     assert "between 0 and 1" in only(outputs(notebook, "question"))["text/html"]
     assert "Hint 1 of 3" in only(outputs(notebook, "hint"))["text/plain"]
-    assert only(outputs(notebook, "quiz"))["text/html"].count("<details") == 9
+    assert only(outputs(notebook, "quiz"))["text/html"].count("<details") == 12
 
 
 def test_a_machine_gets_the_fixed_figures_with_alternative_text(notebook):

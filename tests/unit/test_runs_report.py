@@ -580,7 +580,7 @@ def test_the_page_lists_outcomes_before_metrics_and_times(tmp_path):
 
 def test_a_student_has_a_line_and_an_exercise_a_column(tmp_path):
     def run(student: str, state: Outcome | str, *verdicts: str) -> RunRecord:
-        names = ("defect_share", "accuracy_of_nothing")
+        names = ("defect_share", "accuracy_and_recall")
         found = [
             {"exercise": name, "outcome": verdict, "message": "Why."}
             for name, verdict in zip(names, verdicts, strict=False)
@@ -598,7 +598,7 @@ def test_a_student_has_a_line_and_an_exercise_a_column(tmp_path):
     (table,) = page_of(tmp_path, runs).find(id="students").find_all("table")
     head, *lines, foot = lines_of(table)
     assert head == ["student", "correct", "runs ok", *(
-        f"00 {name}" for name in ("defect_share", "accuracy_of_nothing")
+        f"00 {name}" for name in ("defect_share", "accuracy_and_recall")
     )]  # fmt: skip
     assert lines == [
         ["ann", "0 / 2", "0 / 1", "✘ incorrect", "? not checked"],
