@@ -1152,7 +1152,7 @@ record_metrics(medians, note="test images, median of three seeds")
 cascaded.reveal(
     "the first network, trained for just as long",
     "By the medians of the stored run: IoU .316, AP .414. The second network leaves the IoU where it was "
-    "(.282 against .280) and has a lower AP (.298 against .365). The seeds of all three overlap.",
+    "(.282 against .280) and has a lower AP (.298 against .365). In IoU the seeds of all three overlap.",
 )
 
 # %% [markdown]
@@ -1388,7 +1388,7 @@ figure = plots.montage(
 plots.show(figure, "Eight new pictures with the pixels that the detector marks, and its decisions")
 
 # %% [markdown]
-# In the stored run 37 of 40 are judged rightly. The blue sheet with the faint crack, whose score of .13 lies
+# In the stored run 37 of 40 are judged rightly. The sheet with the faint crack, whose score of .13 lies
 # just below the threshold of .16, is one of the three others. And a right decision need not mark
 # everything: on the first sheet the two stains are marked, the long scratch between them is not.
 #
