@@ -90,7 +90,7 @@ def test_lesson_00_checks_the_mask_that_the_notebook_gives():
     assert np.array_equal(names["mask"], TINY_MASK)
 
 
-@pytest.mark.parametrize("way", ["NEAREST", "NEAREST_EXACT", "LINEAR", "CUBIC", "AREA"])
+@pytest.mark.parametrize("way", ["NEAREST_EXACT", "LINEAR", "CUBIC", "AREA"])
 @pytest.mark.parametrize(
     "body",
     [

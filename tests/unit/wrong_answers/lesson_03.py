@@ -1,16 +1,38 @@
 """Typical wrong answers to the exercises of lesson 03, by the name of each."""
 
-SMALL = "small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)\n"
+SMALL = "small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)\n"
 
 
-def side(down="(side - 4) // 2", bottom="side - 4", up="2 * side - 4", stages=4):
+def turned(
+    image="turned(image)", mask="turned(mask)", turns="k % 4", flip="x.flip(-1) if k >= 4 else x"
+):
     return f"""
-        for _ in range({stages}):
-            side = {down}
-        side = {bottom}
+        def turned(x):
+            x = torch.rot90(x, {turns}, dims=(-2, -1))
+            return {flip}
+
+        return {image}, {mask}
+    """
+
+
+def tile(up="-(-(side + 4) // 2)", bottom="side + 4", down="2 * side + 4", stages=4):
+    return f"""
+        side = output
         for _ in range({stages}):
             side = {up}
+        side = {bottom}
+        for _ in range({stages}):
+            side = {down}
         return side
+    """
+
+
+def fed(
+    x="(image / 255 - np.array(mean)) / np.array(std)", moved=".permute(2, 0, 1)[None].float()"
+):
+    return f"""
+        x = {x}
+        return torch.from_numpy(x.copy()){moved}
     """
 
 
@@ -27,17 +49,58 @@ def field(start="1, 1", adds="(k - 1) * d * jump", jump="jump * s", seen="True",
 
 
 WRONG_ANSWERS = {
-    "valid_side": {
-        "bottom_forgotten": side(bottom="side"),
-        "halved_first": side(down="side // 2 - 4"),
-        "one_convolution": side("(side - 2) // 2", "side - 2", "2 * side - 2"),
-        "padding": "return side",
-        "borders_of_the_image": "return side - 36",
-        "way_up_turned_over": side(up="2 * (side - 4)"),
-        "no_rounding": side(down="(side - 4) / 2"),
-        "a_constant": "return side - 184",
-        "three_stages": side(stages=3),
-        "way_down_only": side(up="side"),
+    "turn_both": {
+        "mask_stays": turned(mask="mask"),
+        "image_stays": turned(image="image"),
+        "wrong_axes": """
+            turned = torch.rot90(image, k % 4), torch.rot90(mask, k % 4)
+            return tuple(x.flip(-1) for x in turned) if k >= 4 else turned
+        """,
+        "clockwise": turned(turns="-(k % 4)"),
+        "never_mirrored": turned(flip="x"),
+        "always_mirrored": turned(flip="x.flip(-1)"),
+        "upside_down": turned(flip="x.flip(-2) if k >= 4 else x"),
+        "channels_mirrored": """
+            image, mask = torch.rot90(image, k, dims=(1, 2)), torch.rot90(mask, k)
+            return (image.flip(0), mask.flip(1)) if k >= 4 else (image, mask)
+        """,
+        "mirrored_first": """
+            if k >= 4:
+                image, mask = image.flip(-1), mask.flip(-1)
+            return torch.rot90(image, k, dims=(1, 2)), torch.rot90(mask, k)
+        """,
+        "half_turns": turned(turns="2 * k"),
+        "exchanged": turned(image="turned(mask)", mask="turned(image)"),
+        "image_alone": """
+            image = torch.rot90(image, k, dims=(1, 2))
+            return image.flip(-1) if k >= 4 else image
+        """,
+        "image right, mask wrong": turned(mask="torch.rot90(mask, k % 4)"),
+        "image wrong, mask right": turned(image="torch.rot90(image, k % 4, dims=(1, 2))"),
+        "Wanted a pair": "return 'turned'",
+    },
+    "tile_side": {
+        "a_constant": "return output + 184",
+        "next_multiple": "return (output + 15) // 16 * 16 + 184",
+        "not_rounded": tile(up="(side + 4) / 2"),
+        "rounded_down": tile(up="(side + 4) // 2"),
+        "bottom_forgotten": tile(bottom="side"),
+        "halved_first": tile(up="-(-side // 2) + 4"),
+        "down_reversed": tile(down="2 * (side + 4)"),
+        "one_convolution": tile("-(-(side + 2) // 2)", "side + 2", "2 * side + 2"),
+        "three_stages": tile(stages=3),
+        "way_up_only": tile(down="side"),
+        "forwards": """
+            side = output
+            for _ in range(4):
+                side = (side - 4) // 2
+            side = side - 4
+            for _ in range(4):
+                side = 2 * side - 4
+            return side
+        """,
+        "padding": "return output",
+        "a_large_one": "return -(-(output + 60) // 16) * 16 + 124 + 16",
     },
     "field_of_view": {
         "no_jump": "return 1 + sum((k - 1) * d for k, s, d in layers)",
@@ -63,11 +126,53 @@ WRONG_ANSWERS = {
         "three": "return 3 * inputs * outputs + outputs + 3 * outputs * outputs + outputs",
         "batch_norm": "return 9 * inputs * outputs + 9 * outputs * outputs + 6 * outputs",
     },
+    "encoder_input": {
+        "not_divided": fed(x="(image - np.array(mean)) / np.array(std)"),
+        "not_normalized": fed(x="image / 255"),
+        "mean_only": fed(x="image / 255 - np.array(mean)"),
+        "std_only": fed(x="image / 255 / np.array(std)"),
+        "divided_first": fed(x="image / 255 / np.array(std) - np.array(mean)"),
+        "own_statistics": fed(x="(image - image.mean((0, 1))) / image.std((0, 1))"),
+        "reversed_statistics": fed(x="(image / 255 - np.array(mean[::-1])) / np.array(std[::-1])"),
+        "minus_one_to_one": fed(x="image / 127.5 - 1"),
+        "exchanged_channels": fed(x="(image[..., ::-1] / 255 - np.array(mean)) / np.array(std)"),
+        "reshaped": fed(moved=".reshape(1, 3, *image.shape[:2]).float()"),
+        "rows_and_columns": fed(moved=".permute(2, 1, 0)[None].float()"),
+        "channels_last": [fed(moved="[None].float()"), fed(moved=".float()")],
+        "no_batch": fed(moved=".permute(2, 0, 1).float()"),
+        "another_type": [
+            fed(moved=".permute(2, 0, 1)[None]"),
+            fed(moved=".permute(2, 0, 1)[None].float().numpy()"),
+        ],
+        "Wanted 72 numbers": ["return 'fed'", "return {}"],
+    },
     "clean_target": {
         "bicubic": "return cv2.resize(label, (size, size), interpolation=cv2.INTER_CUBIC) / 255",
         "smooth": "return cv2.resize(label, (size, size)) / 255",
-        "soft_nearest": "return cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST) / 255",
-        "above_zero": SMALL + "return (small > 0).astype(np.float32)",
+        "soft_nearest": "return cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST_EXACT) / 255",
+        "above_zero": [
+            SMALL + "return (small > 0).astype(np.float32)",
+            """
+                small = cv2.resize(label, (size, size), interpolation=cv2.INTER_AREA)
+                return (small > 0).astype(np.float32)
+            """,
+        ],
+        "extra_axis": SMALL + "return (small > 127).astype(np.float32)[None]",
+        "older_nearest": """
+            small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)
+            return (small > 127).astype(np.float32)
+        """,
+        "thickened": """
+            hard = (label > 127).astype(np.float32)
+            return (cv2.resize(hard, (size, size)) > 0).astype(np.float32)
+        """,
+        "too_low": SMALL + "return (small > 50).astype(np.float32)",
+        "too_high": SMALL + "return (small > 220).astype(np.float32)",
+        "median": """
+            quiet = cv2.medianBlur(label, 3)
+            small = cv2.resize(quiet, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
+            return (small > 127).astype(np.float32)
+        """,
         "0_and_255": SMALL + "return 255 * (small > 127).astype(np.float32)",
         "not_resized": "return (label > 127).astype(np.float32)",
         "exactly_255": SMALL + "return (small == 255).astype(np.float32)",
@@ -76,7 +181,7 @@ WRONG_ANSWERS = {
             return cv2.resize(hard, (size, size))
         """,
         "not_scaled": SMALL + "return small.astype(np.float32)",
-        "turned_over": SMALL + "return (small < 128).astype(np.float32)",
+        "inverted": SMALL + "return (small < 128).astype(np.float32)",
         "middle_cut_out": """
             start = (len(label) - size) // 2
             middle = label[start : start + size, start : start + size]
@@ -91,7 +196,7 @@ WRONG_ANSWERS = {
         ],
         "tensor": """
             import torch
-            small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)
+            small = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
             return torch.from_numpy((small > 127).astype(np.float32))
         """,
         "no_array": SMALL + "return (small > 127).tolist()",
