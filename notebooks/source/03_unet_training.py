@@ -1373,7 +1373,7 @@ right = [a.is_defective == (p.parent.name == "images") for a, p in zip(answers, 
 print(f"{sum(right)} of {len(paths)} new pictures are judged rightly")
 answers[0].save(Path(work.name) / "overlay.png")  # the picture with its mask laid over it
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "cover"]
 half = len(answers) // 2
 six = [*range(half)[:6], *range(half, len(answers))[:2]]
 figure = plots.montage(
