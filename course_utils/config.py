@@ -131,6 +131,16 @@ def visible_gpus() -> list[str]:
     return [name.strip() for name in names if name.strip()][:count]
 
 
+def python_path() -> list[str]:
+    """Return the folders of `PYTHONPATH`.
+
+    Example:
+        >>> all(python_path())
+        True
+    """
+    return [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+
+
 PRECISION_NAMES = {"bf16-mixed": "bfloat16", "32-true": "float32"}
 """What people call the precisions of Fabric."""
 

@@ -19,7 +19,7 @@ def exercise(id: str) -> Exercise:
 
     Example:
         >>> exercise("defect_share").title
-        'What share of this mask is defect?'
+        'What share of a mask is defect?'
     """
     exercises = all_exercises()
     if id not in exercises:

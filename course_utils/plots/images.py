@@ -184,7 +184,7 @@ def heat_overlay(
 
     Example:
         >>> picture = heat_overlay(np.zeros((2, 2)), np.eye(2))
-        >>> picture[0, 1].tolist(), picture[0, 0].max() > 200
+        >>> picture[0, 1].tolist(), int(picture[0, 0].max()) > 200
         ([0, 0, 0], True)
     """
     picture, heat = to_picture(image), np.asarray(_to_array(values), dtype=float)

@@ -12,6 +12,7 @@ from papermill.engines import Engine, papermill_engines
 from papermill.iorw import papermill_io
 from papermill.log import logger
 
+from course_utils.config import python_path
 from course_utils.worker.client import Client, SlowCell
 
 FLOOD_TIMEOUT = 600  # seconds to wait for what a cell has printed, once it has ended
@@ -30,8 +31,7 @@ def execute(
     """
     # Only for the kernel: this process looks for its modules where it did before.
     os.environ["PIP_TARGET"] = packages = request["packages"]
-    others = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([packages, *([others] if others else [])])
+    os.environ["PYTHONPATH"] = os.pathsep.join([packages, *python_path()])
     papermill_io.register(request["output"], WholeFiles())
     _register_engine(send, slow, request)
     result: nbformat.NotebookNode = papermill.execute_notebook(
