@@ -38,8 +38,8 @@ MUTANTS = {
     ),
     "an alarm everywhere in place of silence": (
         "01_class_imbalance",
-        "silence = np.zeros_like(masks)",
-        "silence = np.ones_like(masks)",
+        "silence = np.zeros_like(test_masks)",
+        "silence = np.ones_like(test_masks)",
         "silent_accuracy",
     ),
     "the share of the background in place of that of defects": (
