@@ -97,7 +97,7 @@ figure = plots.samples(
 )
 plots.show(figure, "Eight images with a defect each, and below each its mask in color")
 
-# %%
+# %% tags=["hide-input"]
 rarity = predict(
     "As in lesson 00, about half of the images show a defect. There are several classes of defects: "
     "what share of all training pixels belongs to the rarest one?",
@@ -248,7 +248,7 @@ record_metrics(
 # There is the answer to the question at the top. Accuracy is nearly perfect because nearly all
 # pixels are background. IoU looks only at pixels that the truth or the prediction calls defect.
 
-# %%
+# %% tags=["hide-input"]
 shifted = predict(
     "We take the true masks of the test images and shift them by 3 pixels to the right. Accuracy "
     "hardly changes. What is the IoU?",
@@ -330,7 +330,7 @@ ours = average_precision(some_scores, some_target)
 assert np.isclose(ours, evaluation.average_precision(some_scores, some_target))
 print("built twice, proven equal: average precision")
 
-# %%
+# %% tags=["hide-input"]
 rankings = predict(
     "A detector gives defect pixels higher scores than background pixels, on average. We show the "
     "same detector a hundred times more background. What happens?",
@@ -503,7 +503,7 @@ print("built twice, proven equal: the losses of 12 steps, and every weight after
 # they are rare? Suppose it gives the same probability $p$ to every pixel. If a share $s$ of the
 # pixels is defect, the loss is $-s \log p - (1 - s) \log(1 - p)$.
 
-# %%
+# %% tags=["hide-input"]
 constant = predict(
     "Among the training images we take those with a defect. A network that gives the best constant "
     "probability to every pixel: what is its cross entropy there? (With .5: .69.)",
@@ -574,7 +574,7 @@ for name, images in training_sets.items():
     print(f"{name:12} {len(images)} images, {100 * some:3.0f} % with a defect;", end=" ")
     print(f"{100 * of_pixels:.2f} % of the pixels")
 
-# %%
+# %% tags=["hide-input"]
 speaks = predict(
     "At a threshold of .5 the network of the first training set marks some of the defect pixels of "
     "the test images. How many does the network of the second mark?",
@@ -799,7 +799,7 @@ explore(
 # The scores of defects tend to lie higher than those of the background, but the two overlap widely.
 # With one defect in ten images all scores are below .05.
 
-# %%
+# %% tags=["hide-input"]
 helps = predict(
     "We choose the threshold with the best IoU on validation images. What IoU will the networks "
     "that were trained with one defect in ten images reach on the test images? (At .5: see above.)",
@@ -915,7 +915,7 @@ if twins:
 else:
     print("no two images of this data set show the same thing")
 
-# %%
+# %% tags=["hide-input"]
 memorized = predict(
     "A memorizer finds the most similar training image and copies its mask. It knows nothing about "
     "defects. The images are split at random: what is the IoU of its masks on the test images?",
@@ -995,7 +995,7 @@ exercise("split_by_tile").check(split_by_tile)
 # often**, so that they fill half of each batch, on average. There is no new image: the same 30 come
 # again and again, each about 53 times in 400 steps, where it came 11 times before.
 
-# %%
+# %% tags=["hide-input"]
 sampled = predict(
     "We train on the second set again, and draw its few images with a defect as often as all the "
     "good ones together. What do these networks mark at threshold .5?",

@@ -211,7 +211,7 @@ print("the gradient at each logit is (p - y) / number of pixels")
 # So each pixel has a gradient of size $|p - y|$, a number between 0 and 1, and the loss adds them up.
 # The defects are few.
 
-# %%
+# %% tags=["hide-input"]
 at_start = predict(
     "The head is untrained, and all probabilities are somewhere near .5. Which share of the gradient "
     "of cross entropy comes from the defect pixels?",
@@ -295,7 +295,7 @@ for step, (on_background, on_defects) in list(chances.items())[::20]:
     print(f"step {step:3}: mean p on background {on_background:.2f}, on defects {on_defects:.2f}")
 record_metric("share/cross_entropy_untrained", shares["cross entropy"][0])
 
-# %%
+# %% tags=["hide-input"]
 start = shares["cross entropy"][0]
 nearest = int(np.argmin([abs(start - share) for share in (share_of_pixels, 0.5, 1.0)]))
 at_start.reveal(
@@ -436,7 +436,7 @@ exercise("weights_for_shares").check(weights_for_shares)
 # Gamma says how fast the factor falls. For gamma = 0 it is 1, and focal loss is weighted cross
 # entropy.
 
-# %%
+# %% tags=["hide-input"]
 easy_pixel = predict(
     "A pixel is predicted right with p_t = .97. Focal loss with gamma = 2 keeps a share of its cross "
     "entropy. How much?",
@@ -462,7 +462,7 @@ figure = plots.lines(
 )
 plots.show(figure, "Focal loss over the probability of the truth for five values of gamma")
 
-# %%
+# %% tags=["hide-input"]
 easy_pixel.reveal(
     "about 0.1 %", "The factor is (1 - .97)² = .0009. A pixel with p_t = .3 keeps .7² = .49."
 )
@@ -754,7 +754,7 @@ plots.show(figure, "Gradient at one defect pixel over its logit for three losses
 # A defect that the network is sure is background has next to no gradient under Dice loss alone.
 # That is why Dice is usually added to cross entropy, which pulls hardest just there.
 
-# %%
+# %% tags=["hide-input"]
 empty = predict(
     "A batch holds no defect at all. What does the gradient of Dice loss with s = 1 do there?",
     [
@@ -782,7 +782,7 @@ figure = plots.lines(
 )
 plots.show(figure, "Dice loss of an image without defect over the sum of probabilities")
 
-# %%
+# %% tags=["hide-input"]
 empty.reveal(
     "it pushes all probabilities down",
     "The slope s / (P + s)² is positive, but tiny while P is large: the loss stays near 1 until the "
@@ -821,7 +821,7 @@ exercise("tversky_for").check(tversky_for)
 # The same head, the same steps, the same data; only the loss differs. One of the six has its weights
 # inverted, a mistake of published code: .9 for the background, .1 for the defect.
 
-# %%
+# %% tags=["hide-input"]
 verdict = predict(
     "On test images, three seeds each: which loss has the highest average precision (AP)?",
     ["weights or focal loss", "Dice loss", "plain cross entropy", "none: their seeds overlap"],
@@ -896,7 +896,7 @@ record_metrics({f"{s}/iou_at_half": middle[s, "IoU at .5"] for s in slugs}, note
 record_metrics({f"{s}/iou_at_chosen": middle[s, "IoU at chosen"] for s in slugs})
 record_metrics({f"{s}/ap": middle[s, "AP"] for s in slugs})
 
-# %%
+# %% tags=["hide-input"]
 ap = {name: found["AP"] for name, found in scores.items()}
 best = max(ap, key=lambda name: np.median(ap[name]))
 ahead = all(min(ap[best]) > max(other) for name, other in ap.items() if name != best)

@@ -80,6 +80,12 @@ def test_an_exercise_has_all_its_parts(task):
     assert "..." in task.stub
 
 
+@tasks
+def test_cards_hold_no_formula_since_pages_could_not_show_it(task):
+    texts = [task.question, task.feedback, *task.hints, *task.mistakes.values()]
+    assert not [text for text in texts if "$" in text]
+
+
 def test_all_cases_belong_to_an_exercise():
     assert set(WRONG_ANSWERS) <= set(EXERCISES)
 

@@ -28,6 +28,19 @@ def cut(text: object, length: int = 200) -> str:
     return f"{shown[:length]} … ({more} characters more)" if more > 0 else shown
 
 
+def template_environment() -> jinja2.Environment:
+    """Return what renders the templates of a report, with the filters that all of them use."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"cut": cut, "verdict": in_words, "number": "{:.4g}".format}
+    return environment
+
+
 def page_names(marks: MarkTable) -> dict[str, str]:
     """Return the address of each student's page, from the report."""
     return {
@@ -37,15 +50,7 @@ def page_names(marks: MarkTable) -> dict[str, str]:
 
 def feedback_pages(marks: MarkTable) -> dict[str, bytes]:
     """Return the pages, by their place in the report."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"cut": cut, "verdict": in_words, "number": "{:.4g}".format}
-    template = environment.get_template("feedback.html.j2")
+    template = template_environment().get_template("feedback.html.j2")
     style = (HERE / "report.css").read_text(encoding="utf-8")
     return {
         f"{FEEDBACK}/{_file_name(student.student)}": template.render(

@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-import jinja2
-
 from course_utils.io import lock_folder, write_atomic
 from course_utils.runs.figures import Figure, run_figure
 from course_utils.runs.handed_in import JUDGED, read_handed_in
 from course_utils.runs.records import Outcome, RunRecord, format_duration
 from course_utils.runs.report.compare import compare
-from course_utils.runs.report.feedback import FEEDBACK, cut, feedback_pages, page_names
-from course_utils.runs.report.marks import MarkTable, in_words, mark_table
+from course_utils.runs.report.feedback import (
+    FEEDBACK,
+    feedback_pages,
+    page_names,
+    template_environment,
+)
+from course_utils.runs.report.marks import MarkTable, mark_table
 from course_utils.runs.report.summary import (
     Combination,
     Labels,
@@ -109,20 +112,11 @@ def _page(
 ) -> str:
     labels = Labels([*runs, *(earlier or ())])
     to_folder = Path(os.path.relpath(folder.resolve(), out.resolve())).as_posix()
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = template_environment()
     environment.filters |= {
         "duration": format_duration,
-        "number": lambda value: f"{value:.4g}",
-        "cut": cut,
         "moment": lambda started: started[:16].replace("T", " "),
         "rank": list(SIGNS).index,
-        "verdict": in_words,
         "label": lambda run: labels.of(run.lesson, run.parameters),
         "label_without_seed": lambda run: labels.of(run.lesson, without_seed(run)),
         "combination_label": lambda each: labels.of(each.lesson, each.parameters),
