@@ -34,7 +34,7 @@
 # - measure how far the fakes are from real defects, with a measure that does not cancel itself.
 #
 # You need lesson 01 and a little NumPy. About 50 minutes of reading and 40 of exercises; the challenge
-# at the end takes as long as you like. Running all cells takes about a minute.
+# at the end takes as long as you like. Running all cells takes about two minutes of an older CPU core.
 
 # %% tags=["parameters"]
 profile = "auto"  # "smoke", "laptop" or "full"; "auto" asks COURSE_PROFILE, else "laptop"
@@ -273,7 +273,7 @@ nearest = int(np.argmin([abs(share - 1), abs(share - 0.5), abs(share - 0.05)]))
 corners.reveal(
     corners.choices[nearest],
     f"{share:.2f} times as often. Without the turn it is "
-    f"{in_corners['not turned'] / in_middle['not turned']:.2f} times: points of the grid lie on the border, and "
+    f"{in_corners['not turned'] / in_middle['not turned']:.2f} times: a corner is a point of the grid, and "
     "there the noise is 0.",
 )
 
@@ -538,16 +538,16 @@ sides.reveal(
 
 # %% [markdown]
 # For plate and washer nothing matters as much as the side. On clean photographs opening and closing *cost*
-# a little, since they close the gaps in the print. On soiled ones they gain a little. IoU hardly shows what
+# a little: the figure above shows how the gaps in the print are lost. On soiled ones they gain a little. IoU hardly shows what
 # they are for: the specks beside the part are few pixels, but each may carry an anomaly in mid-air, and the
 # opening takes nearly all of them away. (The paper does not give the side of its square. 5 pixels at 256 are
 # ours: larger than the dust, smaller than the holes of the part.) The **cap** fails at every step.
 #
 # ### When gray is the wrong thing to look at
 #
-# The cap is teal, and its ground is sand. To the eye they could not be more different, but in gray they
-# have nearly the same brightness, and no threshold can tell them apart. A threshold needs a number that is
-# small on the ground and large on the part. A better one than gray: **how far is the color of a pixel from
+# The cap is teal, and its ground is sand: nobody would mistake one for the other. But gray knows no color. The
+# lit half of the cap is as bright as the sand, and Otsu's threshold takes that half for ground. A threshold needs
+# a number that is small on the ground and large on the part. A better one than gray: **how far is the color of a pixel from
 # the color of the ground?** And the ground is known, since it goes along the border of the image.
 
 # %%
@@ -612,9 +612,8 @@ figure = plots.errors(
 plots.show(figure, "A cap, its true foreground, and the errors of three ways to find it")
 
 # %% [markdown]
-# The same threshold, on another number, finds the cap, and the washer and the plate as well. RGB is not
-# enough: on the cap, light and shade change the three numbers nearly as much as the step from teal to sand. What
-# is left in yellow is the shadow that the cap throws.
+# The same threshold, on another number, finds the cap, and the washer and the plate as well. In RGB the lit half
+# of the cap is still lost, in Lab it is not. What is left in yellow is the shadow that the cap throws.
 #
 # Surfaces that fill the image have no foreground: there an anomaly may lie anywhere, and the step is left
 # out. For MVTec AD the thresholds and sides of TooTouch/MemSeg are in `anomaly.MVTEC_FOREGROUNDS`. And
