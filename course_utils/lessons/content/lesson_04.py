@@ -1,8 +1,10 @@
 """Lesson 04, Perlin anomaly synthesis: masks, objects, tiles, opacity, seeds of workers."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from einops import rearrange
@@ -233,7 +235,9 @@ def check_item_generator(answer: Any) -> None:
             mistake(name)
     seen: dict[tuple[float, ...], tuple[Any, ...]] = {}
     numbers = (0, 1, 2, 3, 4, 10, 11, 12, 100, 101, 1000, 1001, 10_000, 65_536, 1_000_000)
-    for one in ((s, e, name) for s in numbers for e in numbers for name in NAMES):
+    few = ((s, e, name) for s in numbers for e in numbers for name in NAMES)
+    many = ((*key[:2], f"part_{number}.png") for number in range(2000))
+    for one in (*few, *many):
         before = seen.setdefault(stream(*one), one)
         if before != one:
             mistake("collision", one=before, other=one)
@@ -241,12 +245,13 @@ def check_item_generator(answer: Any) -> None:
 
 @contextmanager
 def _another_process(answer: Any) -> Iterator[None]:
-    """Let the answer's `hash` be that of another process: Python salts it anew in each."""
+    """Let `hash` and the process number be those of another process: Python salts texts anew."""
     names = getattr(answer, "__globals__", {})
     kept = names.get("hash")
     names["hash"] = lambda value: hash(("another process", value)) & (2**62 - 1)
     try:
-        yield
+        with patch("os.getpid", return_value=os.getpid() + 1):
+            yield
     finally:
         del names["hash"]
         if kept is not None:

@@ -175,6 +175,10 @@ WRONG_ANSWERS = {
         "salted": [
             "return np.random.default_rng(abs(hash((seed, epoch, name))))",
             "return np.random.default_rng([seed, epoch, abs(hash(name))])",
+            """
+            import os
+            return np.random.default_rng([seed, epoch, zlib.crc32(name.encode()), os.getpid()])
+            """,
         ],
         "without_seed": "return np.random.default_rng([epoch, zlib.crc32(name.encode())])",
         "without_epoch": "return np.random.default_rng([seed, zlib.crc32(name.encode())])",
@@ -185,6 +189,7 @@ WRONG_ANSWERS = {
             "return np.random.default_rng([seed * 1000 + epoch, zlib.crc32(name.encode())])",
             "return np.random.default_rng(zlib.crc32(f'{seed}{epoch}{name}'.encode()))",
             "return np.random.default_rng([seed, epoch, len(name)])",
+            "return np.random.default_rng([seed, epoch, zlib.crc32(name.encode()) % 1000])",
             "return np.random.default_rng([seed, epoch, sum(name.encode())])",
             "return np.random.default_rng([seed ^ epoch, zlib.crc32(name.encode())])",
             "return np.random.default_rng([seed, epoch, zlib.crc32(name.split('/')[-1].encode())])",
