@@ -93,10 +93,12 @@ show_real_photographs("kolektor_sdd", "magnetic_tile")
 
 # %%
 size = lesson.pick(smoke=96, laptop=256, full=256)
-images = open_dataset(dataset, "train", size=size, seed=seed, normal_only=True)
+only_good = dict(normal_only=True) if is_synthetic(dataset) else {}
+images = open_dataset(dataset, "train", size=size, seed=seed, **only_good)
+order = np.random.default_rng(seed).permutation(len(images)).tolist()
+good_ones = (i for i in order if images[i].label == 0)
 wanted = lesson.pick(smoke=8, laptop=40, full=200)
-chosen = np.random.default_rng(seed).permutation(len(images))[:wanted].tolist()
-good = CachedDataset(images, indices=chosen)
+good = CachedDataset(images, indices=list(islice(good_ones, wanted)))
 pictures = [np.ascontiguousarray(plots.to_picture(sample.image)) for sample in good]
 print(f"{len(good)} good images of {size} x {size} pixels")
 
