@@ -906,7 +906,7 @@ exercise("item_generator")
 import zlib
 
 
-def item_generator(seed, epoch, index):
+def item_generator(seed, epoch, name):
     return ...
 
 
