@@ -110,6 +110,12 @@ def check_ground_distance(answer: Any) -> None:
     def of(middle: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], np.ndarray]:
         return lambda image: _to_ground(image, middle(image))
 
+    def corner(column: int) -> Callable[[np.ndarray], np.ndarray]:
+        return of(lambda image: image[0, column])
+
+    def side(place: Any) -> Callable[[np.ndarray], np.ndarray]:
+        return of(lambda image: np.median(image[place], axis=0))
+
     def difference(image: np.ndarray) -> np.ndarray:
         return image - np.median(_border(image), axis=0)
 
@@ -121,11 +127,8 @@ def check_ground_distance(answer: Any) -> None:
         ],
         mistakes={
             "mean": of(lambda image: _border(image).mean(axis=0)),
-            "corner": [of(lambda image, at=at: image[at]) for at in ((0, 0), (0, -1))],
-            "one_side": [
-                of(lambda image, side=side: np.median(image[side], axis=0))
-                for side in (0, -1, np.s_[:, 0], np.s_[:, -1])
-            ],
+            "corner": [corner(0), corner(-1)],
+            "one_side": [side(0), side(-1), side(np.s_[:, 0]), side(np.s_[:, -1])],
             "whole_image": [
                 of(lambda image: np.median(image, axis=(0, 1))),
                 of(lambda image: image.mean(axis=(0, 1))),
