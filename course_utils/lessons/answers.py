@@ -3,9 +3,11 @@
 import dis
 import inspect
 import linecache
+import sys
 import traceback
-from collections.abc import Callable, Iterable
-from types import FunctionType
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType, FunctionType
 from typing import Any, NoReturn
 
 LONGEST_ERROR = 600  # characters; a torch error can quote a whole tensor
@@ -27,6 +29,10 @@ class Mistake(Exception):
         self.name = name
         self.values = values
         """What stands in curly brackets in the message."""
+
+
+class TooLong(BaseException):
+    """The answer does not come to an end. No `Exception`, so that the answer cannot catch it."""
 
 
 class AnswerRaised(Exception):
@@ -95,7 +101,7 @@ def call_answer(answer: Any, *args: Any) -> Any:
     try:
         result = answer(*args)
     except Exception as error:
-        if isinstance(error, NotImplementedError) and _raises_it_itself(answer, error):
+        if isinstance(error, NotImplementedError) and raises_it_itself(answer, error):
             raise NotAttempted from error
         # A calculation with the placeholder of the stub.
         if isinstance(error, TypeError | AttributeError) and "ellipsis" in str(error):
@@ -106,6 +112,46 @@ def call_answer(answer: Any, *args: Any) -> Any:
     if result is None:
         incorrect(f"`{name}` returned `None`: did you forget `return`?")
     return result
+
+
+@contextmanager
+def step_limit(answer: Any, most: int) -> Iterator[None]:
+    """End the student's function after `most` steps: for exercises in which a loop may never end.
+
+    A step is an instruction of Python's interpreter in the student's own cell; lines would not do,
+    since `while True: pass` never reaches a new one.
+
+    Raises:
+        TooLong: from the step that is one too many.
+
+    Example:
+        >>> def forever():
+        ...     while True:
+        ...         pass
+        >>> with step_limit(forever, 1000):
+        ...     forever()
+        Traceback (most recent call last):
+        course_utils.lessons.answers.TooLong
+    """
+    file = getattr(_code_of(answer), "co_filename", None)
+    steps = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal steps
+        if frame.f_code.co_filename != file:
+            return None
+        frame.f_trace_opcodes = True
+        steps += 1
+        if steps > most:
+            raise TooLong
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
 def is_stub(answer: Any) -> bool:
@@ -130,7 +176,7 @@ def name_of(answer: Any) -> str:
     return getattr(answer, "__name__", None) or type(answer).__name__
 
 
-def _raises_it_itself(answer: Any, error: Exception) -> bool:
+def raises_it_itself(answer: Any, error: Exception) -> bool:
     """Whether a `raise` of the student's own cell raised `error`, and not torch or NumPy.
 
     What a library written in C raises has the student's frame as its last one too, and no `raise`.

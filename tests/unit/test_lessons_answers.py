@@ -1,6 +1,7 @@
 """Four outcomes, kept apart: nobody is blamed for a mistake of somebody else."""
 
 import linecache
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +9,14 @@ import torch
 from torch import nn
 
 from course_utils.lessons import Exercise, Outcome, exercise
-from course_utils.lessons.answers import Incorrect, Mistake, call_answer, is_stub
+from course_utils.lessons.answers import (
+    Incorrect,
+    Mistake,
+    TooLong,
+    call_answer,
+    is_stub,
+    step_limit,
+)
 from course_utils.lessons.expect import describe, expect_array, expect_function, expect_number
 
 
@@ -263,3 +271,30 @@ def test_hints_solution_and_verdict_are_printed_outside_of_notebooks(capsys):
 def test_an_unknown_exercise_names_the_nearest():
     with pytest.raises(ValueError, match="did you mean defect_share"):
         exercise("defect_shar")
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["while True: pass", "while True:\n        x += 1", "return [x for x in iter(int, 1)]"],
+)
+def test_a_function_that_never_ends_is_ended(body):
+    endless = student(f"def square(x):\n    {body}")
+    with pytest.raises(TooLong), step_limit(endless, 10_000):
+        call_answer(endless, 3)
+
+
+def test_a_step_limit_counts_the_students_own_steps_and_gives_tracing_back():
+    def before(*_):
+        return None
+
+    busy = student(
+        "def square(x):\n    return np.median(np.arange(1000).reshape(10, -1), axis=0).sum()"
+    )
+    kept = sys.gettrace()
+    sys.settrace(before)
+    try:
+        with step_limit(busy, 100):
+            call_answer(busy, 3)
+        assert sys.gettrace() is before
+    finally:
+        sys.settrace(kept)

@@ -28,7 +28,9 @@ class SurfaceParameters(LessonParameters):
 class SynthesisParameters(LessonParameters):
     """Lesson 04 takes no parameters of its own."""
 
-    datasets = ("synthetic", "mvtec_ad/", "magnetic_tile", "folder")
+    datasets = (
+        *PRODUCT_NAMES, "synthetic", "mvtec_ad/", "kolektor_sdd", "magnetic_tile", "folder",
+    )  # fmt: skip
 
 
 class BuildingBlocksParameters(LessonParameters):

@@ -3,16 +3,6 @@
 CUT, LAID = "(r h) (c w) -> (r c) h w", "(r c) h w -> (r h) (c w)"
 
 
-def cleaned(
-    kernel="np.ones((5, 5), np.uint8)", mask="mask", first="MORPH_OPEN", then="MORPH_CLOSE"
-):
-    return f"""
-        kernel = {kernel}
-        mask = cv2.morphologyEx({mask}, cv2.{first}, kernel)
-        return cv2.morphologyEx(mask, cv2.{then}, kernel)
-    """
-
-
 def rearranged(there, back, order="order"):
     return f"""
         tiles = rearrange(image, "{there}", r=rows, c=columns)
@@ -20,93 +10,116 @@ def rearranged(there, back, order="order"):
     """
 
 
+def drawn(
+    look="lowest <= mask.mean() <= highest", *, most="most", take="mask", end="raise ValueError"
+):
+    return f"""
+        for _ in range({most}):
+            mask = draw()
+            if {look}:
+                return {take}
+        {end}
+    """
+
+
+BORDER = "border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])"
+
+
+def distance(ground="np.median(border, axis=0)", end="np.linalg.norm(image - ground, axis=-1)"):
+    return f"{BORDER}\nground = {ground}\nreturn {end}"
+
+
+FULL = "full = np.abs(source - image)[mask == 1].mean()"
+
 WRONG_ANSWERS = {
     "draw_until": {
-        "the_first_one": "return draw()",
-        "not_empty": """
+        "endless": [
+            """
             mask = draw()
-            while not mask.any():
-                mask = draw()
-            return mask
-        """,
-        "looks_at_another": """
-            while draw().mean() < lowest:
-                pass
-            return draw()
-        """,
-        "never_replaced": """
-            mask = draw()
-            while mask.mean() < lowest:
+            while not lowest <= mask.mean() <= highest:
                 draw()
             return mask
-        """,
+            """,
+            """
+            try:
+                while not lowest <= draw().mean() <= highest / 100:
+                    pass
+            except Exception:
+                return 0
+            """,
+        ],
+        "endless_without_drawing": [
+            """
+            mask = draw()
+            while not lowest <= mask.mean() <= highest:
+                pass
+            return mask
+            """,
+            "while True: pass",
+            "mask = draw()\nwhile True: mask.mean()",
+        ],
+        "gives_up_early": drawn(most="3"),
+        "the_first_one": "return draw()",
+        "not_empty": drawn("mask.any()"),
+        "no_upper_end": drawn("mask.mean() >= lowest"),
+        "looks_at_another": [
+            drawn(take="draw()"),
+            "masks = [draw() for _ in range(most)]\nreturn masks[-1]",
+        ],
         "union": """
             mask = draw()
-            while mask.mean() < lowest:
+            while not lowest <= mask.mean() <= highest:
                 mask |= draw()
             return mask
         """,
-        "a_later_one": "return max((draw() for _ in range(20)), key=lambda mask: mask.mean())",
+        "truth_value": "return lowest <= draw().mean() <= highest or 1",
         "draws_on": """
-            masks = [draw() for _ in range(10)]
-            return next(mask for mask in masks if mask.mean() >= lowest)
+            masks = [draw() for _ in range(most)]
+            for mask in masks:
+                if lowest <= mask.mean() <= highest:
+                    return mask
+            raise ValueError
         """,
-        "truth_value": "return draw().mean() < lowest",
+        "one_draw_too_few": drawn(most="most - 1"),
+        "too_many": [
+            drawn(most="most + 1", end="return mask"),
+            """
+            while True:
+                mask = draw()
+                if lowest <= mask.mean() <= highest:
+                    return mask
+            """,
+        ],
+        "gives_up_silently": drawn(end="return mask"),
+        "other_error": drawn(end="raise RuntimeError"),
+        "returned `None`": drawn(end=""),
+        "the text": "return 'mask'",
+        "cannot be called with 4 arguments": "def draw_until(draw, lowest):\n    return draw()",
     },
-    "blend": {
-        "exchanged": "return (1 - mask) * image + mask * ((1 - opacity) * source + opacity * image)",
-        "everywhere": "return opacity * source + (1 - opacity) * image",
-        "black_outside": "return mask * (opacity * source + (1 - opacity) * image)",
-        "added": "return image + opacity * mask * source",
-        "nothing_of_the_image": "return (1 - mask) * image + opacity * mask * source",
-        "image_twice": """
-            mixture = opacity * source + (1 - opacity) * image
-            return image + mask * mixture
+    "ground_distance": {
+        "mean": distance("border.mean(axis=0)"),
+        "corner": distance("image[0, 0]"),
+        "one_side": [
+            distance("np.median(image[0], axis=0)"),
+            distance("np.median(image[-1], axis=0)"),
+        ],
+        "whole_image": [
+            distance("np.median(image, axis=(0, 1))"),
+            distance("image.mean(axis=(0, 1))"),
+        ],
+        "one_number": distance("np.median(border)"),
+        "sum": distance(end="np.abs(image - ground).sum(axis=-1)"),
+        "signed": distance(end="(image - ground).sum(axis=-1)"),
+        "squared": distance(end="((image - ground) ** 2).sum(axis=-1)"),
+        "largest": distance(end="np.abs(image - ground).max(axis=-1)"),
+        "per_channel": distance(end="image - ground"),
+        "is the text": "return 'far'",
+        "changes its argument 1": """
+            border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+            image -= np.median(border, axis=0)
+            return np.linalg.norm(image, axis=-1)
         """,
-        "hole": "return (1 - mask) * image",
-        "whole_numbers": """
-            import numpy as np
-            image, source = (255 * image).astype(np.uint8), (255 * source).astype(np.uint8)
-            change = (opacity * (source - image)).astype(np.uint8)
-            return image + mask.astype(np.uint8) * change
-        """,
-        "pasted": "return (1 - mask) * image + mask * source",
-        "mask_turned_over": """
-            mixture = opacity * source + (1 - opacity) * image
-            return mask * image + (1 - mask) * mixture
-        """,
-    },
-    "clean_foreground": {
-        "unchanged": "return mask",
-        "opened": "return cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))",
-        "closed": "return cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))",
-        "closed_first": cleaned(first="MORPH_CLOSE", then="MORPH_OPEN"),
-        "hole_filled": """
-            mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-            return cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((15, 15), np.uint8))
-        """,
-        "square_of_3": cleaned(kernel="np.ones((3, 3), np.uint8)"),
-        "square_of_7": cleaned(kernel="np.ones((7, 7), np.uint8)"),
-        "square_of_9": cleaned(kernel="np.ones((9, 9), np.uint8)"),
-        "no_square": cleaned(kernel="cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))"),
-        "eroded": "return cv2.erode(mask, np.ones((5, 5), np.uint8))",
-        "dilated": "return cv2.dilate(mask, np.ones((5, 5), np.uint8))",
-        "turned_over": "return 1 - mask",
-        "by_area": """
-            count, pieces = cv2.connectedComponents(mask)
-            mask = mask.copy()
-            for piece in range(1, count):
-                if (pieces == piece).sum() < 25:
-                    mask[pieces == piece] = 0
-            return cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-        """,
-        "largest_piece": """
-            _, pieces, numbers, _ = cv2.connectedComponentsWithStats(mask)
-            mask = (pieces == 1 + numbers[1:, 4].argmax()).astype(np.uint8)
-            return cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-        """,
-        "median": "return cv2.medianBlur(mask, 5)",
-        "other_values": cleaned(mask="mask * 255"),
+        "wanted the shape": distance(end="np.linalg.norm(image - ground)"),
     },
     "shuffle_tiles": {
         "unchanged": "return image",
@@ -125,5 +138,61 @@ WRONG_ANSWERS = {
             h, w = image.shape[0] // rows, image.shape[1] // columns
             return image.reshape(rows * columns, h, w)[order].reshape(image.shape)
         """,
+    },
+    "opacity_for": {
+        "everywhere": "return min(1.0, change / np.abs(source - image).mean())",
+        "divided_by_all": "return min(1.0, change / (mask * np.abs(source - image)).mean())",
+        "cancels": [
+            "return min(1.0, change / abs((source - image)[mask == 1].mean()))",
+            "return change / (source - image)[mask == 1].mean()",
+        ],
+        "upside_down": f"{FULL}\nreturn full / change",
+        "rest": f"{FULL}\nreturn 1 - min(1.0, change / full)",
+        "squares": "return change / np.sqrt(((source - image)[mask == 1] ** 2).mean())",
+        "largest": "return change / np.abs(source - image)[mask == 1].max()",
+        "of_255": "return change / 255",
+        "above_one": f"{FULL}\nreturn change / full",
+        "same_picture": [
+            f"{FULL}\nreturn 0.0 if full == 0 else min(1.0, change / full)",
+            f"{FULL}\nreturn min(1.0, change / float(full))",
+        ],
+        "the text": "return 'a little'",
+        # As the lesson blends: the picture, not the opacity.
+        "of shape (14, 11)": "return (1 - mask) * image + mask * (0.5 * source + 0.5 * image)",
+    },
+    "item_generator": {
+        "no_generator": ["return seed", "return [seed, epoch, name]"],
+        "global_one": [
+            "np.random.seed(seed)\nreturn np.random",
+            "return np.random.RandomState(zlib.crc32(f'{seed},{epoch},{name}'.encode()))",
+        ],
+        "one_for_all": """
+            rng = np.random.default_rng(0)
+            def item_generator(seed, epoch, name):
+                return rng
+        """,
+        "unseeded": "return np.random.default_rng()",
+        "salted": [
+            "return np.random.default_rng(abs(hash((seed, epoch, name))))",
+            "return np.random.default_rng([seed, epoch, abs(hash(name))])",
+            """
+            import os
+            return np.random.default_rng([seed, epoch, zlib.crc32(name.encode()), os.getpid()])
+            """,
+        ],
+        "without_seed": "return np.random.default_rng([epoch, zlib.crc32(name.encode())])",
+        "without_epoch": "return np.random.default_rng([seed, zlib.crc32(name.encode())])",
+        # As in the lesson, with what there is in place of an index.
+        "without_name": "return np.random.default_rng([seed, epoch])",
+        "collision": [
+            "return np.random.default_rng(seed + epoch + zlib.crc32(name.encode()))",
+            "return np.random.default_rng([seed * 1000 + epoch, zlib.crc32(name.encode())])",
+            "return np.random.default_rng(zlib.crc32(f'{seed}{epoch}{name}'.encode()))",
+            "return np.random.default_rng([seed, epoch, len(name)])",
+            "return np.random.default_rng([seed, epoch, zlib.crc32(name.encode()) % 1000])",
+            "return np.random.default_rng([seed, epoch, sum(name.encode())])",
+            "return np.random.default_rng([seed ^ epoch, zlib.crc32(name.encode())])",
+            "return np.random.default_rng([seed, epoch, zlib.crc32(name.split('/')[-1].encode())])",
+        ],
     },
 }
