@@ -423,7 +423,19 @@ on_steel.reveal(
 )  # fmt: skip
 
 # %% [markdown]
-# RESULTS4
+# In the stored run:
+#
+# - **On the plate a memory is needed.** The image's own mean has a clarity of .64. One good image gives
+#   .90, the nearest of 30 gives .97, and all five draws of 30 lie above all draws of one. Choosing the
+#   *nearest* is worth it: one image at random of the same 30 stays at .89.
+# - **The missing hole needs a good image, but not a memory of 30.** One at random has .996 already. The
+#   nearest patch, which does not know places, is lower (.979): plain metal is found elsewhere on a plate.
+# - **On steel a memory hardly earns its place.** One good image is *worse* than none (.76 against .90).
+#   It takes 30 to gain .02. The nearest patch gains .05.
+# - For all kinds of defects together, the nearest patch is clearer than the nearest image also on the plate
+#   (.973 against .966). What a memory of whole images knows better is the place.
+#
+# The images of all draws are the same. With other test images all numbers would move.
 #
 # *Now turn the two knobs: how many images are remembered, and at which level we look. Watch the ground
 # around the defect. From which number of images on do you see no change?*
@@ -486,7 +498,10 @@ bank.fill([cases[product].good_images[draw_order[:30]]])
 print(f"pixels: clarity {np.median(clarity(by_pixels.mean(1), cases[product].masks)):.3f}")
 
 # %% [markdown]
-# CHOICES4
+# In the stored run squared or absolute makes a difference of at most .006, and one neighbor for each level
+# of at most .004. The paper's plain sum is lower in all three levels, by up to .015. With 32 images none of
+# this is decisive, but it should be said when results are compared. Pixels reach .86, less than any level
+# of features.
 #
 # ### Exercise: the nearest patch, with a sense of place
 #
@@ -591,7 +606,10 @@ record_metrics(
 )
 
 # %% [markdown]
-# RESULTS5
+# In the stored run the product has the highest median in both groups, but the sum lies close: the interval
+# of their difference includes 0 both times. So these images do not show that multiplying is better than
+# adding. What they show is that **joining levels** is at least as good as the best single one. Which level
+# that is differs little on the plate; on steel the coarse levels are clearer, since grain is finest in D1.
 #
 # Clarity looks at the order of the values in one image alone. Their **size** matters, too: the network
 # multiplies its features by them. Here are the maps of good images that are not in the memory and of the
@@ -629,7 +647,12 @@ for form, number in decades.items():
     print(f"M1, {form}: {number:.1f} powers of ten between the two")
 
 # %% [markdown]
-# SIZES5
+# In the stored run $M_1$ goes from 480 at the median of good images to 4.7 million at the largest
+# value of a defect: four powers of ten, by which the features are multiplied, and which the decoder has to
+# live with. Divided by its own mean, each map has a scale of 1. That leaves the order of its pixels as it
+# is, so the clarity is the same, and 2.9 powers of ten. `MemSeg` can do both, and neither:
+# `spatial_maps="product"` is the paper's form, `"scaled"` the other one, `None` leaves the maps out.
+# Whether scaled maps train better is measured in lesson 06.
 #
 # ### Exercise: maps of one scale
 
@@ -809,7 +832,11 @@ record_metrics(
 )  # fmt: skip
 
 # %% [markdown]
-# TOY6
+# In the stored run the attention alone has an average precision of .24. In the picture it brightens rows
+# and columns, not squares. The convolution alone has .55 in the median. With both it is .52, and their
+# seeds overlap. So a 3 x 3 convolution can do what row and column factors cannot: it looks at the
+# neighbors of a cell and judges the place. In MemSeg three such convolutions follow each attention. (In this
+# toy the attention adds nothing that three seeds could show.)
 #
 # ### Exercise: what else passes?
 
@@ -1051,7 +1078,9 @@ earns.reveal(
 )  # fmt: skip
 
 # %% [markdown]
-# RESULTS8
+# In the stored run coordinate attention does not earn its place. In AUPRO the median is lower *with* it (.840
+# against .891), in average precision it is higher (.291 against .277), and in both the seeds overlap. This
+# holds for 80 steps on one product. The paper trains for 2700.
 #
 # What have the weights learned to look at? In the trained networks we take the weights of rows and
 # columns at level 2 (mean over the channels), and divide them by the mean weights of good test images at
@@ -1100,7 +1129,9 @@ figure = plots.seed_dots(
 plots.show(figure, "Relative weights of rows and columns that hold a defect and of the others")
 
 # %% [markdown]
-# RESULTS8B
+# In the stored run the weights of rows and columns with a defect lie within 3 % of those of good images, some
+# below and some above, and the seeds disagree about the direction. So after this short training the
+# attention does not point at defects. Whatever a block is called, look at what it does.
 
 # %% [markdown]
 # ## 9 · Mistake 1: frozen, and drifting
@@ -1343,7 +1374,15 @@ board = challenge(
 #
 # ## Recap
 #
-# RECAP
+# - Compare with something good. On a product one good image shows a missing hole that the image itself cannot
+#   show; the nearest of many helps with faint defects.
+# - On a surface without places a memory of whole images adds little. Nearest patches add more.
+# - Joining levels is at least as good as the best single level; a product of three differences spans
+#   several powers of ten, and dividing by the mean takes the scale away.
+# - Coordinate attention weighs rows and columns: two spots give four crossings. Convolutions know the place.
+# - Leave a block out alone, with three seeds, before you say what it is worth.
+# - Frozen means no gradient **and** no new statistics. What belongs to a model is a buffer, and what
+#   depends on weights checks them.
 #
 # Lesson 06 trains this network, on the images of lesson 04.
 
