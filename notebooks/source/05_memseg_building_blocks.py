@@ -31,8 +31,8 @@
 # - recognize three mistakes of published code, and a fourth that is easy to make.
 #
 # You need lessons 01 and 03, and the idea of lesson 04: defects that are made, not found. About 55
-# minutes of reading and 45 of exercises. Running all cells takes about 6 minutes of an older CPU core,
-# most of them in section 8.
+# minutes of reading and 45 of exercises. Running all cells takes about 5 minutes of a CPU core, most of
+# them in section 8.
 
 # %% tags=["parameters"]
 profile = "auto"  # "smoke", "laptop" or "full"; "auto" asks COURSE_PROFILE, else "laptop"
@@ -498,7 +498,7 @@ bank.fill([cases[product].good_images[draw_order[:30]]])
 print(f"pixels: clarity {np.median(clarity(by_pixels.mean(1), cases[product].masks)):.3f}")
 
 # %% [markdown]
-# In the stored run squared or absolute makes a difference of at most .006, and one neighbor for each level
+# In the stored run squared or absolute makes a difference of at most .005, and one neighbor for each level
 # of at most .004. The paper's plain sum is lower in all three levels, by up to .015. With 32 images none of
 # this is decisive, but it should be said when results are compared. Pixels reach .86, less than any level
 # of features.
@@ -606,10 +606,10 @@ record_metrics(
 )
 
 # %% [markdown]
-# In the stored run the product has the highest median in both groups, but the sum lies close: the interval
-# of their difference includes 0 both times. So these images do not show that multiplying is better than
-# adding. What they show is that **joining levels** is at least as good as the best single one. Which level
-# that is differs little on the plate; on steel the coarse levels are clearer, since grain is finest in D1.
+# In the stored run levels 2 and 3 have higher medians than level 1, and the joined maps have higher ones
+# than each level alone, though the intervals overlap. The product lies above the sum, but close: the
+# interval of their difference, image by image, includes 0 in both groups. So these images do not show
+# that multiplying is better than adding.
 #
 # Clarity looks at the order of the values in one image alone. Their **size** matters, too: the network
 # multiplies its features by them. Here are the maps of good images that are not in the memory and of the
@@ -649,10 +649,10 @@ for form, number in decades.items():
 # %% [markdown]
 # In the stored run $M_1$ goes from 480 at the median of good images to 4.7 million at the largest
 # value of a defect: four powers of ten, by which the features are multiplied, and which the decoder has to
-# live with. Divided by its own mean, each map has a scale of 1. That leaves the order of its pixels as it
-# is, so the clarity is the same, and 2.9 powers of ten. `MemSeg` can do both, and neither:
-# `spatial_maps="product"` is the paper's form, `"scaled"` the other one, `None` leaves the maps out.
-# Whether scaled maps train better is measured in lesson 06.
+# live with. Divided by its own mean, each map has a scale of 1. The order of its pixels stays, and so
+# does its clarity; the range is 2.9 powers of ten. `MemSeg` can do both: `spatial_maps="product"` is the
+# paper's form, `"scaled"` the other one, and `None` leaves the maps out. Whether scaled maps train better
+# is a question for lesson 06.
 #
 # ### Exercise: maps of one scale
 
@@ -835,7 +835,7 @@ record_metrics(
 # In the stored run the attention alone has an average precision of .24. In the picture it brightens rows
 # and columns, not squares. The convolution alone has .55 in the median. With both it is .52, and their
 # seeds overlap. So a 3 x 3 convolution can do what row and column factors cannot: it looks at the
-# neighbors of a cell and judges the place. In MemSeg three such convolutions follow each attention. (In this
+# neighbors of a cell. In MemSeg two such convolutions follow each attention. (In this
 # toy the attention adds nothing that three seeds could show.)
 #
 # ### Exercise: what else passes?
@@ -1020,7 +1020,8 @@ for name in ("encoder", "fusion", "decoder"):
 # ## 8 · Does coordinate attention earn its place?
 #
 # *6 minutes.* A block that is in a paper need not help on your product. We leave it out, **and nothing
-# else**: memory and spatial maps stay. Both networks see the same good images and the same simulated
+# else**: memory and spatial maps stay. We score by AUPRO, which asks how much of each defect region is
+# covered while few good pixels raise an alarm, and by average precision. Both networks see the same good images and the same simulated
 # anomalies (lesson 04) in the same order.
 
 # %% tags=["hide-input"]
@@ -1319,7 +1320,7 @@ except RuntimeError as error:
 # %% [markdown]
 # ## 11 · Challenge: more clarity with fewer images
 #
-# Thirty images of 55,000 numbers have to be kept and searched. Do as well with **five**. You may choose
+# Thirty images of 42,000 numbers each have to be kept and searched. Do as well with **five**. You may choose
 # which five of the 60 good images, align them, average them, use your `nearest_patch` with a small
 # window, or combine levels.
 #
@@ -1375,11 +1376,13 @@ board = challenge(
 # ## Recap
 #
 # - Compare with something good. On a product one good image shows a missing hole that the image itself cannot
-#   show; the nearest of many helps with faint defects.
-# - On a surface without places a memory of whole images adds little. Nearest patches add more.
-# - Joining levels is at least as good as the best single level; a product of three differences spans
-#   several powers of ten, and dividing by the mean takes the scale away.
-# - Coordinate attention weighs rows and columns: two spots give four crossings. Convolutions know the place.
+#   show; for all kinds of defects together, the nearest of 30 is clearer than one.
+# - On brushed steel, where no place is like another, a memory of whole images adds little. Nearest patches
+#   add more.
+# - The joined levels have a higher median clarity than each alone. A product of three differences spans several powers
+#   of ten; dividing each map by its mean takes its scale away.
+# - Coordinate attention weighs rows and columns: two spots give four crossings. A convolution looks at
+#   the neighbors and can tell a spot from a crossing.
 # - Leave a block out alone, with three seeds, before you say what it is worth.
 # - Frozen means no gradient **and** no new statistics. What belongs to a model is a buffer, and what
 #   depends on weights checks them.
