@@ -406,6 +406,13 @@ figure = plots.heat_maps(
 )
 plots.show(figure, "Four plates with a missing hole: distance to their own mean, and to a memory")
 
+COUNTS = [1, 3, 10, 30]
+draw_order = torch.randperm(
+    len(cases[product].good_images), generator=torch.Generator().manual_seed(seed)
+)
+every = {count: differences(features[product], draw_order[:count]) for count in COUNTS}
+tops = [float(np.quantile(every[1][level].mean(1), 0.999)) for level in range(3)]
+
 # %%
 at = middle["a missing hole"]
 missing.reveal(
@@ -440,43 +447,28 @@ on_steel.reveal(
 # *Now turn the two knobs: how many images are remembered, and at which level we look. Watch the ground
 # around the defect. From which number of images on do you see no change?*
 
+
 # %% tags=["hide-input"]
-COUNTS = [1, 3, 10, 30]
-draw_order = torch.randperm(
-    len(cases[product].good_images), generator=torch.Generator().manual_seed(seed)
-)
-every = {count: differences(features[product], draw_order[:count]) for count in COUNTS}
-tops = [float(np.quantile(every[1][level].mean(1), 0.999)) for level in range(3)]
-
-
 def show_memory(image, remembered, level):
-    case, one = cases[product], at_full_size(every[remembered][level - 1].mean(1))
-    score = clarity(
-        every[remembered][level - 1].mean(1)[image : image + 1], case.masks[image : image + 1]
-    )
+    case, maps = cases[product], every[remembered][level - 1].mean(1)[image : image + 1]
+    score = clarity(maps, case.masks[image : image + 1])[0]
+    where = plots.overlay(case.images[image], case.masks[image])
     return plots.pixel_maps(
-        {f"D{level}": one[image]},
-        pictures={"image": case.images[image], "where": plots.overlay(case.images[image], case.masks[image])},
-        label="squared difference",
-        lower=0.0,
-        limit=tops[level - 1],
-        title=f"{remembered} remembered: clarity {score[0]:.3f}",
+        {f"D{level}": at_full_size(maps)[0]}, pictures={"image": case.images[image], "where": where},
+        label="squared difference", lower=0.0, limit=tops[level - 1],
+        title=f"{remembered} remembered: clarity {score:.3f}",
     )  # fmt: skip
 
 
-faint = int(
-    np.argsort(clarity(every[1][1].mean(1), cases[product].masks))[len(cases[product].masks) // 4]
-)
+order = np.argsort(clarity(every[1][1].mean(1), cases[product].masks))
+faint = int(order[len(order) // 4])
 explore(
     show_memory,
     alt="An image, its defect, and its difference to the nearest remembered image",
     image=(0, len(cases[product].images) - 1, 1),
     remembered=COUNTS,
     level=[1, 2, 3],
-    fallback=[
-        {"image": faint, "remembered": 1, "level": 2},
-        {"image": faint, "remembered": 30, "level": 2},
-    ],
+    fallback=[{"image": faint, "remembered": count, "level": 2} for count in (1, 30)],
 )
 
 # %% [markdown]
@@ -704,10 +696,15 @@ class OurCoordinateAttention(nn.Module):
 
 # %% [markdown]
 # Hard-swish is a smooth relative of ReLU. To compare with the package we carry its weights over, here
-# and in the next sections.
+# and in the next sections, which are built of the usual block of lesson 03.
 
 
 # %%
+def block(inputs, outputs):
+    convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
 def carry(ours, theirs):
     """Copy weights and statistics into ours: layer for layer, in the order of the package."""
     values = [*theirs.parameters(), *theirs.buffers()]
@@ -777,15 +774,6 @@ def two_squares(count, rng):
     return truth + torch.randn(truth.shape, generator=rng), truth
 
 
-def toy(kind):
-    middle = {
-        "attention": [OurCoordinateAttention(8)],
-        "3 x 3": [nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()],
-        "attention, 3 x 3": [OurCoordinateAttention(8), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()],
-    }
-    return nn.Sequential(nn.Conv2d(1, 8, 1), nn.ReLU(), *middle[kind], nn.Conv2d(8, 1, 1))
-
-
 def train_toy(kind, run_seed):
     torch.manual_seed(run_seed)
     rng, network = torch.Generator().manual_seed(run_seed), toy(kind)
@@ -800,6 +788,15 @@ def train_toy(kind, run_seed):
 
 
 # %%
+def toy(kind):
+    middle = {
+        "attention": [OurCoordinateAttention(8)],
+        "3 x 3": [nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()],
+        "attention, 3 x 3": [OurCoordinateAttention(8), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()],
+    }
+    return nn.Sequential(nn.Conv2d(1, 8, 1), nn.ReLU(), *middle[kind], nn.Conv2d(8, 1, 1))
+
+
 kinds = ("attention", "3 x 3", "attention, 3 x 3")
 toy_test, toy_truth = two_squares(100, torch.Generator().manual_seed(999))
 toys = {kind: [train_toy(kind, run) for run in lesson.seeds(3)] for kind in kinds}
@@ -891,11 +888,6 @@ plots.show(figure, "Boxes and arrows: encoder, memory, fusion, spatial maps and 
 
 
 # %%
-def block(inputs, outputs):
-    convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
-
-
 class OurLevel(nn.Module):
     def __init__(self, channels):
         super().__init__()

@@ -135,9 +135,9 @@ def check_nearest_patch(answer: Any) -> None:
                 size=lambda d: d.square().mean(-3).nan_to_num(posinf=0.0),
             ),
             "one_image": _patches_by_image,
-            "pooled_distances": lambda m, f, r: -F.max_pool2d(
-                -_patches(m, f, 0)[:, None], 2 * r + 1, 1, r
-            )[:, 0],
+            "pooled_distances": lambda m, f, r: (
+                -F.max_pool2d(-_patches(m, f, 0)[:, None], 2 * r + 1, 1, r)[:, 0]
+            ),
             "mean_of_the_images": lambda m, f, r: _patches(m.mean(0, keepdim=True), f, r),
             "sum": lambda m, f, r: _patches(m, f, r, size=lambda d: d.square().sum(-3)),
             "root": [
