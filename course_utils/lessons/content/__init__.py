@@ -36,7 +36,7 @@ class SynthesisParameters(LessonParameters):
 class BuildingBlocksParameters(LessonParameters):
     """Lesson 05 takes no parameters of its own."""
 
-    datasets = ("synthetic", "mvtec_ad/", "folder")
+    datasets = (*PRODUCT_NAMES, "synthetic", "mvtec_ad/", "kolektor_sdd", "folder")
 
 
 class MemSegParameters(LessonParameters):

@@ -1,5 +1,6 @@
-"""Lesson 05, MemSeg building blocks: differences, the nearest image, spatial maps, freezing."""
+"""Lesson 05, MemSeg building blocks: nearest image and patch, maps, crossings, freezing."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,36 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils.lessons.answers import call_answer, mistake
-from course_utils.lessons.expect import expect_array, expect_function
+from course_utils.lessons.expect import Case, expect_array, expect_function
 
 SEED_OF_LEVELS = 5
 """Chosen such that no two typical mistakes give the same answer."""
-
-
-def _mean_square(features: Tensor, remembered: Tensor) -> Tensor:
-    return (features - remembered).square().mean(1, keepdim=True)
-
-
-def check_difference_map(answer: Any) -> None:
-    generator = torch.Generator().manual_seed(0)
-    features, remembered = torch.randn(2, 2, 5, 4, 3, generator=generator)
-    result = call_answer(answer, features.clone(), remembered.clone())
-    if isinstance(result, Tensor) and result.shape == (2, 4, 3):
-        mistake("means_first")
-    expect_function(
-        answer,
-        [((features, remembered), _mean_square)],
-        mistakes={
-            "absolute": lambda f, m: (f - m).abs().mean(1, keepdim=True),
-            "square_of_the_mean": lambda f, m: (f - m).mean(1, keepdim=True).square(),
-            "no_square": lambda f, m: (f - m).mean(1, keepdim=True),
-            "sum": lambda f, m: (f - m).square().sum(1, keepdim=True),
-            "root": lambda f, m: (f - m).square().mean(1, keepdim=True).sqrt(),
-            "length": lambda f, m: (f - m).square().sum(1, keepdim=True).sqrt(),
-            "each_channel": lambda f, m: (f - m).square(),
-            "over_the_places": lambda f, m: (f - m).square().mean((2, 3), keepdim=True),
-        },
-    )
 
 
 def _distances(memory: Sequence[Tensor], features: Sequence[Tensor]) -> Tensor:
@@ -93,24 +68,108 @@ def check_nearest_image(answer: Any) -> None:
     )
 
 
+def _patches(
+    memory: Tensor,
+    features: Tensor,
+    radius: int,
+    *,
+    best: Callable[..., Tensor] = torch.amin,
+    size: Callable[[Tensor], Tensor] = lambda d: d.square().mean(-3),
+    window: Callable[[int, int, int], bool] = lambda y, x, r: max(abs(y), abs(x)) <= r,
+    outside: float = math.inf,
+    wrap: bool = False,
+) -> Tensor:
+    """Return each cell's distance to the nearest one in its window; by default the right one."""
+    h, w = features.shape[2:]
+    most = max(h, w)
+    reach = range(-min(radius, most), min(radius, most) + 1)
+    padded = F.pad(memory, [most] * 4, value=outside)
+    found = []
+    for y in reach:
+        for x in reach:
+            if window(y, x, radius):
+                moved = padded[:, :, most + y : most + y + h, most + x : most + x + w]
+                if wrap:
+                    moved = memory.roll((-y, -x), dims=(2, 3))
+                found.append(size(features[:, None] - moved[None]))  # (N, M, h, w)
+    return best(torch.cat(found, dim=1), 1)
+
+
+def _patches_by_image(memory: Tensor, features: Tensor, radius: int) -> Tensor:
+    each = torch.stack([_patches(one[None], features, radius) for one in memory], dim=1)
+    return each[torch.arange(len(features)), each.mean((2, 3)).argmin(1)]
+
+
+def check_nearest_patch(answer: Any) -> None:
+    generator = torch.Generator().manual_seed(4)
+    memory = torch.randn(3, 4, 5, 7, generator=generator)
+    features = 0.3 * torch.randn(2, 4, 5, 7, generator=generator)
+    features = features + memory[:2].roll((1, -1), dims=(2, 3))
+    cases: list[Case] = [((memory, features, radius), _patches) for radius in (1, 0, 2, 7)]
+    expect_function(
+        answer,
+        cases,
+        rtol=1e-4,
+        atol=1e-5,
+        mistakes={
+            "same_place": lambda m, f, r: _patches(m, f, 0),
+            "anywhere": lambda m, f, r: _patches(m, f, 7),
+            "window_of_one": lambda m, f, r: _patches(m, f, 1),
+            "wraps_round": lambda m, f, r: _patches(m, f, r, wrap=True),
+            "zeros_outside": lambda m, f, r: _patches(m, f, r, outside=0.0),
+            "diamond": lambda m, f, r: _patches(
+                m, f, r, window=lambda y, x, r: abs(y) + abs(x) <= r
+            ),
+            "one_direction": [
+                lambda m, f, r: _patches(m, f, r, window=lambda y, x, r: min(y, x) >= 0),
+                lambda m, f, r: _patches(m, f, r, window=lambda y, x, r: max(y, x) <= 0),
+            ],
+            "one_short": lambda m, f, r: _patches(
+                m, f, r, window=lambda y, x, r: max(y, x) < max(r, 1)
+            ),
+            "farthest": lambda m, f, r: _patches(
+                m,
+                f,
+                r,
+                best=torch.amax,
+                size=lambda d: d.square().mean(-3).nan_to_num(posinf=0.0),
+            ),
+            "one_image": _patches_by_image,
+            "pooled_distances": lambda m, f, r: (
+                -F.max_pool2d(-_patches(m, f, 0)[:, None], 2 * r + 1, 1, r)[:, 0]
+            ),
+            "mean_of_the_images": lambda m, f, r: _patches(m.mean(0, keepdim=True), f, r),
+            "sum": lambda m, f, r: _patches(m, f, r, size=lambda d: d.square().sum(-3)),
+            "root": [
+                lambda m, f, r: _patches(m, f, r).sqrt(),
+                lambda m, f, r: _patches(m, f, r, size=lambda d: d.square().sum(-3)).sqrt(),
+            ],
+            "absolute": lambda m, f, r: _patches(m, f, r, size=lambda d: d.abs().mean(-3)),
+            "channel_by_channel": lambda m, f, r: _patches(
+                m, f, r, size=lambda d: d.square().amin(-3)
+            ),
+        },
+    )
+
+
 def _maps(
     *differences: Tensor,
-    reduce: Callable[..., Tensor] = Tensor.mean,
     join: Callable[[Tensor, Tensor], Tensor] = torch.mul,
     chain: bool = True,
+    scale: Callable[[Tensor], Tensor] = lambda m: m.mean((2, 3), keepdim=True),
     **enlarge: Any,
 ) -> list[Tensor]:
     """Return m1, m2 and m3; by default the right ones."""
     how = {"mode": "bilinear", "align_corners": True, **enlarge}
-    mean1, mean2, m3 = (reduce(d, 1, keepdim=True) for d in differences)
+    mean1, mean2, m3 = (d.mean(1, keepdim=True) for d in differences)
     m2 = join(mean2, F.interpolate(m3, scale_factor=2, **how))
     m1 = join(mean1, F.interpolate(m2 if chain else mean2, scale_factor=2, **how))
-    return [m1, m2, m3]
+    return [m / scale(m).clamp(min=1e-8) for m in (m1, m2, m3)]
 
 
 def _flat(maps: Any) -> Tensor | None:
     """All three maps as one vector, or None where they are not three maps of these shapes."""
-    wanted = [(2, 1, 16, 12), (2, 1, 8, 6), (2, 1, 4, 3)]
+    wanted = [(3, 1, 16, 12), (3, 1, 8, 6), (3, 1, 4, 3)]
     if not isinstance(maps, list | tuple) or not all(isinstance(m, Tensor) for m in maps):
         return None
     if [tuple(m.shape) for m in maps] != wanted:
@@ -120,26 +179,98 @@ def _flat(maps: Any) -> Tensor | None:
 
 def check_spatial_maps(answer: Any) -> None:
     generator = torch.Generator().manual_seed(3)
-    shapes = ((2, 4, 16, 12), (2, 6, 8, 6), (2, 8, 4, 3))
-    given = [torch.rand(shape, generator=generator) for shape in shapes]
+    shapes = ((3, 4, 16, 12), (3, 6, 8, 6), (3, 8, 4, 3))
+    # Images of different strength; the last one is in the memory.
+    strengths = torch.tensor([1.0, 5.0, 0.0]).view(-1, 1, 1, 1)
+    given = [strengths * torch.rand(shape, generator=generator) for shape in shapes]
     result = call_answer(answer, *[d.clone() for d in given])
     if isinstance(result, list | tuple) and _flat(result[::-1]) is not None:
         mistake("turned_round")
-    if _flat(result) is None:
+    flat = _flat(result)
+    if flat is None:
         several = isinstance(result, list | tuple)
         got = [tuple(getattr(one, "shape", ())) for one in result] if several else []
         mistake("no_three_maps", got=got or type(result).__name__)
+    if torch.isnan(flat).any():
+        mistake("nothing_by_nothing")
     expect_array(
-        _flat(result),
+        flat,
         _flat(_maps(*given)),
         rtol=1e-4,
+        atol=1e-5,
         mistakes={
-            "means_alone": torch.cat([d.mean(1).flatten() for d in given]),
+            "not_divided": _flat(_maps(*given, scale=torch.ones_like)),
+            "means_alone": [
+                torch.cat([d.mean(1).flatten() for d in given]),
+                torch.cat(
+                    [
+                        (m / m.mean((1, 2), keepdim=True).clamp(min=1e-8)).flatten()
+                        for m in (d.mean(1) for d in given)
+                    ]
+                ),
+            ],
+            "whole_batch": _flat(_maps(*given, scale=torch.mean)),
+            "by_the_largest": _flat(_maps(*given, scale=lambda m: m.amax((2, 3), keepdim=True))),
+            "by_the_sum": _flat(_maps(*given, scale=lambda m: m.sum((2, 3), keepdim=True))),
+            "by_row": [
+                _flat(_maps(*given, scale=lambda m: m.mean(3, keepdim=True))),
+                _flat(_maps(*given, scale=lambda m: m.mean(2, keepdim=True))),
+            ],
             "no_chain": _flat(_maps(*given, chain=False)),
             "added": _flat(_maps(*given, join=torch.add)),
-            "summed": _flat(_maps(*given, reduce=Tensor.sum)),
             "corners": _flat(_maps(*given, align_corners=False)),
             "nearest": _flat(_maps(*given, mode="nearest", align_corners=None)),
+        },
+    )
+
+
+def _crossings(masks: Tensor) -> Tensor:
+    passed = masks.amax(2, keepdim=True) * masks.amax(1, keepdim=True)
+    return (passed - masks).sum((1, 2)).long()
+
+
+def _box(masks: Tensor) -> Tensor:
+    """Return the number of pixels of the box around each mask, (N,)."""
+    sides = []
+    for axis in (2, 1):
+        held = masks.amax(axis)  # (N, side)
+        steps = torch.arange(1, held.shape[1] + 1)
+        first = (held * (held.shape[1] + 1 - steps)).amax(1)
+        last = (held * steps).amax(1)
+        sides.append(last - (held.shape[1] + 1 - first) + 1)
+    return torch.where(masks.amax((1, 2)) > 0, sides[0] * sides[1], 0)
+
+
+def check_crossings(answer: Any) -> None:
+    masks = torch.zeros(5, 9, 12, dtype=torch.long)
+    masks[0, 1:3, 1:4] = 1  # one rectangle: nothing else passes
+    masks[1, 1:3, 1:4] = 1  # two of them, apart
+    masks[1, 6:8, 7:11] = 1
+    masks[2, range(6), range(6)] = 1  # a slanted scratch
+    masks[3, 0, 0] = masks[3, 4, 5] = masks[3, 8, 11] = 1
+    rows, columns = masks.amax(2), masks.amax(1)
+    result = call_answer(answer, masks.clone())
+    passed = rows.sum(1) * columns.sum(1)
+    right, area = _crossings(masks), masks.sum((1, 2))
+    expect_array(
+        result,
+        right,
+        mistakes={
+            "all_that_passes": passed,
+            "whole_batch": right.sum(),
+            "shares": [right / passed.clamp(min=1), right / masks[0].numel()],
+            "rows_and_columns": rows.sum(1) + columns.sum(1),
+            "either": [
+                ((rows[:, :, None] + columns[:, None]) > 0).sum((1, 2)),
+                ((rows[:, :, None] + columns[:, None]) > 0).sum((1, 2)) - area,
+            ],
+            "the_box": [_box(masks) - area, _box(masks)],
+            "sums_of_rows": [
+                (masks.sum(2, keepdim=True) * masks.sum(1, keepdim=True)).sum((1, 2)),
+                (masks.sum(2, keepdim=True) * masks.sum(1, keepdim=True)).sum((1, 2)) - area,
+            ],
+            "not_passed": masks[0].numel() - passed,
+            "area": area,
         },
     )
 

@@ -6,40 +6,64 @@ for m, f in zip(memory, features):
     difference = f.flatten(1)[:, None] - m.flatten(1)[None]
     levels.append(difference.square().mean(2))
 """
+CROSSED = """
+rows, columns = masks.amax(2), masks.amax(1)
+passed = rows[:, :, None] * columns[:, None, :]
+"""
+BOX = """
+found = []
+for mask in masks:
+    y, x = torch.nonzero(mask, as_tuple=True)
+    empty = len(y) == 0
+    side = lambda v: 0 if empty else v.max() - v.min() + 1
+    found.append(torch.as_tensor(side(y) * side(x)))
+"""
 
 
 def maps(
     how='mode="bilinear", align_corners=True',
-    mean="mean",
     sign="*",
     deeper="m2",
-    result="[m1, m2, m3]",
+    result="[m / m.mean((2, 3), keepdim=True).clamp(min=1e-8) for m in (m1, m2, m3)]",
 ):
     return f"""
         def doubled(m):
             return F.interpolate(m, scale_factor=2, {how})
-        m3 = d3.{mean}(1, keepdim=True)
-        m2 = d2.{mean}(1, keepdim=True) {sign} doubled(m3)
-        m1 = d1.{mean}(1, keepdim=True) {sign} doubled({deeper})
+        m3 = d3.mean(1, keepdim=True)
+        m2 = d2.mean(1, keepdim=True) {sign} doubled(m3)
+        m1 = d1.mean(1, keepdim=True) {sign} doubled({deeper})
+        return {result}
+    """
+
+
+def divided(by):
+    return maps(result=f"[m / {by}.clamp(min=1e-8) for m in (m1, m2, m3)]")
+
+
+def patches(
+    size="(features - m).square().mean(1)",
+    pad='float("inf")',
+    reach="range(2 * radius + 1)",
+    skip="False",
+    best="torch.full_like(features[:, 0], float('inf'))",
+    keep="torch.minimum",
+    result="best",
+):
+    return f"""
+        h, w = features.shape[2:]
+        padded = F.pad(memory, [radius] * 4, value={pad})
+        best = {best}
+        for y in {reach}:
+            for x in {reach}:
+                if {skip}:
+                    continue
+                for m in padded[:, :, y : y + h, x : x + w]:
+                    best = {keep}(best, {size})
         return {result}
     """
 
 
 WRONG_ANSWERS = {
-    "difference_map": {
-        "absolute": "return (features - remembered).abs().mean(1, keepdim=True)",
-        "no_square": "return (features - remembered).mean(1, keepdim=True)",
-        "square_of_the_mean": "return (features - remembered).mean(1, keepdim=True) ** 2",
-        "means_first": """
-            difference = features.mean(1) - remembered.mean(1)
-            return difference.square()
-        """,
-        "sum": "return (features - remembered).square().sum(1, keepdim=True)",
-        "root": "return (features - remembered).square().mean(1, keepdim=True).sqrt()",
-        "each_channel": "return (features - remembered).square()",
-        "over_the_places": "return (features - remembered).square().mean((2, 3), keepdim=True)",
-        "length": "return (features - remembered).square().sum(1, keepdim=True).sqrt()",
-    },
     "nearest_image": {
         "distances": LEVELS + "return sum(levels)",
         "smallest_distance": LEVELS + "return sum(levels).min(1).values",
@@ -66,15 +90,138 @@ WRONG_ANSWERS = {
         "level_2_alone": LEVELS + "return levels[1].argmin(1)",
         "floats": LEVELS + "return sum(levels).argmin(1).float()",
     },
+    "nearest_patch": {
+        "same_place": """
+            pairs = (features[:, None] - memory[None]).square().mean(2)
+            return pairs.amin(1)
+        """,
+        "anywhere": """
+            cells = features.permute(0, 2, 3, 1).flatten(1, 2)
+            known = memory.permute(0, 2, 3, 1).flatten(0, 2)
+            nearest = torch.stack([torch.cdist(one, known).amin(1) for one in cells])
+            return (nearest.square() / features.shape[1]).view(len(features), *features.shape[2:])
+        """,
+        "window_of_one": """
+            h, w = features.shape[2:]
+            padded = F.pad(memory, [1] * 4, value=float("inf"))
+            moved = [padded[:, :, y : y + h, x : x + w] for y in range(3) for x in range(3)]
+            return (features[:, None] - torch.cat(moved)[None]).square().mean(2).amin(1)
+        """,
+        "wraps_round": """
+            best = torch.full_like(features[:, 0], float("inf"))
+            for y in range(-radius, radius + 1):
+                for x in range(-radius, radius + 1):
+                    for m in memory.roll((y, x), dims=(2, 3)):
+                        best = torch.minimum(best, (features - m).square().mean(1))
+            return best
+        """,
+        "zeros_outside": patches(pad="0.0"),
+        "diamond": patches(skip="abs(y - radius) + abs(x - radius) > radius"),
+        "one_direction": [
+            patches(reach="range(radius, 2 * radius + 1)"),
+            patches(reach="range(radius + 1)"),
+        ],
+        "one_short": patches(reach="range(max(2 * radius, 1))"),
+        "farthest": patches(
+            best="torch.zeros_like(features[:, 0])",
+            keep="torch.maximum",
+            size="(features - m).square().mean(1).nan_to_num(posinf=0.0)",
+        ),
+        "one_image": """
+            h, w = features.shape[2:]
+            padded = F.pad(memory, [radius] * 4, value=float("inf"))
+            each = []
+            for m in padded:
+                moved = [
+                    m[:, y : y + h, x : x + w]
+                    for y in range(2 * radius + 1)
+                    for x in range(2 * radius + 1)
+                ]
+                pairs = (features[:, None] - torch.stack(moved)[None]).square().mean(2)
+                each.append(pairs.amin(1))
+            each = torch.stack(each, dim=1)
+            return each[torch.arange(len(features)), each.mean((2, 3)).argmin(1)]
+        """,
+        "sum": patches(size="(features - m).square().sum(1)"),
+        "root": [
+            patches(result="best.sqrt()"),
+            patches(size="(features - m).norm(dim=1)"),
+        ],
+        "absolute": patches(size="(features - m).abs().mean(1)"),
+        "channel_by_channel": patches(size="(features - m).square().amin(1)"),
+        "wanted the shape": "return torch.zeros(len(features), len(memory))",
+        "pooled_distances": """
+            distances = (features[:, None] - memory[None]).square().mean(2).amin(1)
+            return -F.max_pool2d(-distances[:, None], 2 * radius + 1, 1, radius)[:, 0]
+        """,
+        "mean_of_the_images": """
+            h, w = features.shape[2:]
+            padded = F.pad(memory.mean(0, keepdim=True), [radius] * 4, value=float("inf"))
+            shifts = range(2 * radius + 1)
+            moved = [padded[:, :, y : y + h, x : x + w] for y in shifts for x in shifts]
+            return (features[:, None] - torch.cat(moved)[None]).square().mean(2).amin(1)
+        """,
+    },
     "spatial_maps": {
-        "turned_round": maps(result="[m3, m2, m1]"),
-        "means_alone": "return [d.mean(1, keepdim=True) for d in (d1, d2, d3)]",
+        "turned_round": maps(
+            result="[m / m.mean((2, 3), keepdim=True).clamp(min=1e-8) for m in (m3, m2, m1)]"
+        ),
+        "nothing_by_nothing": maps(
+            result="[m / m.mean((2, 3), keepdim=True) for m in (m1, m2, m3)]"
+        ),
+        "not_divided": maps(result="[m1, m2, m3]"),
+        "means_alone": [
+            "return [d.mean(1, keepdim=True) for d in (d1, d2, d3)]",
+            """
+            means = [d.mean(1, keepdim=True) for d in (d1, d2, d3)]
+            return [m / m.mean((2, 3), keepdim=True).clamp(min=1e-8) for m in means]
+        """,
+        ],
+        "whole_batch": divided("m.mean()"),
+        "by_the_largest": divided("m.amax((2, 3), keepdim=True)"),
+        "by_the_sum": divided("m.sum((2, 3), keepdim=True)"),
+        "by_row": [divided("m.mean(3, keepdim=True)"), divided("m.mean(2, keepdim=True)")],
         "no_chain": maps(deeper="d2.mean(1, keepdim=True)"),
         "added": maps(sign="+"),
-        "summed": maps(mean="sum"),
         "corners": maps(how='mode="bilinear"'),
         "nearest": maps(how='mode="nearest"'),
         "no_three_maps": [maps(result="m1"), "return [d1, d2, d3]"],
+    },
+    "crossings": {
+        "all_that_passes": "return masks.amax(2).sum(1) * masks.amax(1).sum(1)",
+        "whole_batch": CROSSED + "return (passed - masks).sum()",
+        "shares": [
+            CROSSED + "return (passed - masks).float().mean((1, 2))",
+            CROSSED + "return (passed - masks).sum((1, 2)) / passed.sum((1, 2)).clamp(min=1)",
+        ],
+        "rows_and_columns": "return masks.amax(2).sum(1) + masks.amax(1).sum(1)",
+        "either": [
+            """
+            rows, columns = masks.amax(2), masks.amax(1)
+            passed = (rows[:, :, None] + columns[:, None, :]).clamp(max=1)
+            return (passed - masks).sum((1, 2))
+        """,
+            """
+            rows, columns = masks.amax(2), masks.amax(1)
+            return ((rows[:, :, None] + columns[:, None, :]) > 0).sum((1, 2))
+        """,
+        ],
+        "the_box": [
+            BOX + "return torch.stack(found) - masks.sum((1, 2))",
+            BOX + "return torch.stack(found)",
+        ],
+        "sums_of_rows": [
+            """
+            rows, columns = masks.sum(2), masks.sum(1)
+            return (rows[:, :, None] * columns[:, None, :] - masks).sum((1, 2))
+        """,
+            """
+            rows, columns = masks.sum(2), masks.sum(1)
+            return (rows[:, :, None] * columns[:, None, :]).sum((1, 2))
+        """,
+        ],
+        "not_passed": CROSSED + "return (1 - passed).sum((1, 2))",
+        "area": "return masks.sum((1, 2))",
     },
     "freeze": {
         "returned `None`": "layers.requires_grad_(False)",
