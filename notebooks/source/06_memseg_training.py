@@ -514,7 +514,9 @@ with torch.no_grad():
     }
 for name, values in finest.items():
     low, high = np.quantile(values, [0.01, 0.99])
-    print(f"{name:8} from {low:.2g} to {high:.2g} (1st and 99th percentile), at most {values.max():.3g}")
+    print(
+        f"{name:8} from {low:.2g} to {high:.2g} (1st and 99th percentile), at most {values.max():.3g}"
+    )
 
 # %% [markdown]
 # ### What does the memory see?
@@ -544,7 +546,9 @@ if is_product:
     by_group = {
         f"{name} ({group.sum()} images)": {
             "nearest patches": [image_auroc_of(nearest, group)],
-            **{FORMS[form]: [image_auroc_of(run, group) for run in results[form]] for form in FORMS},
+            **{
+                FORMS[form]: [image_auroc_of(run, group) for run in results[form]] for form in FORMS
+            },
         }
         for name, group in groups.items()
         if group.any()
@@ -812,7 +816,11 @@ record_metrics({"looks/promised": promised, "looks/kept": kept}, note="points of
 # %%
 left = kept / promised if promised else 0.0
 pick.reveal(
-    "less than half of it" if left < 0.5 else "all of it" if left > 0.95 else "more than half of it",
+    "less than half of it"
+    if left < 0.5
+    else "all of it"
+    if left > 0.95
+    else "more than half of it",
     f"{promised:.2f} points were promised and {kept:.2f} are left: what is not left was chance, and a "
     "paper that picks by its test images reports it as its own.",
 )
@@ -858,7 +866,11 @@ trained = trainer.detector(result)
 trained.save(folder)
 print("threshold", trained.settings.threshold)
 errors = trainer.errors(result, trained)
-print("test: {false_alarms} false alarms of {good} good, {misses} misses of {defective}".format(**errors))
+print(
+    "test: {false_alarms} false alarms of {good} good, {misses} misses of {defective}".format(
+        **errors
+    )
+)
 record_metrics(
     {"decision/false_alarms": errors["false_alarms"], "decision/misses": errors["misses"]},
     note="test images, one run",

@@ -12,6 +12,7 @@ from course_utils.losses import memseg_loss
 
 # One score for a part
 
+
 def _on_part(scores: Tensor, region: Tensor) -> Tensor:
     """Return the scores on the part, the largest first."""
     return scores[region > 0].sort(descending=True).values

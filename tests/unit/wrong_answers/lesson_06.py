@@ -99,7 +99,8 @@ WRONG_ANSWERS = {
             "limit = np.sort(scores)[::-1][allowed]\n" + ALARM,
         ],
         "unsorted": "limit = good_scores[allowed]\n" + ALARM,
-        "exchanged": RAISED + "return np.sum(~alarm & (labels == 1)), np.sum(alarm & (labels == 0))",
+        "exchanged": RAISED
+        + "return np.sum(~alarm & (labels == 1)), np.sum(alarm & (labels == 0))",
         "labels_exchanged": RAISED
         + "return np.sum(alarm & (labels == 1)), np.sum(~alarm & (labels == 0))",
         "hits": RAISED + "return np.sum(alarm & (labels == 0)), np.sum(alarm & (labels == 1))",
