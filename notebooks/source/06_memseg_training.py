@@ -32,11 +32,12 @@
 # - choose a threshold, count misses and false alarms, and use the detector.
 #
 # You need lessons 01 (AUROC), 02 (focal loss), 04 (simulated anomalies) and 05 (the network). About 50
-# minutes of reading and 40 of exercises. Running all cells takes about ten minutes of one CPU core.
+# minutes of reading and 40 of exercises. Running all cells takes about eleven minutes of one CPU core; the
+# stored figures can be read meanwhile.
 
 # %% tags=["parameters"]
 profile = "auto"  # "smoke", "laptop" or "full"; "auto" asks COURSE_PROFILE, else "laptop"
-dataset = "synthetic_product/plate"  # or washer, cap; "synthetic", "mvtec_ad/bottle", "kolektor_sdd", "folder:<path>"
+dataset = "synthetic_product/plate"  # or .../washer, .../cap, "synthetic", "mvtec_ad/bottle"
 seed = 0
 variant = "scaled_maps"  # the MemSeg of this lesson: a name of VARIANTS, such as "memseg"
 
@@ -212,7 +213,8 @@ for encoder, known in (("resnet18", "ResNet-18"), (LITE0, "EfficientNet-Lite0"))
         patches = NearestPatchesConfig(**images, encoder=encoder, weights=weights, seed=seed)
         found = NearestPatchesTrainer(patches, parts).train(device=lesson.device)
         baseline[f"{known}, {how}"] = found
-nearest = baseline["EfficientNet-Lite0, trained"]
+patches = {name: run for name, run in baseline.items() if "trained" in name}
+nearest = max(patches.values(), key=lambda run: run.scores["image_auroc"])  # the higher bar
 
 # %% tags=["hide-input"]
 
@@ -234,7 +236,11 @@ show_scores(
 record_metrics({f"baseline/{key}": nearest.scores[key] for key in TITLES}, note="test images")
 
 # %% [markdown]
-# NOTE-BASELINE
+# In the stored run (one seed) random weights hardly tell good plates from defective ones, trained ones do:
+# image AUROC .56 and .57 against .91 and .89. Nearly all that the baseline knows comes from the training of
+# its encoder. The two trained encoders are close, here with ResNet-18 slightly ahead. On real bottles it is
+# the other way round (section 7). Pixel AP is low for all four: at 96 pixels the map has 12 x 12 cells, too
+# coarse to draw a print or a scratch.
 #
 # ## 4 · Train MemSeg
 #
@@ -389,7 +395,7 @@ paper = train(seed, encoder="resnet18", variant="memseg")
 # %% tags=["hide-input"]
 show_scores(
     {
-        "nearest patches, Lite0": [nearest],
+        **{f"nearest patches, {name}": [run] for name, run in patches.items()},
         "MemSeg as in the paper (one run)": [paper],
         "MemSeg, Lite0, scaled maps" if variant == "scaled_maps" else VARIANTS[variant].title: ours,
     },
@@ -411,13 +417,16 @@ median_ahead = float(np.median(ahead))
 beaten.reveal(
     "they differ by less than .02" if abs(median_ahead) < 0.02
     else "MemSeg" if median_ahead > 0 else "the baseline",
-    f"Image AUROC {nearest.scores['image_auroc']:.3f} of the baseline; MemSeg's three seeds: "
+    f"Image AUROC {nearest.scores['image_auroc']:.3f} of the better baseline; MemSeg's seeds: "
     f"{', '.join(format(run.scores['image_auroc'], '.3f') for run in ours)}.",
 )  # fmt: skip
 
 # %% [markdown]
-# NOTE-MAIN *Look at where the two maps differ. What do they see that is not there, and which defect do they
-# miss?*
+# In the stored run MemSeg tells defective plates from good ones no better than the better baseline (.909
+# against .910). It is far better at showing **where** a defect is: all three seeds lie above both baselines
+# in AUPRO (.92 against .80) and in pixel AP (.31 against .12). MemSeg as in the paper has learned very little
+# after so few steps; its encoder and its maps differ from ours, so this figure cannot say which of them it
+# is. *Look at where the two maps differ. What do they see that is not there, and which defect do they miss?*
 
 # %% tags=["hide-input"]
 maps = ours[0].maps
@@ -434,14 +443,22 @@ figure = plots.heat_maps(
 plots.show(figure, "Six test images with defects, and the maps of MemSeg and of nearest patches")
 
 # %% [markdown]
-# NOTE-MAPS
+# MemSeg's map is sharp: the missing hole at the right is marked where it belongs, and so are the missing
+# prints. It sees nothing of the stain at the left, of the defects in the second picture, or of the scratch in
+# the fourth. The patches respond to the missing prints and to the hole as well, with a blot as wide as their
+# cells and blur. (Worst and best go by MemSeg's map of
+# seed 0.)
 #
 # ## 5 · Which parts earn their place?
 #
-# *10 minutes.* Older versions of this lesson took the memory away, found MemSeg *better*, and blamed
-# the memory. That was wrong, and it is worth seeing why. An **ablation** takes one part away. But without
-# a memory there are no differences, so the *spatial maps*, which are made of differences, go with it.
-# Two things had changed. Then a control is needed that takes only one of them away.
+# *12 minutes.* An **ablation** takes one part away and looks at what is lost. An older version of this lesson
+# took the memory away on painted sheets, found MemSeg *better*, and blamed the memory. That was wrong. Without
+# a memory there are no differences, so the *spatial maps*, which are made of differences, go with it: two
+# parts had been taken away. The control keeps the memory and leaves out only the maps. It was better, too
+# (sheets, ResNet-18, 100 steps, three seeds: AUPRO .853 with the product of maps, .950 without,
+# `docs/results.md`). So it was not the memory that had hurt.
+#
+# Now the same question on a product, where things have their places.
 
 # %%
 guess = predict(
@@ -498,7 +515,10 @@ guess.reveal(
 )  # fmt: skip
 
 # %% [markdown]
-# NOTE-FORMS
+# In the stored run **the memory is worth more than anything else**: without it the AUPRO falls from .931 to
+# .428, and each of its seeds lies far below every run with a memory, in all four scores. The maps are worth
+# little. Without them the medians are slightly higher than with the product, but the seeds overlap; in image
+# AUROC the gap is largest (.936 against .865). Dividing each map by its mean brings most of that back.
 #
 # Why would a product hurt? These are the values of the finest map on the test images, before any
 # training, as a product and after the division:
@@ -519,6 +539,10 @@ for name, values in finest.items():
     )
 
 # %% [markdown]
+# The product spans more than three powers of ten for nearly all pixels, and reaches over a million; the
+# features that it multiplies span about one. (That this range is what makes a product learn more slowly is a
+# guess: no run has asked for it.)
+#
 # ### What does the memory see?
 #
 # A missing hole looks like any other piece of the plate. Only who knows that a hole belongs there can
@@ -563,12 +587,15 @@ else:
     print("Only the synthetic products know which of their defects need a place.")
 
 # %% [markdown]
-# NOTE-KINDS
+# In the stored run it is as expected, and it could have come out otherwise. For defects that need a place,
+# MemSeg without memory is near chance (.52), with memory at .97. For the others the two are close (.84 and
+# .88), and the seeds overlap. So if your product has no places, do not expect much of a memory; if it has,
+# nothing replaces it.
 #
 # ### Chosen without a defect
 #
-# Which form would *you* take, if you had no defects? Validation images with simulated anomalies may
-# choose. *Do they choose what the test images would choose?*
+# Which form would *you* take, if you had no defects? Only validation images with simulated anomalies may
+# choose. *Would they choose as the test images do?*
 
 # %% tags=["hide-input"]
 chosen_by = {
@@ -584,14 +611,49 @@ figure = plots.seed_dots(chosen_by, xlabel="AUPRO", title="What may choose, and 
 plots.show(figure, "AUPRO on simulated anomalies and on true defects for four forms of MemSeg")
 
 # %% [markdown]
-# NOTE-CHOICE
+# In the stored run the simulated anomalies put "no memory" last by its median, but one of its seeds (.70) among
+# the best, and the gaps are small, while on true defects the gap is huge. The table below shows that with more
+# steps they even choose **the wrong form**. The reason is in the pictures of section 1: fakes are foreign
+# wherever they are, so a network needs no memory to find them. *Simulated anomalies can choose only
+# among things that matter for simulated anomalies.* That a product has places, you know without them.
 #
 # ### The other parts, with more steps
 #
-# 80 steps are few. The same product, encoder and size with 300 steps and three seeds, and now each of
-# the other parts taken away alone, from the paper's form (median of the test images, range in brackets):
+# 80 steps are few. Here are the same product, encoder and size with 300 steps, three seeds each: median
+# (range) of the test images, AUPRO of simulated anomalies on validation images, and the image AUROC of the two
+# groups of defects. Each row below the first takes one part away from the paper's form, or changes it; "no
+# memory" takes the maps as well, so compare it with "no maps".
 #
-# NOTE-LONG
+# | | image AUROC | AUPRO | pixel AP | need a place | anywhere | *validation AUPRO* |
+# |---|---|---|---|---|---|---|
+# | `memseg`, the paper's form | .966 (.932-.971) | .869 (.856-.917) | .351 | .972 | .937 | *.809 (.787-.816)* |
+# | `scaled_maps` | .945 (.927-.961) | .890 (.781-.918) | .359 | .969 | .921 | *.829 (.816-.837)* |
+# | `no_maps` | .923 (.909-.936) | .899 (.793-.936) | .357 | .948 | .878 | *.814 (.805-.833)* |
+# | `no_memory` | .789 (.749-.863) | .412 (.338-.436) | .321 | .701 | .928 | ***.857 (.847-.861)*** |
+# | `no_coordinate_attention` | .927 (.925-.969) | .865 (.744-.905) | .368 | .938 | .933 | *.802 (.801-.829)* |
+# | `texture_only` | .926 (.915-.963) | .778 (.767-.821) | .382 | .918 | .938 | *.809 (.794-.845)* |
+# | `structure_only` | .958 (.930-.971) | .866 (.824-.884) | .325 | .980 | .922 | *.801 (.798-.816)* |
+#
+#     course train memseg --data synthetic_product/plate --height 96 --width 96 --steps 300 --eval-every 100 --variant memseg --variant scaled_maps --variant no_maps --variant no_memory --variant no_coordinate_attention --variant texture_only --variant structure_only --seed 0 --seed 1 --seed 2 --out runs/plate
+#
+# (The groups are counted as in the figure above, from each run's `predictions.csv`; the last column is the
+# last evaluation of each run.)
+#
+# - **The memory earns its place**: every run without it lies far below every other in AUPRO and in image AUROC.
+#   All of it is lost on defects that need a place (.948 to .701); for the others there is no loss (.878 and
+#   .928).
+# - **Simulated anomalies would throw it out**: all three validation scores without memory lie above all 18
+#   others.
+# - **Structure anomalies earn their place**: with textures alone each AUPRO lies below all three of the
+#   paper's form. **Textures do not**, on this product: without them the seeds reach as high. (Ours are
+#   made of noise; the paper takes photographs of textures.)
+# - **Coordinate attention and the maps have not shown that they earn theirs**: the ranges overlap. By its
+#   median the product of maps has the highest image AUROC here and, of the forms with memory, the lowest in
+#   the 80 steps above. So between these the order is not stable, neither over seeds nor over steps.
+#
+# We take `scaled_maps`, since the validation images put it first *among the forms with memory*, and the memory
+# because plates have places. On another product the answers may be others: the command above takes its name
+# after `--data`.
 #
 # ### L1 or focal loss alone
 #
@@ -623,7 +685,10 @@ figure = plots.heat_maps(
 plots.show(figure, "Five test images and the probability maps of three losses, on one color scale")
 
 # %% [markdown]
-# NOTE-LOSS
+# In the stored run (one run each) it matters much, and as derived. L1 alone is sure everywhere, no pixel lies
+# between .1 and .9, and it has given up most defects (AUPRO .21). Focal loss alone gives up none, and is never
+# sure: half of all pixels lie between .1 and .9, the whole plate glows. Together they are better than
+# either.
 #
 # ## 6 · Four published mistakes
 #
@@ -648,7 +713,7 @@ for certainty in (2.0, 5.0, 10.0, 15.0):
 
 # %% [markdown]
 # So what the focal part was for, the pixels that are quite wrong, is lost. In the public code, which
-# trained 5000 steps, mending it alone was worth 1.3 points of image AUROC and 5.5 of pixel AUROC (by the
+# trained 5000 steps, mending it was worth 1.3 points of image AUROC and 5.5 of pixel AUROC (by the
 # tables of its own page, before and after).
 #
 # ### A frozen part that moves
@@ -682,12 +747,16 @@ for name in ("memseg", "published_code"):
     )
 
 # %% [markdown]
-# NOTE-DRIFT
+# In the stored run, after 20 steps, the remembered images differ from their own memory by 22, and new good
+# images by 53: two fifths of what the network takes for a difference is its own drift. With the part really
+# frozen it is exactly 0. (One run each. What the drift costs in scores after a full training, we have not
+# measured.)
 #
 # ### The limit that went away
 #
 # In November 2023 the public code lost the limit of its AUPRO, 30 % false alarms. Between the two tables of
-# its page around that date AUPRO jumps by 7 points, while the image AUROC falls by .7.
+# its page around that date AUPRO jumps by 7 points, while the image AUROC falls by .7. (The tables differ in
+# categories and in the loss as well.)
 
 # %%
 limits = predict(
@@ -749,30 +818,36 @@ exercise("limited_area").check(limited_area)
 # ### The best of many looks
 #
 # The public code evaluates on the **test** images every 100 steps, and keeps the checkpoint with the best
-# scores. What is that worth? We train seed 0 on, at a *constant* learning rate, so that it goes up
-# and down, and look every few steps. Then we cut the test images into two halves at random, pick the best
-# look by one half, and ask the *other* half whether it was better. And once more, with another cut.
+# scores. Over all of MVTec AD its best checkpoints lie .9 (image AUROC) to 1.2 points (pixel AUROC) above its
+# last ones (computed from the log files that it publishes). How much of such a gain is true? We train seed 0
+# on, at a *constant* learning rate, so that its scores go up and down, and look every second step. Then we cut
+# the test images into two halves at random, pick the best look by one half, and ask the *other* half
+# whether it is better. And once more, with another cut, 100 times.
 
 # %%
 pick = predict(
     "The best of 20 looks, against their mean. The half of the images that has picked it shows a gain in "
     "image AUROC. How much of it is left on the other half?",
-    ["all of it", "more than half of it", "less than half of it"],
+    ["nearly all of it", "more than half of it", "less than half of it"],
 )
 
 # %%
-model = deepcopy(ours[0].model).train()
+model = deepcopy(ours[0].model)
 batches = trainer_of(seed).build_batches()
-optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
-looks, every = lesson.pick(smoke=(2, 1), laptop=(20, 2), full=(40, 50))
-endless = (batch for _ in range(looks * every) for batch in batches)
+optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+run_in, looks, every = lesson.pick(smoke=(1, 2, 1), laptop=(10, 20, 2), full=(100, 40, 50))
+steps = run_in + looks * every
+endless = (batch for _ in range(steps) for batch in batches)
 seen = {}  # step -> scores of the test images
-for step, batch in enumerate(islice(endless, looks * every), start=1):
-    loss = memseg_loss(model.train()(batch.image.to(lesson.device)), batch.mask.to(lesson.device))
+bf16 = torch.autocast(lesson.device.type, torch.bfloat16, enabled="bf16" in lesson.precision)
+for step, batch in enumerate(islice(endless, steps), start=1):
+    with bf16:
+        logits = model.train()(batch.image.to(lesson.device))
+    loss = memseg_loss(logits.float(), batch.mask.to(lesson.device))
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-    if step % every == 0:
+    if step > run_in and (step - run_in) % every == 0:
         probabilities, _ = predict_probabilities(model, parts.test, batch_size=8)
         seen[step] = evaluation.image_score(probabilities[:, 1])
 
@@ -818,15 +893,17 @@ left = kept / promised if promised else 0.0
 pick.reveal(
     "less than half of it"
     if left < 0.5
-    else "all of it"
-    if left > 0.95
+    else "nearly all of it"
+    if left > 0.9
     else "more than half of it",
-    f"{promised:.2f} points were promised and {kept:.2f} are left: what is not left was chance, and a "
-    "paper that picks by its test images reports it as its own.",
+    f"{promised:.2f} points were promised and {kept:.2f} are left. What is not left was chance: those who "
+    "pick and report by the same images report it as well.",
 )
 
 # %% [markdown]
-# NOTE-LOOKS
+# In the stored run the looks scatter between .86 and .93. The best look promises 4.9 points more than the mean of all, and 3.4 are left on images that have not
+# chosen: so some looks *are* better, and the remaining 1.6 points are luck. Choosing is fine. Choosing and
+# reporting by the same images is not. (One training, 57 defective and 43 good images.)
 #
 # ## 7 · On real bottles
 #
@@ -913,7 +990,11 @@ explore(
 )
 
 # %% [markdown]
-# NOTE-THRESHOLD
+# In the stored run the threshold of the validation images lets 16 of 57 defective plates pass, for 2 false alarms
+# on 43 good ones. (0 of 50 good validation images lay above it, so 2 of 43 are no surprise: its interval goes
+# up to 12 %.) Lower, at about .055, both errors would be 8 or 9. But *that* threshold was read from test
+# images. On a line, someone has to say what a missed defect costs and what a false alarm; then a few true
+# defects, kept for this alone, are worth more than any number of fakes.
 #
 # ### Exercise: what a threshold costs
 
@@ -954,7 +1035,9 @@ figure = plots.montage(
 plots.show(figure, "Eight test images with the marked pixels, and whether they raise an alarm")
 
 # %% [markdown]
-# NOTE-DETECTOR
+# In the stored run the first one passes: its stain is faint, and its score of .05 lies among those of good plates.
+# On the others the marks lie on the defects and are wider than they are. For a folder of photographs,
+# `course predict RUN PHOTOS --out answers` writes a page, a table and the overlays.
 #
 # ## 9 · Challenge
 #
