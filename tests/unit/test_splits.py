@@ -209,7 +209,8 @@ def test_where_every_group_has_a_defect_its_good_images_are_learnt_from_all_the_
     parts = {
         name: split_images(images, name, normal_only=True)[0] for name in ("train", "val", "test")
     }
-    assert len(parts["train"]) and len(parts["val"])
+    assert len(parts["train"])
+    assert len(parts["val"])
     assert not labels[np.concatenate([parts["train"], parts["val"]])].any()
     assert 0 < labels[parts["test"]].sum() < 12
     for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
