@@ -115,6 +115,13 @@ def _own_parts(
     dealt = np.flatnonzero(~with_defects) if normal_only else np.arange(len(good))
     groups = image_set.groups[dealt]
     keys = groups if split_by == "group" else dealt
+    if normal_only and len(np.unique(keys)) < len(SPLIT_NAMES):
+        parts, note = _own_parts(image_set, seed, split_by, normal_only=False)
+        left_out = int((~good[np.concatenate(parts[:2])]).sum())
+        return parts, (
+            f"{note} Nearly every group has a defect, so the {left_out} defective images of the "
+            "training and validation groups are left out: nothing learns from them."
+        )
     train, val, test = (dealt[p] for p in group_split(keys, image_set.labels[dealt], seed=seed))
     rest = np.flatnonzero(with_defects) if normal_only else np.empty(0, np.int64)
     parts = train, val, np.sort(np.concatenate([test, rest]))

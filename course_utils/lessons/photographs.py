@@ -11,6 +11,8 @@ SIZE = 192  # pixels
 def show_real_photographs(*names: str) -> None:
     """Show some defective training photographs of each data set, with their masks.
 
+    Where the training part has good ones alone, as in MVTec AD, these are shown.
+
     Of a set that is not in the data root, a card says how to get it. The lessons are stored
     without any real set, since their licenses do not allow to pass the pictures on.
 
@@ -34,13 +36,14 @@ def show_real_photographs(*names: str) -> None:
             continue
         if not isinstance(images, ImageMaskDataset):
             raise ValueError(f"{name} is drawn by the course: it has no photographs")
-        defective = [i for i, entry in enumerate(images.entries) if entry.label]
+        everything = range(len(images.entries))
+        some = [i for i in everything if images.entries[i].label] or everything
         # One of each class in turn, the first of them that come.
         seen: dict[int, int] = {}
         rank = {}
-        for i in defective:
+        for i in some:
             label = images.entries[i].label
             rank[i] = seen[label] = seen.get(label, 0) + 1
-        chosen = sorted(defective, key=lambda i: (rank[i], images.entries[i].label))[:SHOWN]
+        chosen = sorted(some, key=lambda i: (rank[i], images.entries[i].label))[:SHOWN]
         figure = plots.samples(images, chosen, title=f"Photographs of {name}")
-        plots.show(figure, f"Photographs of {name} with defects, and below each its mask in color")
+        plots.show(figure, f"Training photographs of {name}, and below each its mask in color")

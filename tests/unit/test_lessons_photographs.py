@@ -38,6 +38,20 @@ def test_one_photograph_of_each_class_comes_before_the_second_of_any(root, monke
     assert "sd_saliency_900" in shown[4]
 
 
+def test_good_photographs_are_shown_where_the_training_part_has_no_other(root, monkeypatch):
+    for name in [f"train/good/{i:03d}" for i in range(8)] + ["test/good/000", "test/hole/000"]:
+        path = root / "mvtec_ad" / "bottle" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((20, 20, 3), 99, np.uint8)).save(path)
+    mask = root / "mvtec_ad" / "bottle" / "ground_truth" / "hole" / "000_mask.png"
+    mask.parent.mkdir(parents=True)
+    Image.fromarray(np.full((20, 20), 255, np.uint8)).save(mask)
+    shown = []
+    monkeypatch.setattr(photographs.plots, "show", lambda figure, alt: shown.append(alt))
+    show_real_photographs("mvtec_ad/bottle")
+    assert len(shown) == 1
+
+
 def test_of_an_absent_set_the_way_to_get_it_is_told(root, capsys):
     show_real_photographs("magnetic_tile", "sd_saliency_900")
     said = capsys.readouterr().out

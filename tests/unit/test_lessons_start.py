@@ -10,7 +10,13 @@ import torch
 from pydantic import Field
 
 from course_utils.config import MAX_SEED, Profile
-from course_utils.lessons import LessonParameters, read_parameters, record_metric, start_lesson
+from course_utils.lessons import (
+    LessonParameters,
+    find_lesson,
+    read_parameters,
+    record_metric,
+    start_lesson,
+)
 
 
 class Parameters(LessonParameters):
@@ -75,6 +81,14 @@ def test_listed_data_sets_and_their_families_alone_are_taken():
         assert read(dataset=dataset).dataset == dataset
     for dataset in ("folder:", "mvtec_ad/", "mvtec_ad", "Synthetic", ""):
         assert complaint(dataset=dataset)[0].strip().startswith("dataset: got")
+
+
+def test_lesson_06_takes_the_variants_of_memseg_alone():
+    parameters = find_lesson("06").parameters
+    assert parameters().variant == "scaled_maps"
+    assert parameters(variant="no_memory").own() == {"variant": "no_memory"}
+    with pytest.raises(ValueError, match="variant: got 'no_memry', wanted 'memseg', 'per_level'"):
+        read_parameters(parameters, {"variant": "no_memry"}, lesson="06_memseg_training")
 
 
 def test_what_a_lesson_takes_is_known_without_torch_numpy_and_ipython():

@@ -200,3 +200,21 @@ def test_what_shares_a_group_with_a_defect_is_not_learnt_from():
     note = split_images(images, "test", normal_only=True)[1]
     assert "All 3 defective images are test images" in note
     assert "3 good ones of their groups" in note
+
+
+def test_where_every_group_has_a_defect_its_good_images_are_learnt_from_all_the_same():
+    groups, labels = np.repeat(np.arange(12), 3), np.tile([0, 0, 1], 12)
+    entries = [Entry(Path(f"{i}.png"), None, int(label), f"{i}") for i, label in enumerate(labels)]
+    images = ImageSet(entries, groups, "pieces", ("background", "defect"), 1, lambda entry: None)
+    parts = {
+        name: split_images(images, name, normal_only=True)[0] for name in ("train", "val", "test")
+    }
+    assert len(parts["train"])
+    assert len(parts["val"])
+    assert not labels[np.concatenate([parts["train"], parts["val"]])].any()
+    assert 0 < labels[parts["test"]].sum() < 12
+    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+        assert not set(groups[parts[one]]) & set(groups[parts[other]])
+    left_out = 12 - labels[parts["test"]].sum()
+    note = split_images(images, "test", normal_only=True)[1]
+    assert f"the {left_out} defective images of the training and validation groups" in note

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from course_utils.data import PRODUCT_NAMES
 from course_utils.lessons.parameters import LessonParameters
 from course_utils.lessons.spec import LessonSpec
+from course_utils.trainers.configs import VariantName
 
 
 class StartParameters(LessonParameters):
@@ -40,9 +41,11 @@ class BuildingBlocksParameters(LessonParameters):
 
 
 class MemSegParameters(LessonParameters):
-    """Lesson 06 takes no parameters of its own."""
+    """Lesson 06 takes the variant of MemSeg that it trains and uses."""
 
-    datasets = ("synthetic", "mvtec_ad/", "magnetic_tile", "folder")
+    datasets = (*PRODUCT_NAMES, "synthetic", "mvtec_ad/", "kolektor_sdd", "magnetic_tile", "folder")
+
+    variant: VariantName = "scaled_maps"
 
 
 class TwoStageParameters(LessonParameters):

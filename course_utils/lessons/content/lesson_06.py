@@ -1,6 +1,5 @@
-"""Lesson 06, MemSeg training: an honest checkpoint, an image's score, a limited area, a loss."""
+"""Lesson 06, MemSeg training: a part's score, a loss with holes, a limited area, a threshold."""
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -8,67 +7,112 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_utils.lessons.answers import call_answer, mistake
 from course_utils.lessons.expect import expect_function
 from course_utils.losses import memseg_loss
-from course_utils.losses.pitfalls import double_softmax_focal_loss
 
-# Which checkpoint?
-
-_EVALUATIONS = [
-    [{"step": step, "val": val, "test": test} for step, val, test in scores]
-    for scores in (
-        ((100, 0.71, 0.80), (200, 0.86, 0.78), (300, 0.84, 0.91), (400, 0.83, 0.88)),
-        ((50, 0.5, 0.6), (90, 0.4, 0.5), (120, 0.9, 0.4), (130, 0.1, 0.3)),
-        ((10, 0.7, 0.1), (20, 0.9, 0.95), (30, 0.2, 0.3)),
-    )
-]
+# One score for a part
 
 
-def _best(score: Callable[[dict[str, float]], float]) -> Callable[..., float]:
-    return lambda rows: max(rows, key=score)["step"]
+def _on_part(scores: Tensor, region: Tensor) -> Tensor:
+    """Return the scores on the part, the largest first."""
+    return scores[region > 0].sort(descending=True).values
 
 
-def check_checkpoint(answer: Any) -> None:
-    if isinstance(call_answer(answer, copy.deepcopy(_EVALUATIONS[0])), dict):
-        mistake("the_evaluation")
+def _score_of_part(scores: Tensor, region: Tensor, top: int) -> Tensor:
+    return _on_part(scores, region)[:top].mean()
+
+
+def check_image_score(answer: Any) -> None:
+    generator = torch.Generator().manual_seed(0)
+    cases = []
+    for shape, share, top in (((6, 8), 0.6, 5), ((9, 4), 0.4, 7), ((5, 5), 0.3, 20)):
+        scores = torch.rand(shape, generator=generator, dtype=torch.float64)
+        region = (torch.rand(shape, generator=generator) < share).long()
+        scores[region == 0] += 0.4  # what lies beside the part scores higher than the part
+        cases.append(((scores, region, top), _score_of_part))
     expect_function(
         answer,
-        [((rows,), _best(lambda row: row["val"])) for rows in _EVALUATIONS],
+        cases,
         mistakes={
-            "by_test": _best(lambda row: row["test"]),
-            "by_both": _best(lambda row: row["val"] + row["test"]),
-            "the_last": lambda rows: rows[-1]["step"],
-            "the_worst": _best(lambda row: -row["val"]),
-            "the_score": lambda rows: max(row["val"] for row in rows),
-            "the_first": lambda rows: rows[0]["step"],
-            "the_place": lambda rows: int(np.argmax([row["val"] for row in rows])),
+            "ground_counts": lambda s, r, top: s.flatten().topk(top).values.mean(),
+            "divided_by_top": lambda s, r, top: _on_part(s, r)[:top].sum() / top,
+            "outside": lambda s, r, top: s[r == 0].sort(descending=True).values[:top].mean(),
+            "maximum": lambda s, r, top: _on_part(s, r)[0],
+            "mean": lambda s, r, top: _on_part(s, r).mean(),
+            "smallest": lambda s, r, top: _on_part(s, r).flip(0)[:top].mean(),
+            "sum": lambda s, r, top: _on_part(s, r)[:top].sum(),
+            "one_of_them": lambda s, r, top: _on_part(s, r)[:top][-1],
+            "unsorted": [
+                lambda s, r, top: s[r > 0][:top].mean(),
+                lambda s, r, top: s[r > 0][-top:].mean(),
+            ],
         },
     )
 
 
-# One score for an image
+# What a threshold costs
+
+_GOOD = np.array([0.1, 0.35, 0.2, 0.35, 0.6, 0.15, 0.3, 0.5])
+_TESTS = [
+    (
+        np.array([0.05, 0.6, 0.3, 0.55, 0.7, 0.5, 0.62, 0.9, 0.35, 0.6, 0.5, 0.1]),
+        np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1]),
+    ),
+    (np.array([0.6, 0.2, 0.35, 0.4, 0.3, 0.8, 0.36, 0.1]), np.array([1, 0, 1, 0, 1, 1, 0, 0])),
+]
+Counts = tuple[int, int]
 
 
-def _top_mean(scores: np.ndarray, top: int) -> float:
-    return float(np.sort(scores.ravel())[-top:].mean())
+def _count(scores: np.ndarray, labels: np.ndarray, limit: float, *, at: bool = False) -> Counts:
+    alarm = scores >= limit if at else scores > limit
+    return int((alarm & (labels == 0)).sum()), int((~alarm & (labels > 0)).sum())
 
 
-def check_image_score(answer: Any) -> None:
-    rng = np.random.default_rng(0)
+def _limit(good: np.ndarray, allowed: int) -> float:
+    return float(np.sort(good)[::-1][allowed])
+
+
+def _costs(good: np.ndarray, allowed: int, scores: np.ndarray, labels: np.ndarray) -> Counts:
+    return _count(scores, labels, _limit(good, allowed))
+
+
+def check_count_errors(answer: Any) -> None:
+    cases = [((_GOOD, k, *test), _costs) for test in _TESTS for k in (0, 1, 3)]
+
+    def by(choose: Callable[..., float], *, at: bool = False) -> Callable[..., Counts]:
+        return lambda g, k, s, y: _count(s, y, choose(g, k, s, y), at=at)
+
+    right = by(lambda g, k, s, y: _limit(g, k))
+    at_it = by(lambda g, k, s, y: _limit(g, k), at=True)
     expect_function(
         answer,
-        [((rng.random(shape), top), _top_mean) for shape, top in (((6, 8), 5), ((9, 4), 11))],
+        cases,
         mistakes={
-            "maximum": lambda scores, top: scores.max(),
-            "mean": lambda scores, top: scores.mean(),
-            "smallest": lambda scores, top: np.sort(scores.ravel())[:top].mean(),
-            "sum": lambda scores, top: np.sort(scores.ravel())[-top:].sum(),
-            "one_of_them": lambda scores, top: np.sort(scores.ravel())[-top],
-            "all_of_them": lambda scores, top: np.sort(scores.ravel())[-top:],
-            "by_rows": lambda scores, top: np.sort(scores)[:, -top:].mean(),
-            "by_columns": lambda scores, top: np.sort(scores, axis=0)[-top:].mean(),
-            "unsorted": lambda scores, top: scores.ravel()[-top:].mean(),
+            "at_the_limit": at_it,
+            "one_too_few": [
+                by(lambda g, k, s, y: _limit(g, max(k - 1, 0))),
+                by(lambda g, k, s, y: float(np.sort(g)[-max(k, 1)])),
+                by(lambda g, k, s, y: float(np.sort(g)[-k])),
+            ],
+            "one_too_many": by(lambda g, k, s, y: _limit(g, k + 1)),
+            "never_allowed": by(lambda g, k, s, y: g.max()),
+            "from_below": by(lambda g, k, s, y: float(np.sort(g)[k])),
+            "by_test": [
+                by(lambda g, k, s, y: _limit(s[y == 0], k)),
+                by(lambda g, k, s, y: _limit(s, k)),
+            ],
+            "unsorted": by(lambda g, k, s, y: float(g[k])),
+            "exchanged": lambda *args: right(*args)[::-1],
+            "labels_exchanged": lambda g, k, s, y: _count(s, 1 - y, _limit(g, k)),
+            "hits": lambda g, k, s, y: (
+                right(g, k, s, y)[0],
+                int((y > 0).sum()) - right(g, k, s, y)[1],
+            ),
+            "shares": lambda g, k, s, y: (
+                right(g, k, s, y)[0] / (y == 0).sum(),
+                right(g, k, s, y)[1] / (y > 0).sum(),
+            ),
+            "together": lambda *args: sum(right(*args)),
         },
     )
 
@@ -115,7 +159,20 @@ def check_limited_area(answer: Any) -> None:
     )
 
 
-# The loss
+# The loss, where there is a truth
+
+UNKNOWN = 255
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def _known(loss: Callable[..., Tensor], **settings: Any) -> Loss:
+    """Return a loss of the known pixels alone, made of one of all pixels."""
+
+    def of_known(logits: Tensor, mask: Tensor) -> Tensor:
+        pixels = logits.movedim(1, -1)[mask != UNKNOWN]  # (K, 2)
+        return loss(pixels.T[None, :, None], mask[mask != UNKNOWN][None, None], **settings)
+
+    return of_known
 
 
 def _parts(logits: Tensor, mask: Tensor, gamma: float = 4) -> tuple[Tensor, Tensor]:
@@ -124,38 +181,53 @@ def _parts(logits: Tensor, mask: Tensor, gamma: float = 4) -> tuple[Tensor, Tens
     return (p - mask).abs().mean(), ((1 - right) ** gamma * -right.log()).mean()
 
 
+def _taken_as(value: int) -> Loss:
+    return lambda z, m: memseg_loss(z, torch.where(m == UNKNOWN, value, m))
+
+
 def check_anomaly_loss(answer: Any) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 2, 5, 6, generator=generator, dtype=torch.float64)
     mask = (torch.rand(2, 5, 6, generator=generator) < 0.3).long()
+    mask[:, 1:3, 2:5] = UNKNOWN
+    mask[0, 4, 0] = UNKNOWN  # not equally many in both images
+    right = _known(memseg_loss)
+    share = float((mask != UNKNOWN).double().mean())
     expect_function(
         answer,
-        [((logits.requires_grad_(), mask), memseg_loss)],
+        [((logits.requires_grad_(), mask), right)],
         rtol=1e-4,
         mistakes={
-            "softmax_twice": lambda z, m: memseg_loss(z, m, double_softmax=True),
-            "focal_of_softmax_twice": lambda z, m: double_softmax_focal_loss(z, m, gamma=4.0),
-            "weights_exchanged": lambda z, m: memseg_loss(z, m, l1_weight=0.4, focal_weight=0.6),
-            "half_and_half": lambda z, m: memseg_loss(z, m, l1_weight=0.5, focal_weight=0.5),
-            "no_weights": lambda z, m: memseg_loss(z, m, l1_weight=1, focal_weight=1),
-            "gamma_2": lambda z, m: memseg_loss(z, m, gamma=2.0),
-            "cross_entropy": lambda z, m: memseg_loss(z, m, gamma=0.0),
-            "channel_0": lambda z, m: memseg_loss(z.flip(1), m),
-            "sigmoid": lambda z, m: memseg_loss(
-                torch.stack([torch.zeros_like(z[:, 1]), z[:, 1]], 1), m
+            "unknown_counts": [_parts_sum, _taken_as(0)],
+            "unknown_is_defect": _taken_as(1),
+            "divided_by_all": lambda z, m: right(z, m) * share,
+            "mean_of_means": lambda z, m: torch.stack(
+                [right(z[i : i + 1], m[i : i + 1]) for i in range(len(z))]
+            ).mean(),
+            "softmax_twice": _known(memseg_loss, double_softmax=True),
+            "weights_exchanged": _known(memseg_loss, l1_weight=0.4, focal_weight=0.6),
+            "no_weights": _known(memseg_loss, l1_weight=1.0, focal_weight=1.0),
+            "gamma_2": _known(memseg_loss, gamma=2.0),
+            "cross_entropy": _known(memseg_loss, gamma=0.0),
+            "channel_0": lambda z, m: right(z.flip(1), m),
+            "sigmoid": lambda z, m: right(torch.stack([torch.zeros_like(z[:, 1]), z[:, 1]], 1), m),
+            "no_focal": _known(lambda z, m: _parts(z, m)[0] * 0.6),
+            "no_l1": _known(lambda z, m: _parts(z, m)[1] * 0.4),
+            "sum": lambda z, m: right(z, m) * int((m != UNKNOWN).sum()),
+            "sign": _known(lambda z, m: 0.6 * _parts(z, m)[0] - 0.4 * _parts(z, m)[1]),
+            "squared": _known(
+                lambda z, m: 0.6 * (z.softmax(1)[:, 1] - m).square().mean() + 0.4 * _parts(z, m)[1]
             ),
-            "no_focal": lambda z, m: _parts(z, m)[0] * 0.6,
-            "no_l1": lambda z, m: _parts(z, m)[1] * 0.4,
-            "sum": lambda z, m: memseg_loss(z, m) * m.numel(),
-            "sign": lambda z, m: 0.6 * _parts(z, m)[0] - 0.4 * _parts(z, m)[1],
-            "defects_only": lambda z, m: 0.6 * _parts(z, m)[0] + 0.4 * _defects_only(z, m),
-            "squared": lambda z, m: (
-                0.6 * (z.softmax(1)[:, 1] - m).square().mean() + 0.4 * _parts(z, m)[1]
-            ),
+            "each_pixel": lambda z, m: _pixels(z, m)[m != UNKNOWN],
         },
     )
 
 
-def _defects_only(logits: Tensor, mask: Tensor) -> Tensor:
+def _pixels(logits: Tensor, mask: Tensor) -> Tensor:
     p = logits.softmax(1)[:, 1]
-    return (mask * (1 - p) ** 4 * -p.log()).mean()
+    right = torch.where(mask == 1, p, 1 - p)
+    return 0.6 * (p - mask).abs() + 0.4 * (1 - right) ** 4 * -right.log()
+
+
+def _parts_sum(logits: Tensor, mask: Tensor) -> Tensor:
+    return _pixels(logits, mask).mean()

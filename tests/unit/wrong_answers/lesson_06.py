@@ -1,34 +1,40 @@
 """Typical wrong answers to the exercises of lesson 06, by the name of each."""
 
 KEEP = "keep = fpr <= limit\n"
-P = "p = logits.softmax(1)[:, 1]\n"
-Q = P + "q = torch.where(mask == 1, p, 1 - p)\n"
+ON = "values = scores[region == 1].sort(descending=True).values\n"
+KNOWN = "known = mask != 255\n"
+P = KNOWN + "p, m = logits.softmax(1)[:, 1][known], mask[known]\n"
+Q = P + "q = torch.where(m == 1, p, 1 - p)\n"
+FOCAL = "(1 - q) ** 4 * q.log()"
+ALL = "p = logits.softmax(1)[:, 1]\n"
+OF_ALL = f"q = torch.where(m == 1, p, 1 - p)\nreturn (0.6 * (p - m).abs() - 0.4 * {FOCAL}).mean()"
+LIMIT = "limit = np.sort(good_scores)[::-1][allowed]\n"
+COUNT = "return np.sum(alarm & (labels == 0)), np.sum(~alarm & (labels == 1))"
+ALARM = "alarm = scores > limit\n" + COUNT
+RAISED = LIMIT + "alarm = scores > limit\n"
 
 WRONG_ANSWERS = {
-    "checkpoint": {
-        "by_test": 'return max(evaluations, key=lambda one: one["test"])["step"]',
-        "by_both": 'return max(evaluations, key=lambda one: one["val"] + one["test"])["step"]',
-        ", wanted": 'return max(evaluations, key=lambda one: one["val"] - one["test"])["step"]',
-        "the_last": 'return evaluations[-1]["step"]',
-        "the_worst": 'return min(evaluations, key=lambda one: one["val"])["step"]',
-        "the_score": 'return max(one["val"] for one in evaluations)',
-        "the_place": """
-            scores = [one["val"] for one in evaluations]
-            return scores.index(max(scores))
-        """,
-        "the_evaluation": 'return max(evaluations, key=lambda one: one["val"])',
-        "the_first": 'return evaluations[0]["step"]',
-    },
     "image_score": {
-        "maximum": "return scores.max()",
-        "mean": "return scores.mean()",
-        "smallest": "return np.sort(scores.ravel())[:top].mean()",
-        "sum": "return np.sort(scores.ravel())[-top:].sum()",
-        "one_of_them": "return np.sort(scores.ravel())[-top]",
-        "all_of_them": "return np.sort(scores.ravel())[-top:]",
-        "by_rows": "return np.sort(scores)[:, -top:].mean()",
-        "by_columns": "return np.sort(scores, axis=0)[-top:].mean()",
-        "unsorted": "return scores.ravel()[-top:].mean()",
+        "ground_counts": "return scores.flatten().topk(top).values.mean()",
+        "divided_by_top": [
+            ON + "return values[:top].sum() / top",
+            "return (scores * region).flatten().topk(top).values.mean()",
+        ],
+        "outside": """
+            values = scores[region == 0]
+            return values.topk(min(top, len(values))).values.mean()
+        """,
+        "maximum": "return scores[region == 1].max()",
+        "mean": "return scores[region == 1].mean()",
+        "smallest": "return scores[region == 1].sort().values[:top].mean()",
+        "sum": ON + "return values[:top].sum()",
+        "one_of_them": ON + "return values[:top][-1]",
+        "unsorted": [
+            "return scores[region == 1][:top].mean()",
+            "return scores[region == 1][-top:].mean()",
+        ],
+        "has the shape": ON + "return values[:top]",
+        "text `'high'`": 'return "high"',
     },
     "limited_area": {
         "not_divided": """
@@ -50,44 +56,56 @@ WRONG_ANSWERS = {
         "height": "return np.interp(limit, fpr, pro)",
     },
     "anomaly_loss": {
-        "softmax_twice": """
-            twice = logits.softmax(1).softmax(1)[:, 1]
-            p = logits.softmax(1)[:, 1]
-            q = torch.where(mask == 1, twice, 1 - twice)
-            return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 4 * q.log()).mean()
-        """,
-        "weights_exchanged": Q
-        + "return (0.4 * (p - mask).abs() - 0.6 * (1 - q) ** 4 * q.log()).mean()",
-        "no_weights": Q + "return ((p - mask).abs() - (1 - q) ** 4 * q.log()).mean()",
-        "gamma_2": Q + "return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 2 * q.log()).mean()",
-        "cross_entropy": Q + "return (0.6 * (p - mask).abs() - 0.4 * q.log()).mean()",
-        "channel_0": """
-            p = logits.softmax(1)[:, 0]
-            q = torch.where(mask == 1, p, 1 - p)
-            return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 4 * q.log()).mean()
-        """,
-        "sigmoid": """
-            p = logits[:, 1].sigmoid()
-            q = torch.where(mask == 1, p, 1 - p)
-            return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 4 * q.log()).mean()
-        """,
-        "no_focal": P + "return 0.6 * (p - mask).abs().mean()",
-        "no_l1": Q + "return (-0.4 * (1 - q) ** 4 * q.log()).mean()",
-        "sum": Q + "return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 4 * q.log()).sum()",
-        "sign": Q + "return (0.6 * (p - mask).abs() + 0.4 * (1 - q) ** 4 * q.log()).mean()",
-        "defects_only": """
-            p = logits.softmax(1)[:, 1]
-            focal = -mask * (1 - p) ** 4 * p.log()
-            return (0.6 * (p - mask).abs() + 0.4 * focal).mean()
-        """,
-        "squared": Q + "return (0.6 * (p - mask) ** 2 - 0.4 * (1 - q) ** 4 * q.log()).mean()",
-        "no gradient": Q
-        + "return (0.6 * (p - mask).abs() - 0.4 * (1 - q) ** 4 * q.log()).mean().item()",
-        "half_and_half": Q + "return (0.5 * (p - mask).abs() - 0.5 * (1 - q)**4 * q.log()).mean()",
-        "focal_of_softmax_twice": """
-            p = logits.softmax(1).softmax(1)[:, 1]
-            q = torch.where(mask == 1, p, 1 - p)
-            return -((1 - q) ** 4 * q.log()).mean()
-        """,
+        "unknown_counts": [
+            ALL + "m = mask\n" + OF_ALL,
+            ALL + "m = torch.where(mask == 255, 0, mask)\n" + OF_ALL,
+        ],
+        "unknown_is_defect": ALL + "m = mask.clamp(max=1)\n" + OF_ALL,
+        "divided_by_all": Q + f"return (0.6 * (p - m).abs() - 0.4 * {FOCAL}).sum() / mask.numel()",
+        "mean_of_means": ALL
+        + "m = mask\n"
+        + OF_ALL.replace("return (", "loss = (").replace(").mean()", ")")
+        + "\nreturn torch.stack([one[k].mean() for one, k in zip(loss, mask != 255)]).mean()",
+        "softmax_twice": P
+        + "twice = logits.softmax(1).softmax(1)[:, 1][known]\n"
+        + "q = torch.where(m == 1, twice, 1 - twice)\n"
+        + f"return (0.6 * (p - m).abs() - 0.4 * {FOCAL}).mean()",
+        "weights_exchanged": Q + f"return (0.4 * (p - m).abs() - 0.6 * {FOCAL}).mean()",
+        "no_weights": Q + f"return ((p - m).abs() - {FOCAL}).mean()",
+        "gamma_2": Q + "return (0.6 * (p - m).abs() - 0.4 * (1 - q) ** 2 * q.log()).mean()",
+        "cross_entropy": Q + "return (0.6 * (p - m).abs() - 0.4 * q.log()).mean()",
+        "channel_0": (Q + f"return (0.6 * (p - m).abs() - 0.4 * {FOCAL}).mean()").replace(
+            "[:, 1]", "[:, 0]"
+        ),
+        "sigmoid": (Q + f"return (0.6 * (p - m).abs() - 0.4 * {FOCAL}).mean()").replace(
+            "logits.softmax(1)[:, 1]", "logits[:, 1].sigmoid()"
+        ),
+        "no_focal": P + "return 0.6 * (p - m).abs().mean()",
+        "no_l1": Q + f"return (-0.4 * {FOCAL}).mean()",
+        "sum": Q + f"return (0.6 * (p - m).abs() - 0.4 * {FOCAL}).sum()",
+        "sign": Q + f"return (0.6 * (p - m).abs() + 0.4 * {FOCAL}).mean()",
+        "squared": Q + f"return (0.6 * (p - m) ** 2 - 0.4 * {FOCAL}).mean()",
+        "each_pixel": Q + f"return 0.6 * (p - m).abs() - 0.4 * {FOCAL}",
+        "no gradient": Q + f"return (0.6 * (p - m).abs() - 0.4 * {FOCAL}).mean().item()",
+    },
+    "count_errors": {
+        "at_the_limit": LIMIT + "alarm = scores >= limit\n" + COUNT,
+        "one_too_few": "limit = np.sort(good_scores)[-max(allowed, 1)]\n" + ALARM,
+        "one_too_many": "limit = np.sort(good_scores)[-allowed - 2]\n" + ALARM,
+        "never_allowed": "limit = good_scores.max()\n" + ALARM,
+        "from_below": "limit = np.sort(good_scores)[allowed]\n" + ALARM,
+        "by_test": [
+            "limit = np.sort(scores[labels == 0])[::-1][allowed]\n" + ALARM,
+            "limit = np.sort(scores)[::-1][allowed]\n" + ALARM,
+        ],
+        "unsorted": "limit = good_scores[allowed]\n" + ALARM,
+        "exchanged": RAISED
+        + "return np.sum(~alarm & (labels == 1)), np.sum(alarm & (labels == 0))",
+        "labels_exchanged": RAISED
+        + "return np.sum(alarm & (labels == 1)), np.sum(~alarm & (labels == 0))",
+        "hits": RAISED + "return np.sum(alarm & (labels == 0)), np.sum(alarm & (labels == 1))",
+        "shares": RAISED + "return np.mean(alarm[labels == 0]), np.mean(~alarm[labels == 1])",
+        "together": LIMIT + "return np.sum((scores > limit) != (labels == 1))",
+        ", wanted": [LIMIT + "return 0, 0", "return np.array([[1, 2]])"],
     },
 }
