@@ -94,8 +94,13 @@ class Place:
                 started.stdout.close()
 
 
-def wait_for(what: Callable[[], Any], *, shown: Callable[[], object] = lambda: "") -> Any:
-    deadline = time.monotonic() + PATIENCE
+def wait_for(
+    what: Callable[[], Any],
+    *,
+    shown: Callable[[], object] = lambda: "",
+    patience: float = PATIENCE,
+) -> Any:
+    deadline = time.monotonic() + patience
     while not (found := what()):
         assert time.monotonic() < deadline, shown()
         time.sleep(0.05)
