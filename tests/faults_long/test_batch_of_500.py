@@ -16,11 +16,11 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-from batch_place import PATIENCE, Place, end
+from batch_place import Place, end
 from tiny_notebooks import METRIC
 
 RUNS = 500
-KILL_EVERY, BATCH_EVERY = 4.0, 60.0  # seconds between two kills of anything, and of the batch
+KILL_EVERY, BATCH_EVERY = 5, 60  # runs that begin between two kills of anything, and of the batch
 LONGEST = 7200.0  # seconds: something hangs
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs signals")
@@ -98,20 +98,25 @@ def run_among_killers(place: Place) -> tuple[str, int, int]:
     and the batch itself were killed.
     """
     chosen, kills, deaths = random.Random(0), 0, 0
+
+    def begins() -> int:
+        return sum(marks(place, "begun").values())
+
     log, started = place.folder / "log", time.monotonic()
     while True:
         with log.open("w") as printed:
             batch = place.batch("plan.yml", output=printed)
-        until, next_kill = time.monotonic() + BATCH_EVERY, time.monotonic() + 3 * KILL_EVERY
+        next_kill, until = begins() + 2, begins() + BATCH_EVERY
         while batch.poll() is None:
-            now = time.monotonic()
-            assert now < started + LONGEST, log.read_text()
-            if now > next_kill:
-                kills += kill_one(place, batch, chosen)
-                next_kill = now + KILL_EVERY
-            if now > until:
+            assert time.monotonic() < started + LONGEST, log.read_text()
+            number = begins()
+            if number >= until:
                 batch.send_signal(chosen.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGINT]))
-                deaths, until = deaths + 1, now + PATIENCE
+                deaths, until = deaths + 1, number + RUNS
+            elif number >= next_kill:
+                time.sleep(2 * chosen.random())  # at any moment of a run
+                kills += kill_one(place, batch, chosen)
+                next_kill = number + KILL_EVERY
             time.sleep(0.1)
         if batch.returncode in (0, 1):
             return log.read_text(), kills, deaths
