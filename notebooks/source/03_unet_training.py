@@ -40,6 +40,8 @@
 profile = "auto"  # "smoke", "laptop" or "full"; "auto" asks COURSE_PROFILE, else "laptop"
 dataset = "synthetic"  # or "magnetic_tile", "sd_saliency_900", "folder:<path>"
 seed = 0
+loss = "dice"  # of the detector in section 11: or "cross_entropy", "weighted", "focal"
+encoder = "efficientnet_lite0"  # of that detector: or "resnet18"
 
 # %%
 from itertools import pairwise
@@ -66,7 +68,9 @@ from course_utils.trainers import (
 )  # fmt: skip
 from course_utils.training import EpochLoader, fit, predict_probabilities
 
-lesson = start_lesson("03_unet_training", profile=profile, dataset=dataset, seed=seed)
+lesson = start_lesson(
+    "03_unet_training", profile=profile, dataset=dataset, seed=seed, loss=loss, encoder=encoder
+)
 
 # %% [markdown]
 # These photographs are what the networks of this lesson are for: magnetic tiles and steel strips,
@@ -1295,11 +1299,11 @@ config = UNetConfig(
     data=f"folder:{photos}",
     height=side,
     width=side,
-    loss="dice",
+    loss=lesson.parameters.loss,
+    encoder=lesson.parameters.encoder,
     channels=settings["channels"],
     steps=lesson.pick(smoke=3, laptop=120, full=1200),
     seed=seed,
-    **LITE0,
 )
 trainer = UNetTrainer(config, progress=lesson.progress)
 result = trainer.train(folder=run, device=lesson.device, precision=lesson.precision)
