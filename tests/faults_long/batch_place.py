@@ -58,8 +58,8 @@ class Place:
         options = "--notebooks", "notebooks", "--out", "out"
         return self.start(*COURSE, "batch", *given, *options, output=output)
 
-    def latest(self) -> list[RunRecord]:
-        return read_store(self.folder / "out")
+    def latest(self, out: str = "out") -> list[RunRecord]:
+        return read_store(self.folder / out)
 
     def states(self) -> dict[tuple[str, int | None], tuple[int, str]]:
         return {(run.lesson, run.seed): (run.attempt, run.state) for run in self.latest()}
