@@ -62,15 +62,13 @@ from course_utils.models import (
     effective_receptive_field, feature_shapes, receptive_field_side,
 )  # fmt: skip
 from course_utils.models.blocks import standardize
-from course_utils.plots.images import to_gray
 from course_utils.trainers import (
     LOSS_NAMES, Splits, UNetConfig, UNetTrainer, choose_threshold, decide, segmentation_loss,
 )  # fmt: skip
 from course_utils.training import EpochLoader, fit, predict_probabilities
 
-lesson = start_lesson(
-    "03_unet_training", profile=profile, dataset=dataset, seed=seed, loss=loss, encoder=encoder
-)
+lesson = start_lesson("03_unet_training", profile=profile, dataset=dataset,
+                      seed=seed, loss=loss, encoder=encoder)  # fmt: skip
 
 # %% [markdown]
 # These photographs are what the networks of this lesson are for: magnetic tiles and steel strips,
@@ -880,6 +878,8 @@ for name in (LOSS_NAMES["focal"], LOSS_NAMES["dice"]):
 
 # %%
 import cv2
+
+from course_utils.plots.images import to_gray
 
 
 def pitfall_label(mask, side=324):
