@@ -1,6 +1,7 @@
 """A folder in which tests run `course batch` in processes of its own, and all that it starts."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ from tiny_notebooks import write_lesson
 
 PATIENCE = 240  # seconds: a busy machine takes long to start a kernel
 MARK = "COURSE_FAULT_TEST"  # in the environment of all that a test starts
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of a shell's background, and inherited
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 COURSE = [sys.executable, "-c", "from course_utils.cli import app; app()"]
 
 

@@ -112,7 +112,7 @@ def run_among_killers(place: Place) -> tuple[str, int, int]:
             number = begins()
             if number >= until:
                 batch.send_signal(chosen.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGINT]))
-                deaths, until = deaths + 1, number + RUNS
+                until = number + BATCH_EVERY
             elif number >= next_kill:
                 time.sleep(2 * chosen.random())  # at any moment of a run
                 kills += kill_one(place, batch, chosen)
@@ -120,6 +120,7 @@ def run_among_killers(place: Place) -> tuple[str, int, int]:
             time.sleep(0.1)
         if batch.returncode in (0, 1):
             return log.read_text(), kills, deaths
+        deaths += 1
         assert batch.returncode in (-signal.SIGKILL, 130), log.read_text()
         assert "Traceback" not in log.read_text()
 
