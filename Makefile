@@ -71,7 +71,7 @@ test-unit: $(READY) ## the unit tests alone
 	@$(SHARED)
 
 .PHONY: faults-long
-faults-long: $(READY) ## batches that are killed, hang and eat memory; all executors (half an hour)
+faults-long: $(READY) ## batches that are killed, hang and eat memory; all executors, a class (an hour)
 	@$(BIN)/pytest -q tests/faults_long
 
 .PHONY: mutants

@@ -171,11 +171,20 @@ def run_and_report(
     """Run a batch, print its outcomes and where its report is; status 1 if any run failed."""
     from course_utils.runs.batch import run_batch
     from course_utils.runs.display import RunDisplay
+    from course_utils.runs.run_pages import PageWriter
 
     console = Console()
     shown = RunDisplay(console, workers=executor.workers, lengths=lengths, quiet=quiet)
     with _interrupted_by_sigterm(), shown as display:
-        run_batch(tasks, folder, executor, retries=retries, again=again, callbacks=display)
+        run_batch(
+            tasks,
+            folder,
+            executor,
+            retries=retries,
+            again=again,
+            callbacks=display,
+            pages=PageWriter(folder),
+        )
     found = batch_status(folder)
     _print_outcomes(console, found.counts())
     console.print(f"open {_report(folder, None)}", soft_wrap=True, highlight=False, markup=False)

@@ -10,6 +10,7 @@ from typing import Protocol
 from course_utils.runs.execute import end_of
 from course_utils.runs.executors import CellStarted, Executor, Started
 from course_utils.runs.records import Outcome, RunRecord, Task
+from course_utils.runs.run_pages import PageWriter
 from course_utils.runs.store import NOTEBOOKS, RunStore, open_store
 
 WORTH_ANOTHER_TRY = (Outcome.KILLED, Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY, Outcome.CANCELLED)
@@ -41,6 +42,7 @@ def run_batch(
     again: Collection[Outcome] = (),
     callbacks: Callbacks,
     notebooks: str = NOTEBOOKS,
+    pages: PageWriter | None = None,
 ) -> None:
     """Execute those of `tasks` that are not done in `folder`, and record each as it ends.
 
@@ -57,6 +59,7 @@ def run_batch(
         again: outcomes that are not taken for done.
         callbacks: hears how it goes.
         notebooks: where the executed notebooks go, within `folder`.
+        pages: is entered likewise, and writes a page of each run that has ended.
 
     Raises:
         OSError: as `open_store` and the executor, and if a record cannot be written.
@@ -64,6 +67,8 @@ def run_batch(
     """
     with ExitStack() as executing:
         executing.enter_context(executor)
+        if pages:
+            executing.enter_context(pages)
         with open_store(folder, notebooks=notebooks) as store:
             store.plan(tasks)
             to_do = store.to_do(tasks, again={Outcome.CANCELLED, *again})
@@ -84,10 +89,15 @@ def run_batch(
                         case record:
                             callbacks.on_end(record, store.end(record))
                             tries[record.id] += 1
+                            if pages:
+                                pages.write(store.attempts(record.id)[-1])
                             if record.outcome in WORTH_ANOTHER_TRY and tries[record.id] <= retries:
                                 waiting.append(
                                     replace(by_id[record.id], attempt=record.attempt + 1)
                                 )
+                if pages:  # those that an earlier batch had no time for
+                    for record in store.latest():
+                        pages.write(record)
             except KeyboardInterrupt:
                 executing.close()  # all runs have ended when this is through
                 for record in _cut_off(store, begun):

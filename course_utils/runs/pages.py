@@ -1,11 +1,16 @@
-"""Static pages of a course run: the lessons and an index. Nothing in them is fetched."""
+"""Static pages of executed notebooks: of a course with their index, and of each run of a batch.
+
+Nothing in them is fetched, but for the style that the pages of a batch share.
+"""
 
 import html
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import nbformat
@@ -17,12 +22,19 @@ from course_utils.config import Profile
 from course_utils.io import write_atomic
 from course_utils.runs.figures import find_figures, shrink
 from course_utils.runs.mathml import formula_html, strip_delimiters
-from course_utils.runs.records import Outcome, RunRecord, format_duration
+from course_utils.runs.records import Outcome, RunRecord, format_duration, format_run
+from course_utils.runs.run_pages import PAGES, page_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 COVER = "cover"
 THUMBNAIL = (960, 600)  # pixels: the index shows half of that, for fine screens
+POLICY = (
+    "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline' 'self' file:; "
+    "base-uri 'none'; form-action 'none'"
+)
+"""Of the pages of a batch, whose notebooks anybody may have written: no script runs in them."""
+_STYLE = re.compile(r"<style[^>]*>(.*?)</style>", re.DOTALL)
 _FORMULA = re.compile(r"(\$\$.+?\$\$|\$[^$\n]+?\$)", re.DOTALL)
 
 
@@ -35,6 +47,8 @@ class _Page:
     href: str
     run_href: str = ""
     """Page of the run on this machine, where this one shows the stored lesson instead."""
+    home: tuple[str, str] = ("index.html", "All lessons")
+    """Address and name of the page that leads to all."""
 
     @property
     def about(self) -> dict[str, Any]:
@@ -79,6 +93,33 @@ def write_pages(
     return folder / "index.html"
 
 
+def write_run_page(run: RunRecord, folder: Path) -> Path:
+    """Write the page of a run of the batch in `folder`, and return its path.
+
+    Raises:
+        ValueError: or whatever else nbconvert raises for a notebook that is odd enough.
+        OSError: where the notebook cannot be read, or the page cannot be written.
+    """
+    notebook = nbformat.read(folder / run.notebook, as_version=4)
+    place = page_of(run)
+    shown = replace(run, notebook=quote(f"../{run.notebook}"))
+    home = ("../report/index.html", "Report")
+    text = _lesson_page(_Page(shown, notebook, place.name, home=home), None, None, format_run(run))
+    head, body = text.split("</head>", 1)
+    style = "\n".join(_STYLE.findall(head)).encode()  # nine tenths of a small page
+    shared = folder / PAGES / f"style-{sha256(style).hexdigest()[:8]}.css"
+    shared.parent.mkdir(exist_ok=True)
+    if not shared.exists():
+        write_atomic(shared, style)
+    head = (
+        f'{_STYLE.sub("", head)}<meta http-equiv="Content-Security-Policy" content="{POLICY}"/>'
+        f'<link rel="stylesheet" href="{shared.name}"/>'
+    )
+    # What the policy does not cover: a page that sends its reader elsewhere.
+    write_atomic(folder / place, f"{head}</head>{body.replace('<meta', '&lt;meta')}")
+    return folder / place
+
+
 def _stored_lesson(run: RunRecord, stored: Mapping[str, Path]) -> nbformat.NotebookNode | None:
     if run.parameters.get("profile") != Profile.SMOKE or run.lesson not in stored:
         return None
@@ -86,7 +127,9 @@ def _stored_lesson(run: RunRecord, stored: Mapping[str, Path]) -> nbformat.Noteb
     return lesson if any(cell.get("outputs") for cell in lesson.cells) else None
 
 
-def _lesson_page(page: _Page, previous: _Page | None, following: _Page | None) -> str:
+def _lesson_page(
+    page: _Page, previous: _Page | None, following: _Page | None, title: str = ""
+) -> str:
     exporter = _Exporter(  # type: ignore[no-untyped-call]
         template_name="course",
         extra_template_basedirs=[str(TEMPLATES)],
@@ -101,8 +144,9 @@ def _lesson_page(page: _Page, previous: _Page | None, following: _Page | None) -
             "duration": format_duration(page.run.seconds or 0),
             "previous": previous,
             "following": following,
+            "home": page.home,
         },
-        "metadata": {"name": page.title, "path": ""},
+        "metadata": {"name": title or page.title, "path": ""},
     }
     text, _ = exporter.from_notebook_node(_for_reading(page.notebook), resources)
     return str(text)

@@ -10,7 +10,7 @@ from course_utils.data import data_fingerprint
 from course_utils.runs.fingerprints import notebook_fingerprint, package_fingerprint
 from course_utils.runs.graded_notebook import answer_sources, prepare, started_lesson
 from course_utils.runs.handed_in import JUDGED, Submission
-from course_utils.runs.inbox import LEFT_OUT, NOTEBOOK, UNREADABLE, InboxFile, read_inbox
+from course_utils.runs.inbox import LEFT_OUT, NOTEBOOK, PACKED, UNREADABLE, InboxFile, read_inbox
 from course_utils.runs.notebooks import Lesson
 from course_utils.runs.parameters import check_parameters
 from course_utils.runs.records import STUDENT_LIMITS, Limits, Task, task_id
@@ -100,7 +100,8 @@ def _look(
 def _of_folders(files: Sequence[InboxFile], rows: Sequence[Submission]) -> list[Submission]:
     """Give all that lies in the folder of a student to that student.
 
-    What is no notebook makes no student: elsewhere it belongs to nobody.
+    What is no notebook makes no student: elsewhere it belongs to nobody. An archive that cannot
+    be read may hold one, so it is its student's, as its content would have been.
     """
     judged = {row.student for row in rows if row.state == JUDGED}
     found = []
@@ -109,6 +110,8 @@ def _of_folders(files: Sequence[InboxFile], rows: Sequence[Submission]) -> list[
         if row.state != JUDGED and student == _student(file.owner, None):
             folder = str(file.owner.parent)
             alone = student if NOTEBOOK.search(file.place.name) else ""
+            if file.place.name.lower().endswith((".zip", *PACKED)):
+                alone = folder if file.owner.parent.name else file.owner.stem
             student = folder if folder in judged else alone
         found.append(replace(row, student=student))
     return found

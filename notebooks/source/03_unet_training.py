@@ -40,6 +40,8 @@
 profile = "auto"  # "smoke", "laptop" or "full"; "auto" asks COURSE_PROFILE, else "laptop"
 dataset = "synthetic"  # or "magnetic_tile", "sd_saliency_900", "folder:<path>"
 seed = 0
+loss = "dice"  # of the detector in section 11: or "cross_entropy", "weighted", "focal"
+encoder = "efficientnet_lite0"  # of that detector: or "resnet18"
 
 # %%
 from itertools import pairwise
@@ -60,13 +62,13 @@ from course_utils.models import (
     effective_receptive_field, feature_shapes, receptive_field_side,
 )  # fmt: skip
 from course_utils.models.blocks import standardize
-from course_utils.plots.images import to_gray
 from course_utils.trainers import (
     LOSS_NAMES, Splits, UNetConfig, UNetTrainer, choose_threshold, decide, segmentation_loss,
 )  # fmt: skip
 from course_utils.training import EpochLoader, fit, predict_probabilities
 
-lesson = start_lesson("03_unet_training", profile=profile, dataset=dataset, seed=seed)
+lesson = start_lesson("03_unet_training", profile=profile, dataset=dataset,
+                      seed=seed, loss=loss, encoder=encoder)  # fmt: skip
 
 # %% [markdown]
 # These photographs are what the networks of this lesson are for: magnetic tiles and steel strips,
@@ -896,6 +898,8 @@ for name in (LOSS_NAMES["focal"], LOSS_NAMES["dice"]):
 # %%
 import cv2
 
+from course_utils.plots.images import to_gray
+
 
 def pitfall_label(mask, side=324):
     """What the published reader makes of a mask of 0 and 1, (512, 512)."""
@@ -1316,11 +1320,11 @@ config = UNetConfig(
     data=f"folder:{photos}",
     height=side,
     width=side,
-    loss="dice",
+    loss=lesson.parameters.loss,
+    encoder=lesson.parameters.encoder,
     channels=settings["channels"],
     steps=lesson.pick(smoke=3, laptop=120, full=1200),
     seed=seed,
-    **LITE0,
 )
 trainer = UNetTrainer(config, progress=lesson.progress)
 result = trainer.train(folder=run, device=lesson.device, precision=lesson.precision)

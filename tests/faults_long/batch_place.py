@@ -1,6 +1,7 @@
 """A folder in which tests run `course batch` in processes of its own, and all that it starts."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ from tiny_notebooks import write_lesson
 
 PATIENCE = 240  # seconds: a busy machine takes long to start a kernel
 MARK = "COURSE_FAULT_TEST"  # in the environment of all that a test starts
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of a shell's background, and inherited
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 COURSE = [sys.executable, "-c", "from course_utils.cli import app; app()"]
 
 
@@ -58,8 +61,8 @@ class Place:
         options = "--notebooks", "notebooks", "--out", "out"
         return self.start(*COURSE, "batch", *given, *options, output=output)
 
-    def latest(self) -> list[RunRecord]:
-        return read_store(self.folder / "out")
+    def latest(self, out: str = "out") -> list[RunRecord]:
+        return read_store(self.folder / out)
 
     def states(self) -> dict[tuple[str, int | None], tuple[int, str]]:
         return {(run.lesson, run.seed): (run.attempt, run.state) for run in self.latest()}
@@ -94,8 +97,13 @@ class Place:
                 started.stdout.close()
 
 
-def wait_for(what: Callable[[], Any], *, shown: Callable[[], object] = lambda: "") -> Any:
-    deadline = time.monotonic() + PATIENCE
+def wait_for(
+    what: Callable[[], Any],
+    *,
+    shown: Callable[[], object] = lambda: "",
+    patience: float = PATIENCE,
+) -> Any:
+    deadline = time.monotonic() + patience
     while not (found := what()):
         assert time.monotonic() < deadline, shown()
         time.sleep(0.05)

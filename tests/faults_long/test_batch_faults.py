@@ -136,7 +136,7 @@ def small_disk(place: Place) -> Iterator[Callable[[str], None]]:
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(out)]
         return subprocess.run(command, check=False, capture_output=True).returncode
 
-    if not shutil.which("mount") or mount("size=700k"):
+    if not shutil.which("mount") or mount("size=1500k"):
         pytest.skip("needs the right to mount a disk")
     yield lambda size: mount(f"remount,size={size}")
     place.end_all()

@@ -1,8 +1,11 @@
 """Parameters are checked before any work; then everything is seeded and said aloud."""
 
+import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from course_utils.lessons import (
     record_metric,
     start_lesson,
 )
+from course_utils.lessons.content import LESSONS
 
 
 class Parameters(LessonParameters):
@@ -172,3 +176,37 @@ def test_a_new_start_frees_the_names_of_metrics():
 def test_lesson_07_takes_a_fold_of_kolektor_sdd_only(given, wanted):
     with pytest.raises(ValueError, match=wanted):
         start_lesson("07", **given)
+
+
+@pytest.mark.parametrize(
+    ("lesson", "given", "wanted"),
+    [
+        ("02", {"gamma": -0.5}, "gamma: got -0.5, wanted greater than or equal to 0"),
+        ("02", {"gamma": "2"}, "gamma: got '2', wanted a valid number"),
+        ("02", {"gamma": float("nan")}, "gamma: got nan"),
+        (
+            "03",
+            {"loss": "tversky"},
+            "loss: got 'tversky', wanted 'cross_entropy', 'weighted', 'focal' or 'dice'",
+        ),
+        (
+            "03",
+            {"encoder": "vgg", "loss": "dice"},
+            "encoder: got 'vgg', wanted 'resnet18' or 'efficientnet_lite0'",
+        ),
+    ],
+)
+def test_what_can_be_swept_is_refused_with_the_choices_named(lesson, given, wanted):
+    with pytest.raises(ValueError, match=re.escape(wanted)):
+        start_lesson(lesson, **given)
+
+
+@pytest.mark.parametrize("spec", LESSONS, ids=lambda spec: spec.name)
+def test_a_lesson_passes_its_own_parameters_on_and_uses_them(spec):
+    source = Path(__file__).parents[2] / "notebooks" / "source" / f"{spec.name}.py"
+    _, parameters, rest = re.split(r'(# %% tags=\["parameters"\]\n(?:.+\n)*)', source.read_text())
+    start, _, rest = rest.partition("lesson = start_lesson(")[2].partition("# %%")
+    for name, default in spec.parameters().own().items():
+        assert f"\n{name} = {json.dumps(default)}" in parameters
+        assert f"{name}={name}" in start
+        assert re.search(rf"\b{name}\b", rest), "it is not used"

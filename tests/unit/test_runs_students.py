@@ -187,7 +187,8 @@ def test_what_is_no_notebook_makes_no_student(course: Path, tmp_path: Path):
     hand_in(course, "01_a", inbox / "ada" / "01_a.ipynb")
     hand_in(course, "01_a", inbox / "all" / "dee.ipynb")
     others = "ada/report.pdf", "ada/holiday.ipynb", "bob/essay.docx", "notes.txt", "cid.ipynb"
-    for name in (*others, "all/eve.ipynb"):
+    packed = "ada/work.zip", "fay/work.zip", "gus/work.rar", "hal.7z"
+    for name in (*others, *packed, "all/eve.ipynb"):
         (inbox / name).parent.mkdir(exist_ok=True)
         (inbox / name).write_text("{")
     _, rows = read(course, inbox)
@@ -200,6 +201,10 @@ def test_what_is_no_notebook_makes_no_student(course: Path, tmp_path: Path):
         "bob/essay.docx": "",
         "notes.txt": "",
         "cid.ipynb": "cid",
+        "ada/work.zip": "ada",
+        "fay/work.zip": "fay",
+        "gus/work.rar": "gus",
+        "hal.7z": "hal",
     }
 
 

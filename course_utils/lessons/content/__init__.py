@@ -4,14 +4,14 @@ What a lesson asks stands in `lesson_NN.md`, how answers are checked in `lesson_
 `blend` of the one is checked by `check_blend` of the other.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from course_utils.data import PRODUCT_NAMES
 from course_utils.lessons.parameters import LessonParameters
 from course_utils.lessons.spec import LessonSpec
-from course_utils.trainers.configs import VariantName
+from course_utils.trainers.configs import ENCODERS, LOSS_NAMES, VariantName
 
 
 class StartParameters(LessonParameters):
@@ -21,9 +21,22 @@ class StartParameters(LessonParameters):
 
 
 class SurfaceParameters(LessonParameters):
-    """Lessons 01 to 03 take no parameters of their own."""
+    """Lesson 01 takes no parameters of its own."""
 
     datasets = ("synthetic", *PRODUCT_NAMES, "magnetic_tile", "sd_saliency_900", "folder")
+
+
+class LossesParameters(SurfaceParameters):
+    """Lesson 02 takes the gamma of the focal losses that it trains."""
+
+    gamma: Annotated[float, Field(ge=0, le=10)] = 2.0
+
+
+class UNetParameters(SurfaceParameters):
+    """Lesson 03 takes the loss and the encoder of the detector that it makes in the end."""
+
+    loss: Literal[tuple(LOSS_NAMES)] = "dice"  # type: ignore[valid-type]
+    encoder: Literal[ENCODERS] = "efficientnet_lite0"  # type: ignore[valid-type]
 
 
 class SynthesisParameters(LessonParameters):
@@ -67,8 +80,8 @@ class TwoStageParameters(LessonParameters):
 LESSONS = (
     LessonSpec("00_start_here", "Start here", StartParameters),
     LessonSpec("01_class_imbalance", "Class imbalance", SurfaceParameters),
-    LessonSpec("02_focal_and_reweighted_losses", "Focal and re-weighted losses", SurfaceParameters),
-    LessonSpec("03_unet_training", "U-Net training", SurfaceParameters),
+    LessonSpec("02_focal_and_reweighted_losses", "Focal and re-weighted losses", LossesParameters),
+    LessonSpec("03_unet_training", "U-Net training", UNetParameters),
     LessonSpec("04_perlin_anomaly_synthesis", "Perlin anomaly synthesis", SynthesisParameters),
     LessonSpec("05_memseg_building_blocks", "MemSeg building blocks", BuildingBlocksParameters),
     LessonSpec("06_memseg_training", "MemSeg training", MemSegParameters),

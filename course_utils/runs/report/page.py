@@ -34,6 +34,7 @@ from course_utils.runs.report.summary import (
     without_seed,
 )
 from course_utils.runs.report.tables import as_csv, as_parquet, marks_tables, runs_table
+from course_utils.runs.run_pages import page_of
 
 HERE = Path(__file__).parent
 FIGURES = "figures"
@@ -110,6 +111,7 @@ def _page(
     marks: MarkTable,
     figures: Mapping[str, Any],
 ) -> str:
+    with_page = {run.id for run in runs if run.notebook and (folder / page_of(run)).exists()}
     labels = Labels([*runs, *(earlier or ())])
     to_folder = Path(os.path.relpath(folder.resolve(), out.resolve())).as_posix()
     environment = template_environment()
@@ -121,6 +123,7 @@ def _page(
         "label_without_seed": lambda run: labels.of(run.lesson, without_seed(run)),
         "combination_label": lambda each: labels.of(each.lesson, each.parameters),
         "href": lambda run: f"{quote(to_folder)}/{quote(run.notebook)}",
+        "page": lambda run: f"{quote(to_folder)}/{page_of(run)}" if run.id in with_page else "",
     }
     script = (HERE / "report.js").read_text(encoding="utf-8")
     now, before = _conditions(runs), _conditions(earlier or ())

@@ -23,21 +23,41 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
-const items = [...document.querySelectorAll("tbody tr, figure, details.failure")].map((item) => {
+// Each row with its headings, so that "seed 3" finds it.
+const text = (item) => {
+  const heads = item.closest("table")?.tHead.rows[0].cells ?? [];
+  const cells = [...(item.cells ?? [])].map((cell, i) => `${heads[i]?.textContent} ${cell.textContent}`);
   const pictures = [...item.querySelectorAll("img")].map((picture) => picture.alt);
-  return [item, [item.textContent, ...pictures].join(" ").toLowerCase()];
-});
+  return [...(cells.length ? cells : [item.textContent]), ...pictures].join(" ").toLowerCase();
+};
+const items = [...document.querySelectorAll("tbody tr, figure, details.failure")].map((item) => [item, text(item)]);
+const parts = [...document.querySelectorAll(".scroll, .figures")];
 const filter = document.createElement("input");
 filter.type = "search";
 filter.className = "filter";
-filter.placeholder = "Show only what has these words, such as: error seed 3";
-filter.setAttribute("aria-label", "Filter rows, figures and failures by words");
-document.querySelector("nav").after(filter);
+filter.placeholder = "Filter by words, such as: error seed 3";
+filter.setAttribute("aria-label", "Show only rows, figures and failures with these words");
+const found = document.createElement("p");
+found.className = "soft";
+found.setAttribute("aria-live", "polite");
+document.querySelector("nav").after(filter, found);
+// A word is found where one begins with it, a number where it stands whole, behind its name if it has one.
+const pattern = (words) => {
+  const escaped = words.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/\s+/, "\\s+");
+  return new RegExp(`(^|[^a-z0-9.])${escaped}${/\d$/.test(words) ? "(?![0-9.])" : ""}`);
+};
 let waiting;
 filter.addEventListener("input", () => {
   clearTimeout(waiting);
   waiting = setTimeout(() => {
-    const words = filter.value.toLowerCase().split(/\s+/);
-    for (const [item, text] of items) item.hidden = !words.every((word) => text.includes(word));
+    const words = filter.value.toLowerCase().match(/[a-z]\S*\s+-?\d[\d.]*(?!\S)|\S+/g) ?? [];
+    const patterns = words.map(pattern);
+    let shown = 0;
+    for (const [item, content] of items) {
+      item.hidden = !patterns.every((one) => one.test(content));
+      shown += !item.hidden;
+    }
+    for (const part of parts) part.hidden = words.length && !part.querySelector("tbody tr:not([hidden]), figure:not([hidden])");
+    found.textContent = words.length ? `${shown} of ${items.length} rows, figures and failures` : "";
   }, 150);
 });
