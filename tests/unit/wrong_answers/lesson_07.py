@@ -80,6 +80,12 @@ WRONG_ANSWERS = {
         "no_image": ORDER + "return order[np.argsort(uses[order])][:count] + 24",
     },
     "distance_weights": {
+        "own_distance": """
+            import torch
+            from course_utils import data
+            options = {"power": power, "positive_weight": positive_weight}
+            return data.distance_weights(torch.as_tensor(mask), **options).numpy()
+        """,
         "zeros_outside": RELATIVE + "return mask * positive_weight * relative**power",
         "no_power": RELATIVE + "return np.where(mask == 1, positive_weight * relative, 1)",
         "times_the_power": RELATIVE
