@@ -32,7 +32,7 @@
 # - recognize five mistakes of the public code, and say which of them change a score.
 #
 # You need lessons 02 and 03. About 50 minutes of reading and 35 of exercises; the challenge at the end
-# takes as long as you like. Running all cells takes about ten minutes of one CPU core; the stored
+# takes as long as you like. Running all cells takes about eleven minutes of one CPU core; the stored
 # figures can be read meanwhile.
 
 # %% tags=["parameters"]
@@ -538,18 +538,18 @@ class Targets(torch.utils.data.Dataset):
 # were once seen .3 of their size apart from those in float32.
 
 # %%
-Run = namedtuple("Run", "model targets sampler history decisions maps threshold scores")
+Run = namedtuple("Run", "model targets sampler history rate decisions maps threshold scores")
 cells = F.max_pool2d(parts.test.masks[:, None].float(), 8)[:, 0] > 0  # of the map, that hold a mark
 
 
-def judge(model, *others):
+def judge(model, targets, sampler, rate, history=None):
     """Threshold from validation images; scores of the test images and of the cells of their maps."""
     on_val, _ = predict_two_stage(model, parts.val)
     threshold = evaluation.best_threshold(on_val, labels_of(parts.val), middle=True)
     decisions, maps = predict_two_stage(model, parts.test)
     scores = score_detection(decisions, truth, threshold)
     scores["map"] = evaluation.average_precision(maps, cells) if cells.any() else np.nan
-    return Run(model, *others, decisions, maps, threshold, scores)
+    return Run(model, targets, sampler, history, rate, decisions, maps, threshold, scores)
 
 
 def train(run_seed, variant="two_stage", *, images=None, epochs=EPOCHS, delta=0.01, rate=1.0,
@@ -573,7 +573,7 @@ def train(run_seed, variant="two_stage", *, images=None, epochs=EPOCHS, delta=0.
         on_evaluation=watch, device=lesson.device, precision="32-true",
         progress=lesson.progress, description=f"{chosen.title}, seed {run_seed}",
     )  # fmt: skip
-    return judge(model, targets, sampler, history)
+    return judge(model, targets, sampler, rate, history)
 
 
 # %% [markdown]
@@ -619,7 +619,6 @@ looking = look_at(Targets(parts.train, **WEIGHTING))
 # %%
 results = {}
 alt = "Loss, and average precision of the decision on validation images, for two settings of the stops"
-main_title = TWO_STAGE_VARIANTS[extension].title
 with LiveCurves(
     alt=alt, metrics=("val/ap",), title="Loss and ranking of validation images"
 ) as curves:
@@ -710,7 +709,7 @@ def classify_frozen(run, run_seed, rate, epochs):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return judge(model, run.targets, sampler, None)
+    return judge(model, run.targets, sampler, rate)
 
 
 def best_frozen(run, run_seed):
@@ -726,6 +725,8 @@ frozen = {
     "joint first stage, frozen": [best_frozen(r, s) for r, s in zip(results["two_stage"], seeds)],
     "masks alone, frozen": [best_frozen(r, s) for r, s in zip(results["no_schedule"], seeds)],
 }
+for name, runs in frozen.items():
+    print(f"{name}: rates {', '.join(str(run.rate) for run in runs)}")
 
 # %% [markdown]
 # The marked area: how many cells of the map are above a threshold that is chosen on validation images.
@@ -801,10 +802,9 @@ of_choice = {
 }
 joint.reveal(
     max(of_choice, key=of_choice.get),
-    "By the medians: "
-    + ", ".join(f"{name} {value:.3f}" for name, value in of_choice.items())
-    + ".",
-)
+    "By the medians: " + ", ".join(f"{name} {value:.3f}" for name, value in of_choice.items())
+    + ". Look at how far the seeds lie apart before you believe it.",
+)  # fmt: skip
 
 # %% [markdown]
 # TEXT6
@@ -890,7 +890,7 @@ explore(
     schedule=True,
     stops_shut=False,
     fallback=[{"delta": 0.01, "schedule": True, "stops_shut": False},
-              {"delta": 1.0, "schedule": True, "stops_shut": False},
+              {"delta": 0.1, "schedule": True, "stops_shut": False},
               {"delta": 1.0, "schedule": False, "stops_shut": False}],
 )  # fmt: skip
 
@@ -902,6 +902,7 @@ by_delta = {
     "stops shut, delta .01": results["two_stage"],
     "stops open, delta .01": results["no_stops"],
     "stops open, delta .1": [train(run, "no_stops", delta=0.1) for run in seeds],
+    "control: stops shut, delta .1": [train(run, delta=0.1) for run in seeds],
 }
 
 # %% tags=["hide-input"]
@@ -910,7 +911,7 @@ show_runs(
 )
 record_metrics({
     f"delta/{slug}/{key}": np.median([run.scores[key] for run in runs])
-    for runs, slug in zip(by_delta.values(), ("shut", "open", "open_large")) for key in ("ap", "map")
+    for runs, slug in zip(by_delta.values(), ("shut", "open", "open_large", "shut_large")) for key in ("ap", "map")
 }, note="test images, median of three seeds")  # fmt: skip
 wrong = torch.where(
     truth > 0, results["two_stage"][0].decisions, -results["two_stage"][0].decisions
@@ -926,7 +927,7 @@ figure = plots.heat_maps(
     [parts.test[i].mask for i in shown],
     {
         name: F.interpolate(runs[0].maps[shown].sigmoid()[:, None], size, mode="bilinear")[:, 0]
-        for name, runs in by_delta.items()
+        for name, runs in list(by_delta.items())[:3]
     },
     titles=["bad" if truth[i] else "good" for i in shown],
     title=f"Map S of three trainings (seed {seed})",
@@ -1000,8 +1001,7 @@ chance_of_gap = np.mean(np.array(shuffled) >= surplus(extra))
 rate = {name: [100 * a[bins[b]].mean() if bins[b].any() else np.nan for b in order]
         for name, a in alarms.items()}  # fmt: skip
 labels_of_bins = [
-    f"{b}: {used[bins[b]].min()} to {used[bins[b]].max()} times" if bins[b].any() else b
-    for b in order
+    f"{b}: used {' or '.join(map(str, np.unique(used[bins[b]])))} times" for b in order
 ]
 figure = plots.heatmap(
     list(rate.values()), labels_of_bins, list(rate), fmt="{:.1f} %", limits=(0, 100),
@@ -1205,7 +1205,7 @@ record_metrics({
 weak = {"masks": False, "delta": 1.0, "rate": 0.01}
 by_labels = {
     "labels alone, stops open": [train(run, "no_schedule_no_stops", **weak) for run in seeds],
-    "labels alone, stops shut": [train(run, "no_schedule", **weak) for run in seeds[:1]],
+    "labels alone, stops shut": [train(run, "no_schedule", **weak) for run in seeds],
 }
 
 # %% tags=["hide-input"]
@@ -1215,9 +1215,9 @@ show_runs(
     "Average precision with masks, and with labels alone with open and with shut stops",
 )
 record_metrics({
-    "labels_open/ap": np.median([run.scores["ap"] for run in by_labels["labels alone, stops open"]]),
-    "labels_shut/ap": by_labels["labels alone, stops shut"][0].scores["ap"],
-})  # fmt: skip
+    f"labels_{slug}/ap": np.median([run.scores["ap"] for run in runs])
+    for slug, runs in zip(("open", "shut"), by_labels.values())
+}, note="test images, median of three seeds")  # fmt: skip
 
 # %% [markdown]
 # TEXT10B
@@ -1325,10 +1325,11 @@ print("a sampler draws here, and keeps count here:", in_this_process.uses.tolist
 # | none of the four | .978 | 11, 0 | 3, 0 |
 #
 # **An AP of 1.000 is not a detector without errors.** The images are ranked perfectly, and yet the
-# threshold, chosen with seven bad validation images, misses 15 of 52 cracks. (These thresholds are the
-# lowest score of a bad validation image. In the middle of the gap below it, the rule that the course uses
-# now, the same networks miss 9.) And there the method with all four extensions is no better than the one
-# with none. A quarter of the size and ten passes show no direction at all (.945 to .969).
+# threshold, chosen with seven bad validation images, misses 15 of 52 cracks. At such a threshold the network
+# without any of the four misses fewer, 11. (Here the threshold is the lowest score of a bad validation image.
+# Trained once more, the method missed 11 with this rule, and 9 with the one that the course uses now, the
+# middle of the gap below that score.) At a quarter of the size and after ten passes the ranking shows
+# no direction at all either (.945 to .969).
 #
 # The papers' own numbers, in percent of AP:
 #
@@ -1364,6 +1365,7 @@ board = challenge(
     to_beat={
         "joint, stops shut": middle["joint, stops shut"],
         "segment, freeze, classify": of_choice[joint.choices[2]],
+        "none of the four extensions": np.median([run.scores["ap"] for run in results["plain"]]),
     },
 )
 
