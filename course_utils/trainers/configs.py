@@ -90,6 +90,7 @@ TWO_STAGE_VARIANTS = {
     "two_stage": TwoStageVariant("all four extensions"),
     "no_schedule": TwoStageVariant("no schedule", dynamic=False),
     "no_stops": TwoStageVariant("no gradient stops", model=_OPEN),
+    "no_schedule_no_stops": TwoStageVariant("neither of both", dynamic=False, model=_OPEN),
     "no_weights": TwoStageVariant("no distance weights", weights=None),
     "uniform_sampling": TwoStageVariant("uniform sampling", rule="uniform"),
     "plain": TwoStageVariant(

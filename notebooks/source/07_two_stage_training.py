@@ -2,10 +2,10 @@
 # jupyter:
 #   course:
 #     title: Two-stage training
-#     summary: One network that marks defects and decides on images, trained end to end; what each of its four extensions is worth, and what its public code got wrong.
-#     minutes_reading: 40
+#     summary: One network that marks defects and decides on images, and when the decision is more than the map's maximum; what joint training and each of its extensions is worth.
+#     minutes_reading: 50
 #     minutes_exercises: 35
-#     compared_cells: 9
+#     compared_cells: 11
 #   jupytext:
 #     notebook_metadata_filter: course,kernelspec,-all
 #     text_representation:
@@ -20,134 +20,190 @@
 # %% [markdown]
 # # 07 · Two-stage training
 #
-# **Where is the defect? And is there one at all?**
+# **Where is something? And is the part to be thrown away?**
 #
 # After this lesson you can
 #
 # - build a network of two stages, and say which loss moves which of its layers;
-# - train both stages at once, with masks, with coarse masks, or with labels alone;
-# - draw good images so that each has its turn;
-# - judge decisions on images without looking at the answers first;
+# - tell when a decision is more than the largest value of a map;
+# - compare training both stages at once with training them one after the other;
+# - measure whether two losses pull the same layers in one direction;
+# - find out with a control whether a weighting helps by its shape or by its size;
 # - recognize five mistakes of the public code, and say which of them change a score.
 #
-# You need lessons 02 and 03. About 40 minutes of reading and 35 of exercises. Running all cells
-# takes about ten minutes on four CPU cores: the stored figures can be read meanwhile.
+# You need lessons 02 and 03. About 50 minutes of reading and 35 of exercises; the challenge at the end
+# takes as long as you like. Running all cells takes about eleven minutes of one CPU core; the stored
+# figures can be read meanwhile.
 
 # %% tags=["parameters"]
 profile = "auto"  # "smoke", "laptop" or "full"; "auto" asks COURSE_PROFILE, else "laptop"
-dataset = "synthetic"  # or "kolektor_sdd", "magnetic_tile", "folder:PATH"
+dataset = (
+    "synthetic"  # or "kolektor_sdd", "dagm/<1..10>", "severstal", "magnetic_tile", "folder:<path>"
+)
 seed = 0
 fold = 0  # of kolektor_sdd: 1, 2 or 3 is the test part; 0 splits as for all data sets
+extension = "two_stage"  # of the main training: a name of course_utils.trainers.TWO_STAGE_VARIANTS
 
 # %%
 import copy
 import math
+from collections import namedtuple
 
+import cv2
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from course_utils import data, evaluation, plots
 from course_utils.data import (
-    EllipseMasks, FrequencyOfUseSampler, find_regions, two_stage_target,
+    CachedDataset, EllipseMasks, FrequencyOfUseSampler, TwoStageSample, open_dataset,
+    two_stage_target,
 )  # fmt: skip
 from course_utils.lessons import (
-    LiveCurves, exercise, predict, prove_equal, quiz, record_metric, start_lesson,
+    LiveCurves, challenge, exercise, explore, predict, predictions, prove_equal, quiz,
+    record_metrics, show_real_photographs, start_lesson,
 )  # fmt: skip
-from course_utils.losses import TwoStageTarget, two_stage_loss
+from course_utils.losses import TwoStageLoss, TwoStageTarget, two_stage_loss
 from course_utils.models import FeatureNorm, TwoStageNet
 from course_utils.trainers import (
-    CHANNELS, TWO_STAGE_VARIANTS, TwoStageConfig, TwoStageTrainer, labels_of,
-    open_detection_splits,
+    CHANNELS, TWO_STAGE_VARIANTS, Splits, TwoStageConfig, labels_of, open_detection_splits,
+    predict_two_stage, score_detection,
 )  # fmt: skip
+from course_utils.training import EpochLoader, fit
 
 lesson = start_lesson(
-    "07_two_stage_training", profile=profile, dataset=dataset, seed=seed, fold=fold
-)
+    "07_two_stage_training", profile=profile, dataset=dataset, seed=seed, fold=fold, extension=extension
+)  # fmt: skip
 
 # %% [markdown]
-# ## Predict first
+# The papers of this lesson were written about these surfaces, the commutators of electric motors. Some
+# of them have a crack.
 
 # %%
-predict(
-    "A network is trained to mark defects, pixel by pixel. The line only wants to know which parts "
-    "to throw away. Is the largest value of the map a good answer, or does a second network that "
-    "reads the map and its features do better?",
-    [
-        "the largest value will do",
-        "a second network does better",
-        "the mean of the map does better",
-    ],
-)
+show_real_photographs("kolektor_sdd")
 
 # %% [markdown]
-# ## The idea: first where, then whether
+# ## 1 · Where, and whether
 #
-# A line asks for one decision per part. A classifier that is shown whole images and one label each
-# has a hard time: the crack is a hundred pixels of a hundred thousand, and nobody tells it which.
-# So the first stage learns **where**, from masks; the second stage reads what the first one has
-# found and learns **whether**. Božič, Tabernik and Skočaj train both at once, in one network.
+# *6 minutes.* A line asks for one decision per part: ship it or throw it away. A classifier that is
+# shown whole images with one label each has a hard time, since a crack is a hundred pixels of a hundred
+# thousand, and nobody tells it which. So Božič, Tabernik and Skočaj (2020) use two stages. The first
+# learns **where**, from masks. The second reads what the first one has found and learns **whether**.
 #
-# We take plain painted surfaces in many colors; about a quarter of the images show a defect. (On
-# a real line it is far fewer.) Defective images teach, and so do as many good ones.
-
-# %%
-tall_parts = dataset == "kolektor_sdd"
-tall, wide = lesson.pick(
-    smoke=(128, 128),
-    laptop=(352, 128) if tall_parts else (128, 128),
-    full=(1408, 512) if tall_parts else (256, 256),
-)
-base = TwoStageConfig(
-    data=dataset,
-    fold=lesson.parameters.fold,
-    height=tall,
-    width=wide,
-    channels=lesson.pick(smoke="slim", laptop="slim", full="published"),
-    epochs=lesson.pick(smoke=1, laptop=8, full=50),
-    batch_size=lesson.pick(smoke=8, laptop=1, full=1),
-    split_seed=seed,
-)
-some = lesson.pick(smoke=8, laptop=None, full=None)  # of each kind, in each part
-parts = open_detection_splits(base, most=some, progress=lesson.progress)
-for name in ("train", "val", "test"):
-    labels = labels_of(getattr(parts, name))
-    print(f"{name:5}  {int((labels == 0).sum()):3} good images, {int(labels.sum()):3} defective")
+# If every mark on a part is a defect, *whether* is easy: take the largest value of the map. But
+# often the customer's rule is another one: so many specks of dust are allowed, but not a crack; two
+# scratches are allowed, but not three. Our data follow such a rule. They are synthetic painted sheets,
+# and we paint the marks ourselves: **spots are allowed, a crack is not.** The mask marks both, with the same
+# value, as somebody would draw it who was asked to mark all that can be seen. The label alone knows the rule.
 
 
 # %%
+MARKS = {(0, 0): 0.25, (1, 0): 0.25, (2, 0): 0.25, (0, 1): 0.125, (1, 1): 0.125}  # spots, cracks
+
+
+def paint(image, rng, spots, cracks):
+    """Darken some round spots and some jagged cracks; return the image and the mask of all."""
+    side = image.shape[-1]
+    mask, unit = np.zeros((side, side), np.uint8), side / 128
+    for _ in range(spots):
+        center, radius = rng.uniform(16, 112, 2) * unit, rng.uniform(6, 9.5) * unit
+        cv2.circle(mask, center.astype(int).tolist(), int(radius), 1, -1)
+    for _ in range(cracks):
+        way, jags = rng.normal(size=2), rng.normal(0, 4, (7, 2))
+        steps = (8 * way / np.linalg.norm(way) + jags) * unit
+        points = rng.uniform(24, 104, 2) * unit + steps.cumsum(0) - steps.sum(0) / 2
+        cv2.polylines(mask, [points.astype(np.int32)], False, 1, max(round(4 * unit), 1))
+    darker = 1 - 0.4 * cv2.GaussianBlur(mask.astype(np.float32), (3, 3), 0)
+    return image * torch.from_numpy(darker), torch.from_numpy(mask).long()
+
+
+class MarkedSheets(torch.utils.data.Dataset):
+    """Good sheets with marks painted on them. Label 1: there is a crack."""
+
+    class_names, channels = ("background", "mark"), 3
+
+    def __init__(self, split, length, side):
+        self.sheets = open_dataset("synthetic", split, size=side, seed=seed, length=length,
+                                   surfaces=("painted_sheet",), frequency=0.0)  # fmt: skip
+        self.split_note = self.sheets.split_note
+
+    def __len__(self):
+        return len(self.sheets)
+
+    def __getitem__(self, index):
+        sheet = self.sheets[index]
+        rng = np.random.default_rng([seed, index, len(self.sheets)])
+        spots, cracks = list(MARKS)[rng.choice(len(MARKS), p=list(MARKS.values()))]
+        image, mask = paint(sheet.image, rng, spots, cracks)
+        return sheet._replace(image=image, mask=mask, label=int(cracks > 0))
+
+
+# %%
+if dataset == "synthetic":
+    side = lesson.pick(smoke=128, laptop=128, full=256)
+    lengths = lesson.pick(smoke=(24, 16, 20), laptop=(160, 100, 160), full=(400, 200, 400))
+    parts = Splits(
+        *(CachedDataset(MarkedSheets(split, length, side))
+          for split, length in zip(("train", "val", "test"), lengths))
+    )  # fmt: skip
+else:  # there the rule is: every defect is one
+    shapes = {"kolektor_sdd": (352, 128), "severstal": (64, 400)}
+    height, width = shapes.get(dataset, (128, 128))
+    scale = lesson.pick(smoke=1, laptop=1, full=4)
+    config = TwoStageConfig(
+        data=dataset, fold=fold, height=height * scale, width=width * scale, split_seed=seed
+    )
+    most = lesson.pick(smoke=8, laptop=100, full=None)  # of each kind, in each part
+    parts = open_detection_splits(config, most=most, progress=lesson.progress)
+truth = labels_of(parts.test)
+for name, part in vars(parts).items():
+    labels = labels_of(part)
+    print(f"{name:5}  {int((labels == 0).sum()):3} good images, {int(labels.sum()):3} bad ones")
+
+
+# %% tags=["hide-input", "cover"]
 def different(images, indices, count):
     """The first `count` of these images that show different parts, not the same one twice."""
     by_part = {images[i].group: i for i in reversed(list(indices))}
     return sorted(by_part.values(), key=list(indices).index)[:count]
 
 
-defective = [i for i, sample in enumerate(parts.train) if sample.mask.any()]
-clean = [i for i, sample in enumerate(parts.train) if not sample.mask.any()]
-shown = different(parts.train, defective, 4) + different(parts.train, clean, 4)
+labels = labels_of(parts.train)
+bad = [i for i in range(len(labels)) if labels[i]]
+good = [i for i in range(len(labels)) if not labels[i]]
+marked = [i for i in good if parts.train[i].mask.any()]
+shown = (different(parts.train, bad, 4) + different(parts.train, marked or good, 4))[:8]
 figure = plots.montage(
     [parts.train[i].image for i in shown],
     masks=[parts.train[i].mask if parts.train[i].mask.any() else None for i in shown],
-    titles=["defect" if parts.train[i].mask.any() else "good" for i in shown],
-    title="What it learns from",
+    titles=["bad" if labels[i] else "good" for i in shown],
+    title="What it learns from: a mask of all marks, and a label that knows the rule",
 )
-plots.show(figure, "Four training images with their defects outlined, and four good ones")
-
-# %% [markdown]
-# ## The network
-#
-# The first stage brings the image down to an eighth of its side, and then looks far around with
-# **one** convolution of 15 x 15: each cell of its map $S$ sees 216 x 216 pixels, more than our
-# small images have. This one layer holds 94 % of all parameters and takes most of the time. The
-# second stage reads the 1024 maps of the *volume* and $S$, halves them three times, and ends with
-# 66 numbers: maximum and mean of its 32 maps, and of $S$ itself (the *shortcut*). One linear
-# layer turns these into the decision.
-#
-# In the figure, "2 x 5x5, 32" is two convolutions of 5 x 5 with 32 maps each, and 1/2 is the size
-# from there on; (a) and (b) come further down. In the code the upper row is `volume`, the 1x1 is
-# `segmentation_head`, the middle row `extractor`, and the last layer `classifier`.
+plots.show(figure, "Four bad training images and four good ones, with their marks outlined")
 
 # %%
+best_rule = predict(
+    "A network has learned to mark spots and cracks alike. We rank the test images by the largest value "
+    "of its map, and call the highest ones bad. How good is that?",
+    ["nearly perfect", "better than chance", "about as good as chance, or worse"],
+)
+
+# %% [markdown]
+# Chance is the share of bad images: that is the average precision (AP) of a random order. You will see the
+# answer in section 6.
+#
+# ## 2 · The network
+#
+# *6 minutes.* The first stage brings the image down to an eighth of its side, and then looks far
+# around with **one** convolution of 15 x 15. The second stage reads the 1024 maps of the *volume* and the
+# map $S$, halves them three times, and ends with 66 numbers: maximum and mean of its 32 maps, and of $S$
+# itself (the *shortcut*). One linear layer turns these into the decision.
+#
+# In the figure, "2 x 5x5, 32" is two convolutions of 5 x 5 with 32 maps each, and 1/2 is the size
+# from there on; (a) and (b) come further down.
+
+# %% tags=["hide-input"]
 # fmt: off
 image, first, second, third = "image\n512 x 1408", "2 x 5x5, 32", "3 x 5x5, 64", "4 x 5x5, 64"
 volume, map_s = "15x15, 1024\nvolume", "1x1, 1\nmap S"
@@ -167,24 +223,96 @@ title = "Upper row and map S: where. The rest: whether"
 figure = plots.flow_chart(boxes, arrows, strong=(map_s, "decision"), title=title)
 plots.show(figure, "Boxes and arrows: the layers of both stages and the size of their maps")
 
+
+# %% [markdown]
+# As a class. `FeatureNorm` brings each map of each image to mean 0 and deviation 1 (section 3), and
+# `detach()` lets values pass and stops gradients (section 4).
+
+
+# %%
+def block(inputs, outputs, kernel):
+    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+    return nn.Sequential(convolution, FeatureNorm(outputs), nn.ReLU())
+
+
+def decide(net, volume, s):
+    """The second stage: one logit for each image, from the volume and the map of the first."""
+    features = net.extractor(torch.cat([volume, s], dim=1).detach())  # stop (b)
+    shortcut = s.detach()  # stop (a)
+    numbers = [ways for x in (features, shortcut) for ways in (x.amax((2, 3)), x.mean((2, 3)))]
+    return net.classifier(torch.cat(numbers, dim=1))[:, 0]
+
+
+class OurTwoStages(nn.Module):
+    def __init__(self, inputs, full, half, quarter, deep):
+        super().__init__()
+        self.volume = nn.Sequential(
+            block(inputs, full, 5), block(full, full, 5), nn.MaxPool2d(2),
+            block(full, half, 5), block(half, half, 5), block(half, half, 5), nn.MaxPool2d(2),
+            block(half, quarter, 5), *(block(quarter, quarter, 5) for _ in range(3)),
+            nn.MaxPool2d(2), block(quarter, deep, 15),
+        )  # fmt: skip
+        self.segmentation_head = nn.Sequential(nn.Conv2d(deep, 1, 1, bias=False), FeatureNorm(1))
+        self.extractor = nn.Sequential(
+            nn.MaxPool2d(2), block(deep + 1, 8, 5), nn.MaxPool2d(2), block(8, 16, 5),
+            nn.MaxPool2d(2), block(16, 32, 5),
+        )  # fmt: skip
+        self.classifier = nn.Linear(32 + 32 + 1 + 1, 1)
+
+    def forward(self, image):
+        volume = self.volume(image)
+        s = self.segmentation_head(volume)  # where
+        return s, decide(self, volume, s)  # whether
+
+
+# %% [markdown]
+# Is this the network of the package? With the same weights, both give the same map and the same
+# decision. (The decision has no gradient at the image: the stops are shut.)
+
+# %% tags=["nbval-check-output"]
+torch.manual_seed(0)
+theirs = TwoStageNet(3, channels=CHANNELS["slim"]).double()
+ours = OurTwoStages(3, *CHANNELS["slim"]).double()
+ours.load_state_dict(theirs.state_dict())
+images = torch.rand(2, 3, 64, 128).double()
+
+
+def the_map(image):
+    return theirs(image).segmentation
+
+
+def the_decision(image):
+    return theirs(image).decision
+
+
+prove_equal(lambda image: ours(image)[0], the_map, images)
+prove_equal(lambda image: ours(image)[1], the_decision, images)
+
+# %% [markdown]
+# How far does a cell of the map see? Each convolution of side $k$ adds $k - 1$ cells of its own level, each
+# pooling one. And where are the parameters?
+
 # %% tags=["nbval-check-output"]
 with torch.device("meta"):  # shapes without numbers
     published = TwoStageNet(in_channels=1)
-    out = published(torch.zeros(1, 1, 512, 1408))
-count = {
-    name: sum(p.numel() for p in part.parameters()) for name, part in published.named_children()
-}
-print("map", tuple(out.segmentation.shape), " decision", tuple(out.decision.shape))
-print({name: f"{number:,}" for name, number in count.items()}, f"in all {sum(count.values()):,}")
+sees, cell = 1, 1  # in pixels
+for layer in [*published.volume.modules(), *published.segmentation_head.modules()]:
+    if isinstance(layer, nn.Conv2d):
+        sees += (layer.kernel_size[0] - 1) * cell
+    elif isinstance(layer, nn.MaxPool2d):
+        sees, cell = sees + cell, 2 * cell
+print(f"a cell of the map is {cell} x {cell} pixels, and sees {sees} x {sees}")
+count = sum(p.numel() for p in published.parameters())
 large = published.volume[-1][0].weight.numel()
-print(f"the 15x15 layer alone: {large:,}, {large / sum(count.values()):.0%}")
+print(f"parameters: {count:,}, of which the 15x15 layer holds {large:,}, or {large / count:.0%}")
 
 # %% [markdown]
-# ## Its normalization, and one bias that matters
+# ## 3 · Its normalization, and one bias that matters
 #
-# Every convolution is followed by a *feature normalization*: each channel of each image loses its
-# mean and is divided by its spread, then scaled and shifted. It needs one image only, so a batch
-# of one will do. **A mistake of the public code:** it divides by the *square root* of the spread.
+# *5 minutes.* Every convolution is followed by a *feature normalization*: each channel of each image
+# loses its mean and is divided by its standard deviation, then scaled and shifted. It needs one image
+# only, so a batch of one will do. **A mistake of the public code:** it divides by the *square root* of
+# the standard deviation.
 
 
 # %% tags=["nbval-check-output"]
@@ -198,39 +326,41 @@ x = torch.randn(2, 3, 40, 40, generator=torch.Generator().manual_seed(0))
 layer = FeatureNorm(3)
 prove_equal(lambda x: feature_norm(x, layer.weight, layer.bias), layer, x, tolerance=1e-4)
 for spread in (0.01, 1.0, 100.0):
-    ours, theirs = (FeatureNorm(3, kind=kind)(spread * x).std() for kind in ("std", "published"))
-    print(f"spread {spread:6g} in: {ours:.2f} out, published {theirs:.3f}")
+    right, theirs = (FeatureNorm(3, kind=kind)(spread * x).std() for kind in ("std", "published"))
+    print(f"deviation {spread:6g} in: {right:.2f} out, published {theirs:.3f}")
 
 # %% [markdown]
 # So what the published layer hands on still depends on how strong its input was. (Ours gives .95
-# for the weakest input, since a small constant keeps the division safe.)
+# for the weakest input, since a small constant keeps the division safe.) At the same rate and after eight
+# passes on small images it was far behind in an earlier version of this lesson: an AP of .57 and .60 against
+# .91 (two seeds, `docs/results.md`). The papers reach 100 % with it, in 50 passes.
 #
-# Now the last normalization, that of $S$. If it had no bias, $S$ would have mean 0 in every
-# image. The loss of a clean cell is $\ln(1 + e^s)$, in torch `softplus`. It curves upwards, so
-# the mean of the losses is at least the loss of the mean (Jensen's inequality), and at $s = 0$
-# that is $\ln 2$. No training gets a good image below it:
+# Two things follow from the normalization of $S$, the last one.
+#
+# - *The mean of the map says nothing.* It is the bias of this layer, the same number in every image. So
+#   one of the 66 numbers that the second stage reads never changes, in the papers' network as in ours.
+# - *The bias is needed.* Without it, $S$ has mean 0 in every image. The loss of a clean cell is
+#   $\ln(1 + e^s)$, which curves upwards, so the mean of the losses is at least the loss of the mean (Jensen's
+#   inequality). At $s = 0$ that is $\ln 2$, and no training gets an empty image below it:
 
 # %% tags=["nbval-check-output"]
 for scale in (10.0, 1.0, 0.1, 0.0):
     s = scale * torch.randn(1, 1, 8, 22, generator=torch.Generator().manual_seed(0)).double()
     s = s - s.mean()
-    loss = F.softplus(s).mean()  # cross entropy of an image without a defect
-    print(
-        f"spread {scale:4g}: loss {loss:.3f}   with a bias of -10: {F.softplus(s - 10).mean():.3f}"
-    )
+    loss, shifted = F.softplus(s).mean(), F.softplus(s - 10).mean()  # of an image without a mark
+    print(f"deviation {scale:4g}: loss {loss:.3f}   with a bias of -10: {shifted:.3f}")
 print(f"ln 2 = {math.log(2):.3f}")
 
 # %% [markdown]
 # The public code means to have no bias there, and wraps a tensor that should not be trained into a
-# parameter, which turns its gradient on again. A slip that saves the method.
+# parameter, which turns its gradient on again. That slip saves the method.
 #
-# ## Which loss moves which layer?
+# ## 4 · Which loss moves which layer?
 #
-# The decision is the newcomer: in the first epochs it knows nothing, and 1024 maps would be bent
-# by what it guesses. So the papers stop its gradient at two places: **(a)** at the shortcut from
-# $S$, and **(b)** at the entrance of the second stage. Values pass, gradients do not: in torch,
-# `.detach()`. One switch moves both in the public code; ours are two. *Which layers does the
-# decision's loss reach?*
+# *6 minutes.* In the first epochs the decision knows nothing, and the first stage would be bent by what it
+# guesses. So the papers stop its gradient at two places: **(a)** at the shortcut from $S$, and **(b)** at
+# the entrance of the second stage. One switch moves both in the public code; ours are two. *Which layers
+# does the decision's loss reach?*
 
 # %%
 torch.manual_seed(0)
@@ -250,11 +380,13 @@ for stop_shortcut, stop_extractor in settings.values():
     probe.zero_grad()
     F.binary_cross_entropy_with_logits(probe(image).decision, torch.tensor([0.0, 1.0])).backward()
     reach.append([gradient_length(getattr(probe, name)) for name in groups])
+
+# %% tags=["hide-input"]
 figure = plots.heatmap(
     reach,
     [group.replace("_", " ") for group in groups],
     [f"stops: {name}" for name in settings],
-    title="Length of the gradient of the decision's loss",
+    title="Only both stops together keep the decision's loss out of the first stage",
 )
 plots.show(figure, "Gradient of the decision loss on four groups of layers under four settings")
 
@@ -264,17 +396,72 @@ for name, row in zip(settings, reach, strict=True):
     print(f"stops {name:12} the decision's loss moves: {', '.join(reached)}")
 
 # %% [markdown]
-# With one stop alone the decision still reaches the volume through the other path. Only both stops close it.
+# With one stop alone the decision still reaches the volume through the other path.
+
+# %%
+end_to_end = predict(
+    "The papers call it end-to-end training, with both stops shut. Take the decision's loss away altogether "
+    "(delta = 0) and train again from the same start. What becomes of the first stage?",
+    ["the same, bit for bit", "slightly different", "clearly worse"],
+)
+
+
+# %% tags=["nbval-check-output"]
+def first_stage_after(steps, delta, shut):
+    """Weights of the first stage after some steps on noise."""
+    torch.manual_seed(0)
+    net = TwoStageNet(1, channels=(2, 4, 4, 8), stop_shortcut=shut, stop_extractor=shut)
+    empty, ones = torch.zeros(2, 1, 8, 16), torch.ones(2, 1, 8, 16)
+    target = TwoStageTarget(empty, ones, torch.tensor([0.0, 1.0]), torch.tensor([True, True]))
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    for _ in range(steps):
+        loss = two_stage_loss(net(torch.rand(2, 1, 64, 128)), target, lam=0.5, delta=delta)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return torch.cat([p.flatten() for p in net.volume.parameters()])
+
+
+for shut in (True, False):
+    same = torch.equal(first_stage_after(4, 0.0, shut), first_stage_after(4, 0.01, shut))
+    print(
+        f"stops {'shut' if shut else 'open'}: the first stage is the same without a decision: {same}"
+    )
+
+# %% tags=["hide-input"]
+same = torch.equal(first_stage_after(4, 0.0, True), first_stage_after(4, 0.01, True))
+end_to_end.reveal(
+    "the same, bit for bit" if same else "slightly different",
+    "With both stops shut, no label reaches the first stage. What is trained *at the same time* is a "
+    "segmentation network, and a classifier that watches it. So whatever joint training gains over "
+    "training one after the other, it cannot be better features, as long as the stops are shut.",
+)
+
+# %% [markdown]
+# (The public code keeps the stops shut in the first ten epochs even where they are switched off.)
+
+# %%
+exercise("half_stop")
+
+
+# %%
+def half_stop(x, share):
+    return ...
+
+
+exercise("half_stop").check(half_stop)
+
+# %% [markdown]
+# ## 5 · The loss, a schedule, and the training
 #
-# ## The loss, and a schedule
-#
-# Both parts are cross entropies, the first over cells, the second over images. In epoch $n$ of $E$
+# *6 minutes.* Both parts are cross entropies, the first over cells, the second over images. In epoch $n$ of
+# $E$
 #
 # $$L = \lambda\, L_\text{seg} + \delta\,(1 - \lambda)\, L_\text{cls},\qquad \lambda = 1 - n / E$$
 #
 # so it starts with *where* alone, and the share of *whether* grows. $\delta$ makes the decision's
 # part smaller: .01 for KolektorSDD, so that at rate 1 its layers move as at rate .01. Cells of a
-# defect carry weights, of which more below; an image without a mask has no first part.
+# mark carry weights (section 9); an image without a mask has no first part.
 
 
 # %% tags=["nbval-check-output"]
@@ -304,60 +491,555 @@ def building_block(segmentation, decision, lam, delta):
 
 prove_equal(loss_from_scratch, building_block, segmentation, decision, 0.7, 0.01)
 
+# %% [markdown]
+# *A note on rates.* The papers train with plain SGD, and their code **sums** the gradients of the images
+# of a batch, where ours takes the mean loss: their "batch 10, rate .1" is a rate of 1.0 here, "batch 5,
+# rate .01" is .05.
+#
+# The map has an eighth of the image's side, so masks are brought down too: the mean of 17 x 17 pixels,
+# every 8 pixels, which gives *soft* masks. `two_stage_target` does this, and returns mask, weights and
+# label. Our label comes from the rule instead, and each image of a pass is one step:
+
 # %%
-n = np.arange(50)
-falling = 1 - n / 50
-figure = plots.lines(
-    {"where": n, "whether": n},
-    {"where": falling, "whether": 1 - falling},
-    xlabel="epoch of 50",
-    ylabel="share",
-    title="From where to whether (the share of whether is then multiplied by delta)",
-)
-plots.show(figure, "The weight of the segmentation falls from 1, that of the decision rises from 0")
+WEIGHTING = {"power": 1.0, "positive_weight": 10.0}  # the second paper's for DAGM
+if dataset == "kolektor_sdd":
+    WEIGHTING = {"power": 2.0, "positive_weight": 1.0, "dilate": 7}
+EPOCHS = lesson.pick(smoke=1, laptop=6, full=50)
+WIDTHS = CHANNELS[lesson.pick(smoke="slim", laptop="slim", full="published")]
+
+
+class Targets(torch.utils.data.Dataset):
+    """Each image with a mask at 1/8, weights, and the label that the rule gives it."""
+
+    def __init__(self, images, *, masks=True, **options):
+        self.images, self.targets = images, []
+        self.labels = [int(sample.label > 0) for sample in images]
+        for sample, label in zip(images, self.labels):
+            target = two_stage_target(sample.mask, **options)
+            known = target.label if sample.mask.any() else 1.0  # 1 but for a mistake of section 11
+            target = target._replace(label=torch.tensor(float(label * known)))
+            if not masks:  # of good images nobody need draw anything: nothing on them matters
+                nothing, ones = torch.zeros_like(target.mask), torch.ones_like(target.weight)
+                target = TwoStageTarget(nothing, ones, target.label, torch.tensor(not label))
+            self.targets.append(target)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        sample = self.images[index]
+        return TwoStageSample(sample.image, self.targets[index], sample.name)
+
 
 # %% [markdown]
-# *A note on rates.* The papers train with plain SGD and rates like .5 or 1. Their code **sums** the
-# gradients of the images of a batch, where ours takes the mean loss: their "batch 10, rate .1" is a
-# rate of 1.0 here, "batch 5, rate .01" is .05.
+# The training is plain SGD at rate 1 with $\delta = .01$, one image in a batch, as the papers train on
+# KolektorSDD, with a quarter of the channels or fewer. A **variant** leaves something out. It is in
+# float32, whatever the header of this lesson says your device could do: in bf16 the gradients of this network
+# were once seen .3 of their size apart from those in float32.
+
+# %%
+Run = namedtuple("Run", "model targets sampler history rate decisions maps threshold scores")
+cells = F.max_pool2d(parts.test.masks[:, None].float(), 8)[:, 0] > 0  # of the map, that hold a mark
+
+
+def judge(model, targets, sampler, rate, history=None):
+    """Threshold from validation images; scores of the test images and of the cells of their maps."""
+    on_val, _ = predict_two_stage(model, parts.val)
+    threshold = evaluation.best_threshold(on_val, labels_of(parts.val), middle=True)
+    decisions, maps = predict_two_stage(model, parts.test)
+    scores = score_detection(decisions, truth, threshold)
+    scores["map"] = evaluation.average_precision(maps, cells) if cells.any() else np.nan
+    return Run(model, targets, sampler, history, rate, decisions, maps, threshold, scores)
+
+
+def train(run_seed, variant="two_stage", *, images=None, epochs=EPOCHS, delta=0.01, rate=1.0,
+          watch=None, evaluate=None, masks=True, **weighting):  # fmt: skip
+    chosen = TWO_STAGE_VARIANTS[variant]
+    torch.manual_seed(run_seed)
+    model = TwoStageNet(parts.train.channels, channels=WIDTHS, **chosen.model)
+    targets = Targets(
+        images or parts.train,
+        masks=masks,
+        weights=chosen.weights,
+        pitfall_label=chosen.pitfall_label,
+        **WEIGHTING | weighting,
+    )
+    sampler = FrequencyOfUseSampler(targets.labels, seed=run_seed, rule=chosen.rule)
+    batches = EpochLoader(targets, batch_size=1, sampler=sampler, seed=run_seed)
+    loss = TwoStageLoss(epochs, len(batches), delta=delta, dynamic=chosen.dynamic)
+    history = fit(
+        model, batches, loss, steps=epochs * len(batches), optimizer="sgd", learning_rate=rate,
+        weight_decay=0.0, evaluate=evaluate, evaluate_every=len(batches) if evaluate else None,
+        on_evaluation=watch, device=lesson.device, precision="32-true",
+        progress=lesson.progress, description=f"{chosen.title}, seed {run_seed}",
+    )  # fmt: skip
+    return judge(model, targets, sampler, rate, history)
+
+
+# %% [markdown]
+# While it trains, we also look at the gradients: after each pass, what does each of the two losses send
+# to the first stage, if the stops are opened for a moment? (Section 7 shows them.)
+
+# %%
+seeds = lesson.seeds(lesson.pick(smoke=1, laptop=3, full=3))
+few = bad[:6] + good[:6]
+watched = torch.stack([parts.train[i].image for i in few]).to(lesson.device)
+
+
+def look_at(targets):
+    """What `fit` evaluates after each pass: AP of validation images, and both gradients."""
+    taught = [targets.targets[i] for i in few]
+    taught = TwoStageTarget(*(torch.stack(x).to(lesson.device) for x in zip(*taught)))
+
+    @torch.enable_grad()
+    def evaluate(model):
+        stops = model.stop_shortcut, model.stop_extractor
+        model.stop_shortcut = model.stop_extractor = False
+        output = model(watched)
+        model.stop_shortcut, model.stop_extractor = stops
+        shared = [*model.volume.parameters(), *model.segmentation_head.parameters()]
+        where, whether = (
+            torch.cat([g.flatten() for g in torch.autograd.grad(one, shared, retain_graph=True)])
+            for one in (two_stage_loss(output, taught, lam=1.0),
+                        two_stage_loss(output, taught, lam=0.0, delta=1.0))
+        )  # fmt: skip
+        decisions, _ = predict_two_stage(model, parts.val)
+        return {
+            "val/ap": evaluation.average_precision(decisions, labels_of(parts.val)),
+            "where": where.norm().item(),
+            "whether": whether.norm().item(),
+            "cosine": F.cosine_similarity(where, whether, dim=0).item(),
+        }
+
+    return evaluate
+
+
+looking = look_at(Targets(parts.train, **WEIGHTING))
+
+# %%
+results = {}
+alt = "Loss, and average precision of the decision on validation images, for two settings of the stops"
+with LiveCurves(
+    alt=alt, metrics=("val/ap",), title="Loss and ranking of validation images"
+) as curves:
+    for name in dict.fromkeys((extension, "two_stage", "no_stops")):
+        results[name] = []
+        for run in seeds:
+            watch = curves.run(TWO_STAGE_VARIANTS[name].title, seed=run)
+            results[name].append(train(run, name, watch=watch, evaluate=looking))
+
+# %% [markdown]
+# (The band is that of the three seeds.) Do not read the loss as progress alone: $\lambda$ falls, and takes
+# the loss with it.
+
+# %%
+for variant in ("no_schedule",):
+    results[variant] = [train(run, variant) for run in seeds]
+
+
+def ap(scores):
+    return evaluation.average_precision(scores, truth)
+
+
+# %% tags=["hide-input"]
+def show_runs(runs_by_name, title, alt):
+    """Dots of AP, and below them the errors of each seed at the threshold from validation images."""
+    dots = {name: [run.scores["ap"] for run in runs] for name, runs in runs_by_name.items()}
+    plots.show(plots.seed_dots(dots, xlabel="average precision, test images", title=title), alt)
+    bad_ones, good_ones = int(truth.sum()), int((truth == 0).sum())
+    print(f"{'':32}AP      AP of cells   missed of {bad_ones:<5}false alarms of {good_ones}")
+    for name, runs in runs_by_name.items():
+        missed, alarms = (
+            " ".join(f"{run.scores[key]:3.0f}" for run in runs) for key in ("fn", "fp")
+        )
+        of_cells = np.median([run.scores["map"] for run in runs])
+        print(f"{name:32}{np.median(dots[name]):.3f}   {of_cells:.3f}         {missed:16}{alarms}")
+
+
+def titled(*variants):
+    return {TWO_STAGE_VARIANTS[name].title: results[name] for name in variants}
+
+
+# %% [markdown]
+# ## 6 · Is the decision more than a maximum?
 #
-# ## Each good image has its turn
+# *8 minutes.* Three questions. Is the decision better than the largest value of the map? Is it better
+# than what somebody would do who only has the map: measure the *marked area*? And is training both stages
+# at once better than **segment, freeze, then classify**, which is the papers' main claim?
 #
-# Each pass (or epoch) takes all defective images, and as many good ones. There are many more of
-# these: which? Drawn at random, some come often and some hardly ever, and the rare ones may be
-# where the false alarms will be. The papers draw by how often an image was used; simplest is to
-# take the least used. Their numbers: 230 good images, 33 in a pass, 50 passes.
+# For the last one we make the comparison fair in two ways. The same first stage: we take the one that joint
+# training has made, throw its second stage away, and train a new one on the frozen features. And a first stage
+# that was trained on masks alone, without the schedule (section 4 told us that the runs without schedule
+# have such a first stage). Frozen features need to be computed only once, so the new second stage is nearly
+# free. Its rate is chosen on validation images.
+
+# %%
+joint = predict(
+    "Average precision on the test images. What is highest?",
+    [
+        "both stages at once, stops shut",
+        "both stages at once, stops open",
+        "segment, freeze, classify",
+    ],
+)
+
+
+# %%
+@torch.no_grad()
+def frozen_features(model, images):
+    volumes = torch.cat([model.volume(sample.image[None].to(lesson.device)) for sample in images])
+    return volumes, model.segmentation_head(volumes)
+
+
+def classify_frozen(run, run_seed, rate, epochs):
+    """A new second stage for the frozen first stage of a run."""
+    torch.manual_seed(run_seed + 1)
+    model = copy.deepcopy(run.model)
+    fresh = TwoStageNet(model.in_channels, channels=WIDTHS).to(lesson.device)
+    model.extractor, model.classifier = fresh.extractor, fresh.classifier
+    volumes, maps = frozen_features(model, parts.train)
+    labels = torch.tensor(run.targets.labels, dtype=torch.float, device=lesson.device)
+    second = [*model.extractor.parameters(), *model.classifier.parameters()]
+    optimizer = torch.optim.SGD(second, lr=rate)
+    sampler = FrequencyOfUseSampler(run.targets.labels, seed=run_seed)
+    for _ in range(epochs):
+        for i in sampler:
+            logit = decide(model, volumes[i : i + 1], maps[i : i + 1])
+            loss = F.binary_cross_entropy_with_logits(logit, labels[i : i + 1])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return judge(model, run.targets, sampler, rate)
+
+
+def best_frozen(run, run_seed):
+    """Of two rates the one with the better AP on validation images."""
+    tried = [classify_frozen(run, run_seed, rate, EPOCHS) for rate in (0.01, 0.03)]
+    on_val = [predict_two_stage(one.model, parts.val)[0] for one in tried]
+    return max(zip(on_val, tried), key=lambda pair: evaluation.average_precision(
+        pair[0], labels_of(parts.val)))[1]  # fmt: skip
+
+
+# %%
+frozen = {
+    "joint first stage, frozen": [best_frozen(r, s) for r, s in zip(results["two_stage"], seeds)],
+    "masks alone, frozen": [best_frozen(r, s) for r, s in zip(results["no_schedule"], seeds)],
+}
+for name, runs in frozen.items():
+    print(f"{name}: rates {', '.join(str(run.rate) for run in runs)}")
+
+# %% [markdown]
+# The marked area: how many cells of the map are above a threshold that is chosen on validation images.
+
+
+# %%
+def marked_area(maps, threshold):
+    cells = maps.flatten(1)
+    return (cells >= threshold).sum(1) + cells.sigmoid().mean(1)  # the mean only breaks ties
+
+
+def best_area(run):
+    _, on_val = predict_two_stage(run.model, parts.val)
+    thresholds = torch.quantile(on_val.flatten(), torch.linspace(0.8, 0.995, 20))
+    val_ap = [
+        evaluation.average_precision(marked_area(on_val, t), labels_of(parts.val))
+        for t in thresholds
+    ]
+    threshold = thresholds[int(np.argmax(val_ap))]
+    areas = marked_area(run.maps, threshold)
+    cut = evaluation.best_threshold(
+        marked_area(on_val, threshold), labels_of(parts.val), middle=True
+    )
+    return run._replace(scores=run.scores | score_detection(areas, truth, cut))
+
+
+def largest_value(run):
+    _, on_val = predict_two_stage(run.model, parts.val)
+    cut = evaluation.best_threshold(on_val.flatten(1).amax(1), labels_of(parts.val), middle=True)
+    found = score_detection(run.maps.flatten(1).amax(1), truth, cut)
+    return run._replace(scores=run.scores | found)
+
+
+# %% tags=["hide-input"]
+ways = {
+    "joint, stops shut": results["two_stage"],
+    "joint, stops open": results["no_stops"],
+    **frozen,
+    "largest value of the map": [largest_value(run) for run in results["two_stage"]],
+    "marked area of the map": [best_area(run) for run in results["two_stage"]],
+}
+show_runs(
+    ways,
+    f"Ways to decide; chance gets {truth.float().mean():.2f}",
+    "Average precision of six ways to decide on an image, three seeds each",
+)
+middle = {name: np.median([run.scores["ap"] for run in runs]) for name, runs in ways.items()}
+record_metrics({
+    "ap": np.median([run.scores["ap"] for run in results[extension]]),
+    "fn": np.median([run.scores["fn"] for run in results[extension]]),
+    "fp": np.median([run.scores["fp"] for run in results[extension]]),
+    "ap/joint_shut": middle["joint, stops shut"],
+    "ap/joint_open": middle["joint, stops open"],
+    "ap/joint_frozen": middle["joint first stage, frozen"],
+    "ap/masks_frozen": middle["masks alone, frozen"],
+    "ap/map_maximum": middle["largest value of the map"],
+    "ap/marked_area": middle["marked area of the map"],
+}, note="test images, median of three seeds")  # fmt: skip
+
+# %% tags=["hide-input"]
+chance = truth.float().mean().item()
+reached = middle["largest value of the map"]
+right = 0 if reached > 0.9 else 1 if reached > 1.25 * chance else 2
+best_rule.reveal(
+    best_rule.choices[right],
+    f"The largest value of the map has an AP of {reached:.2f}, and chance {chance:.2f}: a spot is marked as "
+    f"brightly as a crack, or more so. The second stage reaches {middle['joint, stops shut']:.2f}.",
+)
+of_choice = {
+    joint.choices[0]: middle["joint, stops shut"],
+    joint.choices[1]: middle["joint, stops open"],
+    joint.choices[2]: max(middle["joint first stage, frozen"], middle["masks alone, frozen"]),
+}
+joint.reveal(
+    max(of_choice, key=of_choice.get),
+    "By the medians: " + ", ".join(f"{name} {value:.3f}" for name, value in of_choice.items())
+    + ". Look at how far the seeds lie apart before you believe it.",
+)  # fmt: skip
+
+# %% [markdown]
+# TEXT6
+#
+# ## 7 · Do the two losses want the same?
+#
+# *5 minutes.* If the decision's gradient is let into the first stage, two questions count. How large is it
+# beside that of the masks? And does it point the same way? The **cosine** between two gradients is 1 where they
+# agree, 0 where they have nothing to do with each other, and negative where a step for one loss makes the other
+# worse. We have measured both after each pass, at all shared layers and on twelve training images.
+
+
+# %% tags=["hide-input"]
+def over_passes(name, key):
+    return np.array([[row[key] for row in run.history.evaluations] for run in results[name]])
+
+
+passes = np.arange(1, EPOCHS + 1)
+panels = []
+for name, label in (("two_stage", "stops shut"), ("no_stops", "stops open")):
+    lengths = {
+        "masks": np.median(over_passes(name, "where"), 0),
+        "decision": np.median(over_passes(name, "whether"), 0),
+    }
+    panels.append({"x": passes, "series": lengths, "xlabel": "pass", "ylabel": "length of the gradient",
+                   "logy": True, "title": label})  # fmt: skip
+cosines = {
+    label: np.median(over_passes(name, "cosine"), 0)
+    for name, label in (("two_stage", "cosine, stops shut"), ("no_stops", "cosine, stops open"))
+}
+panels.append({"x": passes, "series": cosines, "xlabel": "pass", "ylabel": "cosine", "ylim": (-1, 1),
+               "title": "same direction?"})  # fmt: skip
+figure = plots.lines_panels(
+    panels, title="The two gradients at the shared layers (median of the seeds)"
+)
+plots.show(figure, "Length of the gradient of both losses over the passes, and their cosine")
+all_cosines = np.concatenate(
+    [over_passes(name, "cosine").ravel() for name in ("two_stage", "no_stops")]
+)
+print(f"cosine, all seeds and passes: {all_cosines.min():+.2f} to {all_cosines.max():+.2f}, "
+      f"median {np.median(all_cosines):+.2f}; negative in {(all_cosines < 0).mean():.0%}")  # fmt: skip
+record_metrics({
+    "cosine": np.median(all_cosines),
+    "gradient/where": np.median(over_passes("two_stage", "where")),
+    "gradient/whether": np.median(over_passes("two_stage", "whether")),
+})  # fmt: skip
+
+# %% [markdown]
+# TEXT7
+#
+# These are the gradients of the two losses themselves. What arrives is multiplied by $\lambda$ and by
+# $\delta(1 - \lambda)$. *Change delta, the schedule and the stops: which share of what moves the first stage
+# comes from the decision?*
+
+
+# %%
+def shares(delta, schedule, stops_shut):
+    """The share of the decision in the two gradients that arrive at the first stage, by pass."""
+    lam = 1 - (passes - 1) / EPOCHS if schedule else np.ones(EPOCHS)
+    factor = delta * (1 - lam) if schedule else np.full(EPOCHS, delta)
+    where = lam * np.median(over_passes("no_stops", "where"), 0)
+    whether = factor * np.median(over_passes("no_stops", "whether"), 0) * (not stops_shut)
+    return whether / (where + whether)
+
+
+# %% tags=["hide-input"]
+def show_shares(delta, schedule, stops_shut):
+    return plots.lines(
+        passes,
+        {"decision": shares(delta, schedule, stops_shut)},
+        xlabel="pass",
+        ylabel="share of the decision",
+        ylim=(-0.02, 1.02),
+        title=f"delta {delta:g}, {'with' if schedule else 'no'} schedule, "
+        f"stops {'shut' if stops_shut else 'open'}",
+    )
+
+
+explore(
+    show_shares,
+    alt="Share of the decision's gradient in what arrives at the first stage, over the passes",
+    delta=[0.001, 0.01, 0.1, 1.0],
+    schedule=True,
+    stops_shut=False,
+    fallback=[{"delta": 0.01, "schedule": True, "stops_shut": False},
+              {"delta": 0.1, "schedule": True, "stops_shut": False},
+              {"delta": 1.0, "schedule": False, "stops_shut": False}],
+)  # fmt: skip
+
+# %% [markdown]
+# TEXT7B
+
+# %%
+by_delta = {
+    "stops shut, delta .01": results["two_stage"],
+    "stops open, delta .01": results["no_stops"],
+    "stops open, delta .1": [train(run, "no_stops", delta=0.1) for run in seeds],
+    "control: stops shut, delta .1": [train(run, delta=0.1) for run in seeds],
+}
+
+# %% tags=["hide-input"]
+show_runs(
+    by_delta, "What delta does with open stops", "Average precision with shut and with open stops"
+)
+record_metrics({
+    f"delta/{slug}/{key}": np.median([run.scores[key] for run in runs])
+    for runs, slug in zip(by_delta.values(), ("shut", "open", "open_large", "shut_large")) for key in ("ap", "map")
+}, note="test images, median of three seeds")  # fmt: skip
+wrong = torch.where(
+    truth > 0, results["two_stage"][0].decisions, -results["two_stage"][0].decisions
+)
+hit = [i for i in wrong.argsort(descending=True).tolist() if truth[i]]
+missed = [i for i in wrong.argsort().tolist() if truth[i]]
+spotted = [i for i in range(len(truth)) if not truth[i] and parts.test[i].mask.any()]
+shown = different(parts.test, hit, 2) + different(parts.test, missed, 1)
+shown += different(parts.test, [i for i in spotted if i not in shown], 3)
+size = parts.test[0].mask.shape
+figure = plots.heat_maps(
+    [parts.test[i].image for i in shown],
+    [parts.test[i].mask for i in shown],
+    {
+        name: F.interpolate(runs[0].maps[shown].sigmoid()[:, None], size, mode="bilinear")[:, 0]
+        for name, runs in list(by_delta.items())[:3]
+    },
+    titles=["bad" if truth[i] else "good" for i in shown],
+    title=f"Map S of three trainings (seed {seed})",
+)
+plots.show(figure, "Test images and the maps of three trainings")
+
+# %% [markdown]
+# TEXT7C
+#
+# ## 8 · Each good image has its turn
+#
+# *6 minutes.* Each pass takes all bad images, and as many good ones. There are many more of these: which?
+# Drawn at random, some come often and some hardly ever. The papers draw by how often an image was used;
+# simplest is to take the least used. Their numbers: 230 good images, 33 in a pass, 50 passes.
 
 # %% tags=["nbval-check-output"]
 uses, rng = np.zeros(230, int), np.random.default_rng(0)
 for _ in range(50):
     uses[rng.choice(230, 33, replace=False)] += 1
 print(f"drawn from scratch: each good image was used {uses.min()} to {uses.max()} times")
-of_rule = {}
 for rule in ("uniform", "least_used"):
     sampler = FrequencyOfUseSampler([0] * 230 + [1] * 33, seed=0, rule=rule)
     for _ in range(50):
         list(sampler)
-    of_rule[rule] = sampler.uses.numpy()
-    print(f"FrequencyOfUseSampler, {rule}: {of_rule[rule].min()} to {of_rule[rule].max()} times")
+    print(f"FrequencyOfUseSampler, {rule}: {sampler.uses.min()} to {sampler.uses.max()} times")
 
 # %%
-times = np.arange(18)
-figure = plots.lines(
-    {name.replace("_", " "): times for name in of_rule},
-    {name.replace("_", " "): np.bincount(c, minlength=18) for name, c in of_rule.items()},
-    xlabel="times used in 50 passes",
-    ylabel="good images",
-    title="How often each of 230 good images was used",
+rare = predict(
+    "Good training images that were hardly ever used: do they get more false alarms than those that were "
+    "used often?",
+    ["yes, clearly", "no, or it does not show"],
 )
-plots.show(figure, "How many good images were used how often, under both rules")
 
 # %% [markdown]
-# ## What a pixel of a defect counts
+# The argument for the rule is plausible: what was rarely seen is judged worse. It can be measured. We train
+# with uniform sampling and ask each network about its own *training* images, by how often it has seen
+# them. The control: networks that have used all of them equally often judge **the same images**. If these
+# are simply harder, the control stumbles over them, too.
+
+# %%
+results["uniform_sampling"] = [train(run, "uniform_sampling") for run in seeds]
+
+
+def alarms_of(run):
+    """Of each good training image: whether it raises an alarm, in the sampler's order."""
+    decisions, _ = predict_two_stage(run.model, parts.train)
+    return (decisions[run.sampler.good] >= run.threshold).numpy()
+
+
+used = np.concatenate([run.sampler.uses.numpy() for run in results["uniform_sampling"]])
+alarms = {
+    "uniform sampling": np.concatenate([alarms_of(run) for run in results["uniform_sampling"]]),
+    "control: used evenly": np.concatenate([alarms_of(run) for run in results["two_stage"]]),
+}
+third = np.quantile(used, [1 / 3, 2 / 3])
+bins = {"rarely": used <= third[0], "often": used > third[1]}
+bins["in between"] = ~(bins["rarely"] | bins["often"])
+order = ("rarely", "in between", "often")
+extra = alarms["uniform sampling"].astype(float) - alarms["control: used evenly"]  # of each image
+
+
+def surplus(extra):
+    """Alarms beyond the control's: of rarely used images minus of those that were used often."""
+    return extra[bins["rarely"]].mean() - extra[bins["often"]].mean()
+
+
+shuffled = [surplus(lesson.rng.permutation(extra)) for _ in range(2000)]
+chance_of_gap = np.mean(np.array(shuffled) >= surplus(extra))
+
+# %% tags=["hide-input"]
+rate = {name: [100 * a[bins[b]].mean() if bins[b].any() else np.nan for b in order]
+        for name, a in alarms.items()}  # fmt: skip
+labels_of_bins = [
+    f"{b}: used {' or '.join(map(str, np.unique(used[bins[b]])))} times" for b in order
+]
+figure = plots.heatmap(
+    list(rate.values()), labels_of_bins, list(rate), fmt="{:.1f} %", limits=(0, 100),
+    title="False alarms of good training images, by how often uniform sampling used them",
+)  # fmt: skip
+plots.show(figure, "Share of good training images with a false alarm by use, and of a control")
+for b in order:
+    print(f"{b:11} {int(bins[b].sum()):4} images of {len(seeds)} seeds: "
+          + ", ".join(f"{int(a[bins[b]].sum())} alarms ({name})" for name, a in alarms.items()))  # fmt: skip
+gap, control_gap = np.nan_to_num([row[0] - row[2] for row in rate.values()]).tolist()
+rare.reveal(
+    rare.choices[0] if gap > control_gap and chance_of_gap < 0.05 else rare.choices[1],
+    f"Rarely used minus often used: {gap:+.1f} points of false alarms; the control, which used all of these "
+    f"images equally often, has {control_gap:+.1f} points on the same images. If uses are shuffled among the "
+    f"images, a surplus as large as this comes in {chance_of_gap:.0%} of the cases.",
+)
+record_metrics({"alarms/gap": gap, "alarms/control_gap": control_gap})
+
+# %% [markdown]
+# TEXT8
+
+# %%
+exercise("next_negatives")
+
+
+# %%
+def next_negatives(uses, count, rng):
+    return ...
+
+
+exercise("next_negatives").check(next_negatives)
+
+# %% [markdown]
+# ## 9 · What a pixel of a mark counts
 #
-# People disagree about where a defect ends. So its edge shall count little and its middle most: the
-# weight is $w\,(D / D_\text{max})^p$ with the distance $D$ of a pixel to the nearest clean one, and 1 on
-# clean pixels. For KolektorSDD $w = 1$ and $p = 2$. Slowly, from the definition:
+# *7 minutes.* People disagree about where a defect ends. So its edge shall count little and its middle
+# most: the weight is $w\,(D / D_\text{max})^p$ with the distance $D$ of a pixel to the nearest clean one, and
+# 1 on clean pixels. Slowly, from the definition:
 
 
 # %% tags=["nbval-check-output"]
@@ -382,159 +1064,172 @@ for per in ("image", "component"):
         f"largest of the {per}: the small defect weighs {small.max():.2f}, mean {small.mean():.3f}"
     )
 
+# %% [markdown]
+# In an image with a large and a small defect, the small one is almost forgotten if the largest distance is
+# that of the **image**, as published. (The authors tried it by **component** later, and found it a little
+# worse on their data.)
+#
+# With $w = 10$ and $p = 1$ the weights do two things at once. They give the middle more than the edge,
+# and they give marks more than background *on average*. Which of the two helps? **The control** is a weight
+# that is the same on all pixels of a mark and has the same mean. And since the argument is about unsure
+# edges, we also train with coarse masks: an ellipse around each mark, as hurried people draw. *Compare the
+# edges.*
+
 # %%
-coarse = EllipseMasks(parts.train)
-several = [i for i in defective if len(find_regions(coarse[i].mask)) > 1]
-shown = different(parts.train, several, 2)
-shown += different(parts.train, [i for i in defective if i not in several], 4 - len(shown))
+coarse = CachedDataset(EllipseMasks(parts.train))
+
+
+def mean_weight(images):
+    """The mean distance weight of all pixels of marks."""
+    each = []
+    options = {k: v for k, v in WEIGHTING.items() if k != "dilate"}
+    for sample in images:
+        if sample.mask.any():
+            each.append(data.distance_weights(sample.mask, **options)[sample.mask > 0])
+    return torch.cat(each).mean().item()
+
+
+constant = {"exact": mean_weight(parts.train), "ellipses": mean_weight(coarse)}
+print({name: round(value, 2) for name, value in constant.items()})
+
+# %% tags=["hide-input"]
+cracked = [i for i in bad if parts.train[i].mask.any()]
+shown = different(parts.train, cracked, 4)
+options = {"power": 1.0, "positive_weight": 10.0}
 figure = plots.heat_maps(
     [parts.train[i].image for i in shown],
     [parts.train[i].mask for i in shown],
     {
-        "exact masks": [data.distance_weights(parts.train[i].mask) for i in shown],
-        "ellipses": [data.distance_weights(coarse[i].mask) for i in shown],
-        "by component": [data.distance_weights(coarse[i].mask, per="component") for i in shown],
+        "exact masks": [data.distance_weights(parts.train[i].mask, **options) for i in shown],
+        "ellipses": [data.distance_weights(coarse[i].mask, **options) for i in shown],
+        "the control": [torch.where(coarse[i].mask > 0, constant["ellipses"], 1.0) for i in shown],
     },
-    limit=1.0,
-    title="What the pixels count: 1 outside, up to 1 in the middle of a defect",
+    limit=10.0,
+    title="What the pixels count: 1 outside, up to 10 in the middle of a mark",
 )
-plots.show(figure, "Distance weights of four images: exact masks, ellipses, ellipses by component")
-
-# %% [markdown]
-# *Look at the edges of the defects.* (The lower two rows are of ellipses drawn around the
-# defects, as hurried people do.) With $w = 1$, as for KolektorSDD and Severstal, no defect pixel
-# counts more than a clean one, and most of them far less. For KolektorSDD2 $w$ is 3, for DAGM 10
-# or 20. In an image with a large and a small defect, the small one is almost forgotten if the
-# largest distance is that of the **image**. (The authors tried it by **component** later, and
-# found it a little worse on their data.)
-#
-# ## A label that forgets small defects
-#
-# The map has an eighth of the image's side, so masks are brought down too: the mean of 17 x 17 pixels,
-# every 8 pixels. A small defect becomes a pale spot: the mask is *soft*. That may be right for the map. **The mistake:** the
-# public code takes the *decision's* label from it, the largest value of the small mask. In evaluation
-# it looks at the mask itself. So it trains towards one thing and is judged by another:
-
-# %% tags=["nbval-check-output"]
-for side in (1, 5, 9, 17, 31):
-    mask = torch.zeros(128, 128, dtype=torch.long)
-    mask[60 : 60 + side, 60 : 60 + side] = 1
-    taught = two_stage_target(mask, pitfall_label=True).label
-    right = two_stage_target(mask).label
-    print(f"a defect of {side:2} x {side:2} pixels is taught as {taught:.3f}, ours {right:.0f}")
-
-# %% [markdown]
-# ## Train
-#
-# Both stages at once, three seeds, with the settings of the second paper for KolektorSDD: plain
-# SGD, one image in a batch, rate 1, delta .01, but without its widening of the masks by 7 x 7
-# pixels. At the laptop profile for eight passes instead of fifty, with a quarter of the channels
-# or fewer, on small images. (Tried as well, and judged by validation images: AdamW, which gets
-# about as far, and larger weights for defects, which did worse; one seed each.)
+plots.show(figure, "Distance weights of four images: exact masks, ellipses, and a constant weight")
 
 # %%
-evaluations = lesson.pick(smoke=1, laptop=4, full=10)
-passes = 2 * len(defective) // base.batch_size
-every = max(base.epochs * passes // evaluations, 1)
-
-
-def train(run_seed, watch=None, **changes):
-    config = TwoStageConfig(**(vars(base) | {"seed": run_seed} | changes))
-    return TwoStageTrainer(config, parts, progress=lesson.progress).train(
-        evaluate_every=every if watch else None,
-        on_evaluation=watch,
-        device=lesson.device,
-        precision=lesson.precision,
-    )
-
+shape_or_size = predict(
+    "Distance weights against a constant weight of the same mean. Which has the higher AP?",
+    ["distance weights, with exact and with coarse masks",
+     "the constant weight, with exact and with coarse masks", "neither of them in both"],
+)  # fmt: skip
 
 # %%
-results = {"two_stage": []}
-alt = "Loss, and average precision of the decision on validation images, three seeds"
-with LiveCurves(alt=alt, metrics=("val/ap",), title="Two stages, three seeds") as curves:
-    for run in lesson.seeds(3):
-        results["two_stage"].append(train(run, curves.run("two stages", seed=run)))
+results["no_weights"] = [train(run, "no_weights") for run in seeds]
+flat = {name: {"power": 0.0, "positive_weight": value} for name, value in constant.items()}
+weighted = {
+    "exact, distance": results["two_stage"],
+    "exact, constant, same mean": [train(run, **flat["exact"]) for run in seeds],
+    "exact, 1 everywhere": results["no_weights"],
+    "ellipses, distance": [train(run, images=coarse) for run in seeds],
+    "ellipses, constant, same mean": [
+        train(run, images=coarse, **flat["ellipses"]) for run in seeds
+    ],
+}
 
-# %% [markdown]
-# Do not read the loss as progress alone: $\lambda$ falls from 1 to 1/8 and takes the loss with
-# it. The ranking of validation images comes late: after four of eight passes one seed still ranks
-# by chance.
-#
-# ## Is the second stage worth it?
-#
-# The prediction of the beginning, on the test images: rank them by the decision, by the largest
-# value of the map, by its mean.
-
-# %%
-truth = labels_of(parts.test)
-rankings = {"decision": [], "largest value of the map": [], "mean of the map": []}
-for run in results["two_stage"]:
-    maps = run.maps.flatten(1)
-    scores = (run.decisions, maps.max(1).values, maps.mean(1))
-    for name, score in zip(rankings, scores, strict=True):
-        rankings[name].append(evaluation.average_precision(score, truth))
-figure = plots.seed_dots(
-    rankings, xlabel="average precision, test images", title="One number for an image"
+# %% tags=["hide-input"]
+show_runs(
+    weighted,
+    "Weights and their control",
+    "Average precision for three weightings and two kinds of mask",
 )
-plots.show(figure, "Average precision of the decision, of the map's maximum and of its mean")
-record_metric("ap", np.median(rankings["decision"]))
-record_metric("ap/map_maximum", np.median(rankings["largest value of the map"]))
+spread = {name: sorted(run.scores["ap"] for run in runs) for name, runs in weighted.items()}
 
-# %% [markdown]
-# In the stored run it is not. The largest value of the map ranks the images as well as the
-# decision does, by median even a little better (.937 against .907), and the dots overlap. So on
-# surfaces as plain as these, after eight passes, the first stage does the work. What the second
-# stage brings is that nobody had to know that the maximum is the right rule.
-#
-# The mean tells nothing, **and it cannot**: the last normalization gives $S$ the same mean, its
-# bias, in *every* image. What is ranked are rounding errors, and chance gets .24 (48 of 200). So
-# one of the 66 numbers that the second stage looks at is always the same, in the papers' network
-# as in ours.
-#
-# ## Detections, misses, false alarms
-#
-# The threshold was chosen on validation images: the best F1 there, in the middle of the gap below that
-# score. What does it do on the test images?
 
-# %%
-first = results["two_stage"][0]
-alarm, bad = first.decisions >= first.threshold, truth.bool()
-kinds = {"detected": alarm & bad, "missed": ~alarm & bad, "false alarm": alarm & ~bad}
-for name, which in kinds.items():
-    print(
-        f"{name:12} {int(which.sum()):3} of {int((bad if name != 'false alarm' else ~bad).sum())}"
-    )
-shown, titles = [], []
-for name, which in kinds.items():
-    order = first.decisions.argsort(descending=name != "missed").tolist()
-    chosen = different(parts.test, [i for i in order if which[i]], 2)
-    shown, titles = shown + chosen, titles + [name] * len(chosen)
-maps = F.interpolate(first.maps[shown].sigmoid()[:, None], (tall, wide), mode="bilinear")[:, 0]
-figure = plots.heat_maps(
-    [parts.test[i].image for i in shown],
-    [parts.test[i].mask for i in shown],
-    {"map S": maps},
-    titles=titles,
-    title="The surest detections, the worst misses, the worst false alarms",
+def above(one, other):
+    return spread[one][0] > spread[other][-1]
+
+
+pairs = [(f"{kind}, distance", f"{kind}, constant, same mean") for kind in ("exact", "ellipses")]
+wins = [above(*pair) for pair in pairs]
+losses = [above(*pair[::-1]) for pair in pairs]
+shape_or_size.reveal(
+    shape_or_size.choices[0 if all(wins) else 1 if all(losses) else 2],
+    "A win is that all seeds of one lie above all seeds of the other. Distance weights win with "
+    f"{sum(wins)} of the two kinds of mask, the constant weight with {sum(losses)}.",
 )
-plots.show(figure, "Test images that were detected, missed or falsely alarmed, with their maps")
+record_metrics({
+    f"weights/{slug}/ap": np.median(spread[name])
+    for name, slug in zip(weighted, ("distance", "constant", "one", "coarse_distance", "coarse_constant"))
+}, note="test images, median of three seeds")  # fmt: skip
 
 # %% [markdown]
-# This is the first seed, by luck also the best of the three (11 errors; the others make 14 and
-# 21, see below). 40 of 48 defective images are found, with 3 false alarms among 152 good ones.
-# The worst misses are a faint stain and a scratch. Scratches are two or three pixels wide, and of a
-# mask that is brought down by eight nothing much is left of them. The values of the map stay below
-# one half; what counts is how far a spot stands out.
-#
-# ## Mistake: the threshold that has seen the answers
-#
-# Papers report false alarms and misses at the threshold with the best F1 **on the test images**. Nobody
-# has that one at work. Beside it, the one from validation images. And a second trap: the public code
-# calls the area under *straight lines* average precision. As long as no two scores are equal, the lines lie
-# below the steps, since each defect that is found raises the precision. Where scores tie, as probabilities in whole
-# percents do, a line promises precisions that no threshold has.
+# TEXT9
 
 # %%
+exercise("distance_weights")
+
+
+# %%
+def distance_weights(mask, distance, power, positive_weight):
+    return ...
+
+
+exercise("distance_weights").check(distance_weights)
+
+# %% [markdown]
+# ## 10 · Four extensions, left out
+#
+# *5 minutes.* The papers' four extensions are the schedule, the gradient stops, the distance weights, and
+# sampling by use. Each is left out once. Schedule and stops both protect the first stage from an ignorant decision, so
+# they may stand in for each other: we also leave both out together. And all four.
+
+# %%
+for variant in ("no_schedule_no_stops", "plain"):
+    results[variant] = [train(run, variant) for run in seeds]
+ablations = ("two_stage", "no_schedule", "no_stops", "no_schedule_no_stops", "no_weights",
+             "uniform_sampling", "plain")  # fmt: skip
+
+# %% tags=["hide-input"]
+show_runs(
+    titled(*ablations),
+    "Each extension left out",
+    "Average precision of the method and of six ablations, three seeds each",
+)
+record_metrics({
+    f"{name}/ap": np.median([run.scores["ap"] for run in results[name]]) for name in ablations[1:]
+}, note="test images, median of three seeds")  # fmt: skip
+
+# %% [markdown]
+# TEXT10
+#
+# ### Labels alone
+#
+# Masks are dear: a label takes a second. Can the second stage learn from labels alone, with good images
+# teaching that nothing on them matters? With both stops shut nothing that a label says can reach the first stage. So
+# the stops have to be open. The papers take other settings for it: rate .01, $\delta = 1$, no schedule.
+
+# %%
+weak = {"masks": False, "delta": 1.0, "rate": 0.01}
+by_labels = {
+    "labels alone, stops open": [train(run, "no_schedule_no_stops", **weak) for run in seeds],
+    "labels alone, stops shut": [train(run, "no_schedule", **weak) for run in seeds],
+}
+
+# %% tags=["hide-input"]
+show_runs(
+    {"all masks": results["two_stage"], **by_labels},
+    "What the bad images are taught with",
+    "Average precision with masks, and with labels alone with open and with shut stops",
+)
+record_metrics({
+    f"labels_{slug}/ap": np.median([run.scores["ap"] for run in runs])
+    for slug, runs in zip(("open", "shut"), by_labels.values())
+}, note="test images, median of three seeds")  # fmt: skip
+
+# %% [markdown]
+# TEXT10B
+#
+# ## 11 · Five mistakes of the public code
+#
+# *6 minutes.* One you have met, the square root of the normalization.
+#
+# **The threshold that has seen the answers.** False alarms and misses are reported at the threshold with the
+# best F1 on the *test* images. Nobody has that one at work. Not a weight differs between these two rows:
+
+# %% tags=["hide-input"]
 counts = {}
 for where, ending in (("validation images", ""), ("test images (oracle)", "_oracle")):
     counts[f"threshold from {where}"] = [
@@ -548,129 +1243,40 @@ figure = plots.seed_dots(
     title="The same networks, two thresholds",
 )
 plots.show(figure, "Errors at the threshold chosen on validation images and at the oracle's")
-record_metric("errors", np.median(counts["threshold from validation images"]))
-record_metric("errors/oracle", np.median(counts["threshold from test images (oracle)"]))
+record_metrics(dict(zip(("errors", "errors/oracle"), map(np.median, counts.values()))))
+
+# %% [markdown]
+# **Average precision by straight lines.** The public code takes the area under straight lines between the
+# points of the curve. Where scores tie, as probabilities in whole percents do, a line promises precisions
+# that no threshold has.
+
+# %%
 for run in results["two_stage"]:
-    rounded = (run.decisions.sigmoid() * 100).round()
+    rounded = (run.decisions.sigmoid() * 10).round()
     lines = [
         f"{step(scores, truth):.3f}"
         for scores in (run.decisions, rounded)
         for step in (evaluation.average_precision, evaluation.trapezoid_average_precision)
     ]
-    print("steps {}, straight lines {}. Whole percents: steps {}, straight lines {}".format(*lines))
+    print("steps {}, straight lines {}. In tenths: steps {}, straight lines {}".format(*lines))
 
 # %% [markdown]
-# In the stored run the oracle's threshold makes 10 errors by median, the honest one 14. Not one
-# weight has changed: all that happened is that the threshold has seen the answers. The straight
-# lines are the smaller trap here. From the logits they lie .001 below the steps or equal.
-# Rounding to whole percents costs up to .004, and the straight lines give half of it back or more;
-# coarser scores would get more than they deserve.
-#
-# ## Four extensions, each left out
-#
-# The schedule, the gradient stops, the distance weights, the sampling by use: each left out once, and all
-# together, three seeds each.
+# **A label that forgets small defects.** The public code takes the *decision's* label from the small, soft
+# mask: its largest value. In evaluation it looks at the mask itself. So it trains towards one thing and is
+# judged by another. (Of our ablations, `extension = "pitfall_label"` trains with it. In an earlier version of
+# this lesson it cost nothing that showed: thin scratches were taught as .15 and good images as 0, and average
+# precision asks for ranks only.)
 
-# %%
-seeds = lesson.seeds(lesson.pick(smoke=1, laptop=3, full=3))
-ablations = ("no_schedule", "no_stops", "no_weights", "uniform_sampling", "plain")
-for variant in ablations:
-    results[variant] = [train(run, variant=variant) for run in seeds]
-
-
-def compare(variants, title, alt):
-    figure = plots.seed_dots(
-        {
-            TWO_STAGE_VARIANTS[name].title: [run.scores["ap"] for run in results[name]]
-            for name in variants
-        },
-        xlabel="average precision, test images",
-        title=title,
-    )
-    plots.show(figure, alt)
-
-
-compare(
-    ("two_stage", *ablations),
-    "Each extension left out",
-    "Average precision of the method and of five ablations, three seeds each",
-)
-for name in ablations:
-    record_metric(f"{name}/ap", np.median([run.scores["ap"] for run in results[name]]))
+# %% tags=["nbval-check-output"]
+for side in (1, 5, 9, 17, 31):
+    mask = torch.zeros(128, 128, dtype=torch.long)
+    mask[60 : 60 + side, 60 : 60 + side] = 1
+    taught = two_stage_target(mask, pitfall_label=True).label
+    right = two_stage_target(mask).label
+    print(f"a defect of {side:2} x {side:2} pixels is taught as {taught:.3f}, ours {right:.0f}")
 
 # %% [markdown]
-# Left out **together**, the four cost much: .530 against .907, and the best seed without them lies below
-# the worst with them. Left out **one at a time**, every row overlaps with the method. By median two are
-# below it (no stops .859, no weights .815) and two above (no schedule .914, uniform sampling .939).
-# What three of them show is one seed that goes wrong: .71 without the schedule, .28 without the stops,
-# .58 without the weights, where the method's three stay between .87 and .92. That fits extensions
-# which make a training safer; three seeds cannot show that it is so.
-#
-# How little three seeds show, we learned here ourselves. The same code and the same seeds, run on a
-# processor whose sums differ in the last digits, had put uniform sampling *below* the method in all
-# three seeds (.866 against .915), and this lesson said that it clearly earns its place.
-#
-# The papers found the schedule to bring .2 to 1.7 points of average precision and the weights
-# half a point, with 40 to 70 passes. Differences of that size cannot be seen here.
-#
-# ## Coarse masks, few masks
-#
-# Exact masks are dear. An ellipse around each defect takes seconds; a label, "defective", takes one. The
-# same network learns from ellipses, or from a few masks and labels for the rest. (Good images always teach
-# that their map is empty: that costs nobody anything.)
-
-# %%
-few = max(len(defective) // 5, 2)
-taught = {
-    f"all {len(defective)} masks": results["two_stage"],
-    f"{len(defective)} ellipses": [train(seed, masks="ellipse")],
-    f"{few} masks, else labels": [train(seed, segmented=few)],
-    "labels alone": [train(seed, segmented=0)],
-}
-figure = plots.seed_dots(
-    {name: [run.scores["ap"] for run in runs] for name, runs in taught.items()},
-    xlabel="average precision, test images",
-    title="What the defective images are taught with",
-)
-plots.show(figure, "Average precision with exact masks, ellipses, a few masks and labels alone")
-for name, runs in zip(("ellipses", "few_masks", "labels"), list(taught.values())[1:], strict=True):
-    record_metric(f"{name}/ap", np.median([run.scores["ap"] for run in runs]))
-
-# %% [markdown]
-# One seed each, so only large gaps speak. With the same seed, exact masks get .907 and ellipses
-# .953; nine masks and labels for the rest .756. Labels alone get .300, next to chance (.24), and the
-# table of gradients above says why: with both stops closed nothing that a label says can reach
-# the volume. It learned from good images alone, that maps are empty. For labels alone the papers
-# take other settings (rate .01, delta 1, no schedule; our sources do not say whether the stops
-# are open), and get an average precision of .93 on KolektorSDD.
-#
-# ## What the mistakes cost
-#
-# The label from the shrunk mask, and the square root in the normalization.
-
-# %%
-mistakes = ("pitfall_label", "published_norm")
-for variant in mistakes:
-    results[variant] = [train(run, variant=variant) for run in seeds[:2]]
-compare(
-    ("two_stage", *mistakes),
-    "Two mistakes of the public code",
-    "Average precision of the method, three seeds, and of two mistakes, two seeds each",
-)
-for name in mistakes:
-    record_metric(f"{name}/ap", np.median([run.scores["ap"] for run in results[name]]))
-
-# %% [markdown]
-# The label from the shrunk mask costs nothing that shows here (both seeds .90). Spots are large enough to
-# keep a label near 1. Thin scratches are taught as about .15, but good images as 0: that still
-# ranks them above good ones, and average precision asks for ranks only. That a mistake is real
-# does not mean that it shows in every score.
-#
-# The square root costs much here: .57 and .60, against .907. The papers reach 100 % on
-# KolektorSDD with it, at the same rate, in 50 passes. So it is no broken network; after eight
-# passes on small images it is behind, and why, we did not measure.
-#
-# One more mistake has no score. The public code keeps the times of use **inside the data set**, and
+# **Counting in the wrong place.** The public code keeps the times of use *inside the data set*, and
 # counts in `__getitem__`. Each worker of a loader has a copy of the data set, and all copies vanish with
 # the workers. A copy stands for a worker here:
 
@@ -696,87 +1302,93 @@ for _ in range(10):
 print("a sampler draws here, and keeps count here:", in_this_process.uses.tolist())
 
 # %% [markdown]
-# The public code therefore works with `num_workers=0` only. Ours counts in the sampler, which the
-# checkpoint of `fit` saves and which several workers and several GPUs share.
+# So the public code works with `num_workers=0` only. Ours counts in the sampler, which the checkpoint of
+# `fit` saves and which several workers and several GPUs share.
 #
-# ## On real surfaces
+# ## 12 · On real surfaces, and beside the papers
 #
-# The same, without a notebook, on KolektorSDD, three folds by item:
+# *5 minutes.* The same, without a notebook, on KolektorSDD, three folds by item:
 #
 #     course train two-stage --data kolektor_sdd --fold 1 --height 704 --width 256 --dilate 7 \
 #         --channels slim --epochs 20
 #
-# At half its size, with the slim network and 20 passes, the mean average precision of the three folds
-# (one seed) is
+# At half its size, with the slim network and 20 of the papers' 50 passes (one seed, sums over the three
+# folds; 347 good images and 52 bad ones to test on):
 #
-# | all four | no schedule | no stops | no weights | uniform sampling | none of the four |
-# |---|---|---|---|---|---|
-# | 1.000 | .999 | .995 | .997 | 1.000 | .978 |
+# | | mean AP | missed, false alarms (threshold from validation) | missed, false alarms (best on test) |
+# |---|---|---|---|
+# | all four extensions | 1.000 | 15, 0 | 0, 0 |
+# | no schedule | .999 | 20, 0 | 0, 1 |
+# | no stops | .995 | 12, 0 | 1, 2 |
+# | no distance weights | .997 | 11, 0 | 1, 0 |
+# | uniform sampling | 1.000 | 19, 0 | 0, 0 |
+# | none of the four | .978 | 11, 0 | 3, 0 |
 #
-# Each extension points the papers' way or shows nothing; together they are worth two points. At a
-# quarter of the size and after ten passes the same table shows no direction at all (.945 to .969):
-# there the folds differ more than the variants. An ablation wants a task that can be solved, and that
-# is not solved by everything. The numbers of each fold, with device and time, stand in
-# `docs/results.md`.
+# **An AP of 1.000 is not a detector without errors.** The images are ranked perfectly, and yet the
+# threshold, chosen with seven bad validation images, misses 15 of 52 cracks. At such a threshold the network
+# without any of the four misses fewer, 11. (Here the threshold is the lowest score of a bad validation image.
+# Trained once more, the method missed 11 with this rule, and 9 with the one that the course uses now, the
+# middle of the gap below that score.) At a quarter of the size and after ten passes the ranking shows
+# no direction at all either (.945 to .969).
+#
+# The papers' own numbers, in percent of AP:
+#
+# | | labels alone | some masks | all masks |
+# |---|---|---|---|
+# | DAGM | 74.0 | 91.5 (5 masks) | 100 |
+# | KolektorSDD | 93.4 | 99.1 (5 masks) | 100 |
+# | KolektorSDD2 | 73.3 | 83.2 (16 masks) | 95.4 (246 masks) |
+# | Severstal | 90.3 to 94.1 | | up to 99.3 |
+#
+# (Mixed supervision, 2021; 99.3 is what an author states for 3000 masks.) The schedule brings them
+# 1.08, .23 and 1.68 points on DAGM, KolektorSDD and Severstal, and the distance weights half a point on
+# Severstal (98.24 to 98.74). Differences of that size cannot be seen with three seeds of a slim network.
+# What differs from ours: full size and all channels, 50 passes and more; the square root in the
+# normalization; the authors' folds, which were not at hand; AP by straight lines, and errors at the best threshold of the test
+# images. Users who ran their code on KolektorSDD2 report 92.6 instead of 95.4.
 #
 # KolektorSDD was photographed item by item, and three items were photographed twice: kos26 is kos01,
 # kos34 is kos27, and kos39 is kos38, the last one in new pictures. The reader keeps each pair on one side
-# of every split. (The two masks of such a crack agree to two thirds: label noise.)
+# of every split. (The two masks of such a crack agree to two thirds: label noise.) With the photographs on
+# your machine, set `dataset` and `fold` above. `dagm/1` and `severstal` are opened, too.
 #
-# ## Exercises
+# ## 13 · Challenge
+#
+# Beat the best median of this lesson on the same test images with the same number of passes. You may
+# change $\delta$, rate, weighting, variant, even open the stops half (`half_stop`). **Choose by the validation images**:
+# `try_out` shows only these. Enter the test score once, when you have chosen.
 
 # %%
-exercise("image_label")
+board = challenge(
+    "07_two_stages",
+    score="AP of the test images",
+    to_beat={
+        "joint, stops shut": middle["joint, stops shut"],
+        "segment, freeze, classify": of_choice[joint.choices[2]],
+        "none of the four extensions": np.median([run.scores["ap"] for run in results["plain"]]),
+    },
+)
 
 
-# %%
-def image_label(mask):
-    return ...
+def try_out(variant="two_stage", **changes):
+    run = train(seed, variant, evaluate=looking, **changes)
+    print(f"AP of the validation images: {run.history.evaluations[-1]['val/ap']:.3f}")
+    return run
 
-
-exercise("image_label").check(image_label)
-
-# %%
-exercise("joint_loss")
-
-
-# %%
-def joint_loss(segmentation, decision, epoch, epochs, delta):
-    return ...
-
-
-exercise("joint_loss").check(joint_loss)
-
-# %%
-exercise("next_negatives")
-
-
-# %%
-def next_negatives(uses, count, rng):
-    return ...
-
-
-exercise("next_negatives").check(next_negatives)
-
-# %%
-exercise("distance_weights")
-
-
-# %%
-def distance_weights(mask, distance, power, positive_weight):
-    return ...
-
-
-exercise("distance_weights").check(distance_weights)
 
 # %% [markdown]
-# ## Recap
+# For example, in a cell of your own:
 #
-# - First *where*, from masks; then *whether*, from what the first stage has found.
-# - A gradient that is stopped on one path comes in on the other: measure it.
-# - All defective images in each pass, and the good ones whose turn it is.
-# - The label of an image comes from its mask, not from a smaller copy of it.
-# - A threshold is chosen on validation images. The best one on the test images is not yours.
+#     mine = try_out("no_weights", positive_weight=1.0, delta=0.03)
+#     board.enter("no weights, delta .03", mine.scores["ap"])
+#
+# ## Recap
+
+# %%
+predictions()
+
+# %% [markdown]
+# RECAP
 #
 # Lesson 08 puts all methods of the course side by side.
 #
@@ -791,6 +1403,7 @@ quiz("07")
 # - J. Božič, D. Tabernik, D. Skočaj: *End-to-end training of a two-stage neural network for defect
 #   detection*, ICPR 2020.
 # - J. Božič, D. Tabernik, D. Skočaj: *Mixed supervision for surface-defect detection: from weakly to
-#   fully supervised learning*, Computers in Industry 2021.
+#   fully supervised learning*, Computers in Industry 2021. (The tables of section 12.)
 # - D. Tabernik, S. Šela, J. Skvarč, D. Skočaj: *Segmentation-based deep-learning approach for
-#   surface-defect detection*, Journal of Intelligent Manufacturing 2019.
+#   surface-defect detection*, Journal of Intelligent Manufacturing 2019. (Here the first stage was
+#   trained first, and frozen.)

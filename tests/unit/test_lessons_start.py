@@ -171,9 +171,10 @@ def test_a_new_start_frees_the_names_of_metrics():
     [
         ({"fold": 4, "dataset": "kolektor_sdd"}, "fold: got 4, wanted"),
         ({"fold": 2}, "fold: got 2, wanted 0: only kolektor_sdd has folds"),
+        ({"extension": "no_stop"}, "extension: got 'no_stop', wanted 'two_stage', 'no_schedule'"),
     ],
 )
-def test_lesson_07_takes_a_fold_of_kolektor_sdd_only(given, wanted):
+def test_lesson_07_takes_a_fold_of_kolektor_sdd_only_and_a_variant_that_exists(given, wanted):
     with pytest.raises(ValueError, match=wanted):
         start_lesson("07", **given)
 

@@ -276,7 +276,7 @@ def test_a_combination_that_a_lesson_refuses_is_told_at_its_parameter(tmp_path: 
         read_plan(path)
     assert str(caught.value).replace(str(path), "plan.yml").split("\n  ")[1:] == [
         'plan.yml:4: runs[0].parameters.dataset[1]: got "bottles", wanted synthetic or '
-        "kolektor_sdd or magnetic_tile or folder:<path>",
+        "kolektor_sdd or dagm/<name> or severstal or magnetic_tile or folder:<path>",
         "plan.yml:5: runs[0].parameters.fold[1]: got 1, wanted 0: only kolektor_sdd has folds, and "
         "the data set is synthetic",
     ]

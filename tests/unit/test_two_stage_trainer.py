@@ -12,6 +12,7 @@ from tiny_defects import CHANNELS as TINY_CHANNELS
 from tiny_defects import HEIGHT, WIDTH, Squares
 
 from course_utils.data import EllipseMasks, two_stage_target
+from course_utils.data.synthetic_layouts import LAYOUTS, lay_out, write_set
 from course_utils.evaluation import best_threshold
 from course_utils.losses import TwoStageLoss
 from course_utils.models import TwoStageNet
@@ -136,6 +137,7 @@ CHANGES = {
     "two_stage": {},
     "no_schedule": {"dynamic": False},
     "no_stops": OPEN,
+    "no_schedule_no_stops": {"dynamic": False, **OPEN},
     "no_weights": {"weights": None},
     "uniform_sampling": {"rule": "uniform"},
     "plain": {"dynamic": False, "weights": None, "rule": "uniform", **OPEN},
@@ -339,3 +341,20 @@ def test_the_report_counts_the_images_of_each_kind(splits, trained):
     assert report["images"] == {"train": 12, "val": 9, "test": 9}
     assert report["defective"] == {"train": 4, "val": 3, "test": 3}
     assert report["split"] == Squares.split_note
+
+
+@pytest.mark.parametrize(
+    ("layout", "fold"), [("dagm", 0), ("severstal", 0), ("kolektor_sdd", 2)], ids=str
+)
+def test_the_data_of_lesson_07_open_where_they_are_and_train(layout, fold, tmp_path, monkeypatch):
+    count, size = (30, None) if layout == "severstal" else (60, (64, 128))
+    pictures = lay_out(LAYOUTS[layout], count=count, size=size)
+    write_set(LAYOUTS[layout], pictures, tmp_path)
+    monkeypatch.setenv("COURSE_DATA_ROOT", str(tmp_path))
+    config = tiny(data=LAYOUTS[layout].opens, fold=fold, height=64, width=128, epochs=1)
+    few = open_detection_splits(config, most=2)
+    for part in vars(few).values():
+        assert part[0].image.shape == (1, 64, 128)
+        assert 0 < labels_of(part).sum() < len(part) <= 4
+    scores = TwoStageTrainer(config, few).train(**CPU).scores
+    assert scores["fn"] + scores["fp"] <= len(few.test)

@@ -11,7 +11,12 @@ from pydantic import Field, ValidationInfo, field_validator
 from course_utils.data import PRODUCT_NAMES
 from course_utils.lessons.parameters import LessonParameters
 from course_utils.lessons.spec import LessonSpec
-from course_utils.trainers.configs import ENCODERS, LOSS_NAMES, VariantName
+from course_utils.trainers.configs import (
+    ENCODERS,
+    LOSS_NAMES,
+    TwoStageVariantName,
+    VariantName,
+)
 
 
 class StartParameters(LessonParameters):
@@ -62,11 +67,15 @@ class MemSegParameters(LessonParameters):
 
 
 class TwoStageParameters(LessonParameters):
-    """Lesson 07 takes one of KolektorSDD's three folds; 0 is the course's own split."""
+    """Lesson 07 takes one of KolektorSDD's three folds; 0 is the course's own split.
 
-    datasets = ("synthetic", "kolektor_sdd", "magnetic_tile", "folder")
+    `extension` is the variant of the main training, to be swept by a plan.
+    """
+
+    datasets = ("synthetic", "kolektor_sdd", "dagm/", "severstal", "magnetic_tile", "folder")
 
     fold: Annotated[int, Field(ge=0, le=3)] = 0
+    extension: TwoStageVariantName = "two_stage"
 
     @field_validator("fold")
     @classmethod

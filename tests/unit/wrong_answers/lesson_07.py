@@ -1,73 +1,31 @@
 """Typical wrong answers to the exercises of lesson 07, by the name of each."""
 
-SMALL = """
-defect = (mask > 0).float()[None]
-defect = F.pad(defect, (8, 8, 8, 8), mode="reflect")
-small = F.avg_pool2d(defect, 17, stride=8)
-"""
-SHARE = "share = 1 - epoch / epochs\n"
-MIXED = "\nreturn share * segmentation + delta * (1 - share) * decision"
 ORDER = "order = rng.permutation(len(uses))\n"
 WEIGHTED = "\nreturn np.where(mask == 1, positive_weight * relative**power, 1)"
 RELATIVE = "relative = distance / max(distance.max(), 1)\n"
 
 WRONG_ANSWERS = {
-    "image_label": {
-        "smaller_mask": SMALL + "return small.max().item()",
-        "smaller_mask_rounded": SMALL + "return int(small.max() > 0.5)",
-        "sum_of_the_smaller_mask": SMALL + "return min(small.sum().item(), 1)",
-        "each_eighth_pixel": "return int(mask[::8, ::8].any())",
-        "majority": "return int((mask > 0).float().mean() > 0.5)",
-        "mean_above_5": "return int(mask.float().mean() > 0.5)",
-        "share": "return (mask > 0).float().mean()",
-        "mean": "return mask.float().mean()",
-        "number": "return int((mask > 0).sum())",
-        "sum": "return mask.sum()",
-        "largest": "return int(mask.max())",
-        "mask": "return mask.float()",
-        "each_pixel": "return (mask > 0).long()",
-        "all": "return int((mask > 0).all())",
-        "turned_over": "return int((mask == 0).all())",
-        "class_1": "return int((mask == 1).any())",
-        "white": "return int((mask > 127).any())",
-        "above_1": "return int(mask.max() > 1)",
-        "two_pixels": "return int((mask > 0).sum() > 1)",
-        "pythons_any": "return int(any(mask > 0))",
-        "two_values": "return int(len(mask.unique()) > 1)",
-    },
-    "joint_loss": {
-        "backwards": "share = epoch / epochs" + MIXED,
-        "epochs_minus_1": "share = 1 - epoch / (epochs - 1)" + MIXED,
-        "from_1": "share = 1 - (epoch + 1) / epochs" + MIXED,
-        "brackets_of_the_schedule": "share = (1 - epoch) / epochs" + MIXED,
-        "whole_numbers": "share = 1 - epoch // epochs" + MIXED,
-        "delta_at_the_segmentation": SHARE
-        + "return delta * share * segmentation + (1 - share) * decision",
-        "delta_at_both": SHARE + "return delta * (share * segmentation + (1 - share) * decision)",
-        "no_delta": SHARE + "return share * segmentation + (1 - share) * decision",
-        "delta_as_a_share": SHARE
-        + "return (1 - delta) * share * segmentation + delta * (1 - share) * decision",
-        "no_schedule": "return segmentation + delta * decision",
-        "decision_from_the_start": SHARE + "return share * segmentation + delta * decision",
-        "segmentation_to_the_end": SHARE + "return segmentation + delta * (1 - share) * decision",
-        "both_fade": SHARE + "return share * (segmentation + delta * decision)",
-        "brackets": SHARE + "return share * segmentation + delta * 1 - share * decision",
-        "exchanged": SHARE + "return share * decision + delta * (1 - share) * segmentation",
-        "segmentation_alone": SHARE + "return share * segmentation",
-        "two_parts": SHARE + "return share * segmentation, delta * (1 - share) * decision",
-        "share": SHARE + "return share",
-        "no gradient": """
-            share = 1 - epoch / epochs
-            total = share * segmentation + delta * (1 - share) * decision
-            return total.item()
-        """,
-        "gradient for argument 2": SHARE
-        + "return share * segmentation + delta * (1 - share) * decision.detach()",
-        "changes its argument 1": """
-            share = 1 - epoch / epochs
-            segmentation *= share
-            return segmentation + delta * (1 - share) * decision
-        """,
+    "half_stop": {
+        "all_passes": "return x",
+        "nothing_passes": [
+            "return x.detach()",
+            "return share * x.detach() + (1 - share) * x.detach()",
+            "with torch.no_grad():\n    return share * x + (1 - share) * x",
+        ],
+        "values_shrink": ["return share * x", "return (share * x).detach()"],
+        "values_grow": "return x.detach() + share * x",
+        "turned_over": "return x.detach() * share + (1 - share) * x",
+        "all_or_nothing": [
+            "return x if share > 0.5 else x.detach()",
+            "return x if share else x.detach()",
+            "return x if share == 1 else x.detach()",
+        ],
+        "squared": "return share**2 * x + (1 - share**2) * x.detach()",
+        "negative": "return (1 + share) * x.detach() - share * x",
+        "changed": "x *= share\nreturn x + (1 - share) / max(share, 1e-9) * x.detach()",
+        "no_tensor": ["return x.tolist()", "return x, share", "return x.sum()"],
+        "other_values": ["return x + share", "return x / 2"],
+        "other_gradient": "return share * x / 2 + (1 - share / 2) * x.detach()",
     },
     "next_negatives": {
         "first_of_equals": "return np.argsort(uses)[:count]",
@@ -78,6 +36,12 @@ WRONG_ANSWERS = {
         "weighted": """
             chances = 1 / (1 + uses)
             chances = chances / chances.sum()
+            return rng.choice(len(uses), count, replace=False, p=chances)
+        """,
+        "one_over_uses": """
+            with np.errstate(all="ignore"):
+                chances = 1 / uses
+                chances = chances / chances.sum()
             return rng.choice(len(uses), count, replace=False, p=chances)
         """,
         "put_back": "return rng.integers(0, len(uses), count)",
@@ -116,6 +80,12 @@ WRONG_ANSWERS = {
         "no_image": ORDER + "return order[np.argsort(uses[order])][:count] + 24",
     },
     "distance_weights": {
+        "own_distance": """
+            import torch
+            from course_utils import data
+            options = {"power": power, "positive_weight": positive_weight}
+            return data.distance_weights(torch.as_tensor(mask), **options).numpy()
+        """,
         "zeros_outside": RELATIVE + "return mask * positive_weight * relative**power",
         "no_power": RELATIVE + "return np.where(mask == 1, positive_weight * relative, 1)",
         "times_the_power": RELATIVE
