@@ -55,8 +55,8 @@ def check_image_score(answer: Any) -> None:
 _GOOD = np.array([0.1, 0.35, 0.2, 0.35, 0.6, 0.15, 0.3, 0.5])
 _TESTS = [
     (
-        np.array([0.05, 0.6, 0.3, 0.55, 0.7, 0.5, 0.62, 0.9, 0.35, 0.6, 0.5, 0.1]),
-        np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1]),
+        np.array([0.05, 0.6, 0.3, 0.55, 0.7, 0.5, 0.62, 0.9, 0.35, 0.6, 0.5, 0.1, 0.505]),
+        np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 0]),
     ),
     (np.array([0.6, 0.2, 0.35, 0.4, 0.3, 0.8, 0.36, 0.1]), np.array([1, 0, 1, 0, 1, 1, 0, 0])),
 ]
@@ -101,6 +101,7 @@ def check_count_errors(answer: Any) -> None:
                 by(lambda g, k, s, y: _limit(s[y == 0], k)),
                 by(lambda g, k, s, y: _limit(s, k)),
             ],
+            "between": by(lambda g, k, s, y: float(np.quantile(g, 1 - k / len(g)))),
             "unsorted": by(lambda g, k, s, y: float(g[k])),
             "exchanged": lambda *args: right(*args)[::-1],
             "labels_exchanged": lambda g, k, s, y: _count(s, 1 - y, _limit(g, k)),

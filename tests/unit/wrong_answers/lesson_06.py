@@ -94,6 +94,7 @@ WRONG_ANSWERS = {
         "one_too_many": "limit = np.sort(good_scores)[-allowed - 2]\n" + ALARM,
         "never_allowed": "limit = good_scores.max()\n" + ALARM,
         "from_below": "limit = np.sort(good_scores)[allowed]\n" + ALARM,
+        "between": "limit = np.quantile(good_scores, 1 - allowed / len(good_scores))\n" + ALARM,
         "by_test": [
             "limit = np.sort(scores[labels == 0])[::-1][allowed]\n" + ALARM,
             "limit = np.sort(scores)[::-1][allowed]\n" + ALARM,
