@@ -27,7 +27,7 @@ READ, UNREAD, LEFT = "judged", "could not be read", "left out"
 NEWEST = 1_900_000_000  # seconds since 1970
 AGAIN_AND_AGAIN = "x = 0\nwhile True:\n    x += 1"
 DIES = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-EATS = "hoard = [bytearray(os.urandom(1) * 50_000_000) for _ in range(400)]"
+EATS = "import os\nhoard = [bytearray(os.urandom(1) * 50_000_000) for _ in range(400)]"
 GARBLES = """import glob, os, time
 for path in glob.glob(f"/proc/{os.getppid()}/fd/*"):
     try:
@@ -82,6 +82,8 @@ class Inbox:
                 keys = [key for key in self.exercises if check_of(key) in cell.source]
                 place = self.exercises.index(keys[0]) if keys else END
                 source = cell.source
+                if place < right and exercise(keys[0]).given:  # of a cell that is left out here
+                    cells.append(new_code_cell(exercise(keys[0]).given))
                 if place <= right:
                     answer = exercise(keys[0]).solution_source if place < right else wrong(keys[0])
                     source = f"# {secret}\n{answer}\n\n{check_of(keys[0])}"
@@ -163,9 +165,10 @@ def one_file(
         change(notebook)
         place = inbox.put(f"{who}/{file}", write(notebook))
         marks = {**inbox.marks(right), **(become or {})}
-        if everything:
+        if everything:  # the notebook shows what it had checked until then
             marks = dict.fromkeys(marks, everything)
-        return Student(who, {place: READ}, secret, outcome, marks, flagged)
+        asked = tuple(marks) if everything else flagged
+        return Student(who, {place: READ}, secret, outcome, marks, asked)
 
     return hand_in
 
@@ -287,6 +290,11 @@ def strange_name(inbox: Inbox, who: str, secret: str, right: int) -> Student:
 WRONG = graded(FIRST, wrong(FIRST))
 KINDS: dict[str, Kind] = {
     "answered": one_file(),
+    "copied": one_file(
+        insert(f"{COPIED}\n\n{check_of(FIRST)}"),
+        become={FIRST: graded(FIRST, COPIED)},
+        flagged=(FIRST,),
+    ),
     "unanswered": unanswered,
     "broken json": broken_json,
     "no metadata": one_file(without_metadata),
@@ -317,11 +325,6 @@ KINDS: dict[str, Kind] = {
     "overwritten": one_file(insert(wrong(FIRST)), become={FIRST: WRONG}, flagged=(FIRST,)),
     "check deleted": one_file(insert("del exercise")),
     "exits": one_file(insert("import sys; sys.exit(1)", at=STARTED), outcome="error"),
-    "copied": one_file(
-        insert(f"{COPIED}\n\n{check_of(FIRST)}"),
-        become={FIRST: graded(FIRST, COPIED)},
-        flagged=(FIRST,),
-    ),
 }
 SLOW: dict[str, Kind] = {
     "endless": one_file(insert(AGAIN_AND_AGAIN, at=STARTED), outcome="timeout"),
