@@ -1025,8 +1025,7 @@ earns = predict(
 
 # %%
 settings = dict(
-    # Each item of KolektorSDD shows a defect somewhere: no item is good to learn from.
-    data="synthetic_product/plate" if dataset == "kolektor_sdd" else dataset,
+    data=dataset,
     height=lesson.pick(smoke=64, laptop=96, full=256),
     width=lesson.pick(smoke=64, laptop=96, full=256),
     steps=lesson.pick(smoke=2, laptop=80, full=2700),
