@@ -295,6 +295,15 @@ def test_metrics_beyond_the_headlines_stand_in_a_table_of_their_own(tmp_path):
     assert lines_of(second)[0][2:-2] == ["m6", "m7"]
 
 
+def test_metrics_that_depend_on_the_parameters_come_first(tmp_path):
+    runs = [
+        make_run(0, metrics={"same": 1.0, "other": gamma, "also": 2.0}, parameters={"gamma": gamma})
+        for gamma in (0.0, 2.0)
+    ]
+    table = page_of(tmp_path, runs).find(id="lessons").find_all("table")[0]
+    assert lines_of(table)[0][3:-2] == ["other", "same", "also"]
+
+
 def test_every_run_has_a_line_that_links_to_its_notebook(tmp_path):
     runs = [
         with_notebook(make_run(0), tmp_path, [figure_of("red")]),

@@ -26,6 +26,7 @@ from course_utils.runs.report.marks import MarkTable, mark_table
 from course_utils.runs.report.summary import (
     Combination,
     Labels,
+    SeedStatistics,
     combinations,
     failed,
     key_of,
@@ -39,7 +40,8 @@ from course_utils.runs.run_pages import page_of
 HERE = Path(__file__).parent
 FIGURES = "figures"
 HEADLINES = 6
-"""So many metrics of a lesson stand in its table; the others in one below that can be opened."""
+"""So many metrics of a lesson stand in its table, those that depend on the parameters first; the
+others in one below that can be opened."""
 OPEN_FIGURES, OPEN_FAILURES = 60, 10
 """Up to so many are shown at once; of more, each part is opened by the reader."""
 SIGNS = {
@@ -169,6 +171,7 @@ def _lessons(runs: Sequence[RunRecord], labels: Labels) -> list[dict[str, Any]]:
     for lesson, found in sorted(groups.items()):
         metrics = [each.metrics() for each in found]
         names = list(dict.fromkeys(name for each in metrics for name in each))
+        names.sort(key=lambda name: not _differs(name, metrics))
         lessons.append(
             {
                 "name": lesson,
@@ -180,6 +183,11 @@ def _lessons(runs: Sequence[RunRecord], labels: Labels) -> list[dict[str, Any]]:
             }
         )
     return lessons
+
+
+def _differs(name: str, metrics: Sequence[Mapping[str, SeedStatistics]]) -> bool:
+    """Tell whether a metric depends on the parameters: such a one is what a sweep is for."""
+    return len({each[name].values for each in metrics if name in each}) > 1
 
 
 def _figures(runs: Sequence[RunRecord], folder: Path, out: Path) -> dict[str, list[Any]]:
