@@ -76,8 +76,8 @@ lesson = start_lesson(
 )  # fmt: skip
 
 # %% [markdown]
-# The papers of this lesson were written about these surfaces, the commutators of electric motors. Some
-# of them have a crack.
+# The papers of this lesson were written about these surfaces, the commutators of electric motors. Some of
+# them have a crack.
 
 # %%
 show_real_photographs("kolektor_sdd")
@@ -85,16 +85,16 @@ show_real_photographs("kolektor_sdd")
 # %% [markdown]
 # ## 1 · Where, and whether
 #
-# *6 minutes.* A line asks for one decision per part: ship it or throw it away. A classifier that is
-# shown whole images with one label each has a hard time, since a crack is a hundred pixels of a hundred
+# *6 minutes.* A line asks for one decision per part: ship it or throw it away. A classifier that is shown
+# whole images with one label each has a hard time, since a crack is a hundred pixels of a hundred
 # thousand, and nobody tells it which. So Božič, Tabernik and Skočaj (2020) use two stages. The first
 # learns **where**, from masks. The second reads what the first one has found and learns **whether**.
 #
-# If every mark on a part is a defect, *whether* is easy: take the largest value of the map. But
-# often the customer's rule is another one: so many specks of dust are allowed, but not a crack; two
-# scratches are allowed, but not three. Our data follow such a rule. They are synthetic painted sheets,
-# and we paint the marks ourselves: **spots are allowed, a crack is not.** The mask marks both, with the same
-# value, as somebody would draw it who was asked to mark all that can be seen. The label alone knows the rule.
+# If every mark on a part is a defect, *whether* is easy: take the largest value of the map. But often the
+# customer's rule is another one: so many specks of dust are allowed, but not a crack; two scratches are
+# allowed, but not three. Our data follow such a rule. They are synthetic painted sheets, and we paint the
+# marks ourselves: **spots are allowed, a crack is not.** The mask marks both, with the same value, as
+# somebody would draw it who was asked to mark all that can be seen. The label alone knows the rule.
 
 
 # %%
@@ -190,18 +190,18 @@ best_rule = predict(
 )
 
 # %% [markdown]
-# Chance is the share of bad images: that is the average precision (AP) of a random order. You will see the
-# answer in section 6.
+# Chance is the share of bad images: that is the average precision (AP) of a random order. You will see
+# the answer in section 6.
 #
 # ## 2 · The network
 #
-# *6 minutes.* The first stage brings the image down to an eighth of its side, and then looks far
-# around with **one** convolution of 15 x 15. The second stage reads the 1024 maps of the *volume* and the
-# map $S$, halves them three times, and ends with 66 numbers: maximum and mean of its 32 maps, and of $S$
+# *6 minutes.* The first stage brings the image down to an eighth of its side, and then looks far around
+# with **one** convolution of 15 x 15. The second stage reads the 1024 maps of the *volume* and the map
+# $S$, halves them three times, and ends with 66 numbers: maximum and mean of its 32 maps, and of $S$
 # itself (the *shortcut*). One linear layer turns these into the decision.
 #
-# In the figure, "2 x 5x5, 32" is two convolutions of 5 x 5 with 32 maps each, and 1/2 is the size
-# from there on; (a) and (b) come further down.
+# In the figure, "2 x 5x5, 32" is two convolutions of 5 x 5 with 32 maps each, and 1/2 is the size from
+# there on; (a) and (b) come further down.
 
 # %% tags=["hide-input"]
 # fmt: off
@@ -267,8 +267,8 @@ class OurTwoStages(nn.Module):
 
 
 # %% [markdown]
-# Is this the network of the package? With the same weights, both give the same map and the same
-# decision. (The decision has no gradient at the image: the stops are shut.)
+# Is this the network of the package? With the same weights, both give the same map and the same decision.
+# (The decision has no gradient at the image: the stops are shut.)
 
 # %% tags=["nbval-check-output"]
 torch.manual_seed(0)
@@ -290,8 +290,8 @@ prove_equal(lambda image: ours(image)[0], the_map, images)
 prove_equal(lambda image: ours(image)[1], the_decision, images)
 
 # %% [markdown]
-# How far does a cell of the map see? Each convolution of side $k$ adds $k - 1$ cells of its own level, each
-# pooling one. And where are the parameters?
+# How far does a cell of the map see? Each convolution of side $k$ adds $k - 1$ cells of its own level,
+# each pooling one. And where are the parameters?
 
 # %% tags=["nbval-check-output"]
 with torch.device("meta"):  # shapes without numbers
@@ -331,10 +331,10 @@ for spread in (0.01, 1.0, 100.0):
     print(f"deviation {spread:6g} in: {right:.2f} out, published {theirs:.3f}")
 
 # %% [markdown]
-# So what the published layer hands on still depends on how strong its input was. (Ours gives .95
-# for the weakest input, since a small constant keeps the division safe.) At the same rate and after eight
-# passes on small images it was far behind in an earlier version of this lesson: an AP of .57 and .60 against
-# .91 (two seeds, `docs/results.md`). The papers reach 100 % with it, in 50 passes.
+# So what the published layer hands on still depends on how strong its input was. (Ours gives .95 for the
+# weakest input, since a small constant keeps the division safe.) At the same rate and after eight passes
+# on small images it was far behind in an earlier version of this lesson: an AP of .57 and .60 against .91
+# (two seeds, `docs/results.md`). The papers reach 100 % with it, in 50 passes.
 #
 # Two things follow from the normalization of $S$, the last one.
 #
@@ -358,10 +358,10 @@ print(f"ln 2 = {math.log(2):.3f}")
 #
 # ## 4 · Which loss moves which layer?
 #
-# *6 minutes.* In the first epochs the decision knows nothing, and the first stage would be bent by what it
-# guesses. So the papers stop its gradient at two places: **(a)** at the shortcut from $S$, and **(b)** at
-# the entrance of the second stage. One switch moves both in the public code; ours are two. *Which layers
-# does the decision's loss reach?*
+# *6 minutes.* In the first epochs the decision knows nothing, and the first stage would be bent by what
+# it guesses. So the papers stop its gradient at two places: **(a)** at the shortcut from $S$, and **(b)**
+# at the entrance of the second stage. One switch moves both in the public code; ours are two. *Which
+# layers does the decision's loss reach?*
 
 # %%
 torch.manual_seed(0)
@@ -455,14 +455,14 @@ exercise("half_stop").check(half_stop)
 # %% [markdown]
 # ## 5 · The loss, a schedule, and the training
 #
-# *6 minutes.* Both parts are cross entropies, the first over cells, the second over images. In epoch $n$ of
-# $E$
+# *6 minutes.* Both parts are cross entropies, the first over cells, the second over images. In epoch $n$
+# of $E$
 #
 # $$L = \lambda\, L_\text{seg} + \delta\,(1 - \lambda)\, L_\text{cls},\qquad \lambda = 1 - n / E$$
 #
-# so it starts with *where* alone, and the share of *whether* grows. $\delta$ makes the decision's
-# part smaller: .01 for KolektorSDD, so that at rate 1 its layers move as at rate .01. Cells of a
-# mark carry weights (section 9); an image without a mask has no first part.
+# so it starts with *where* alone, and the share of *whether* grows. $\delta$ makes the decision's part
+# smaller: .01 for KolektorSDD, so that at rate 1 its layers move as at rate .01. Cells of a mark carry
+# weights (section 9); an image without a mask has no first part.
 
 
 # %% tags=["nbval-check-output"]
@@ -538,8 +538,8 @@ class Targets(torch.utils.data.Dataset):
 # %% [markdown]
 # The training is plain SGD at rate 1 with $\delta = .01$, one image in a batch, as the papers train on
 # KolektorSDD, with a quarter of the channels or fewer. A **variant** leaves something out. It is in
-# float32, whatever the header of this lesson says your device could do: in bf16 the gradients of this network
-# were once seen .3 of their size apart from those in float32.
+# float32, whatever the header of this lesson says your device could do: in bf16 the gradients of this
+# network were once seen .3 of their size apart from those in float32.
 
 # %%
 Run = namedtuple("Run", "model targets sampler history rate decisions maps threshold scores")
@@ -628,8 +628,8 @@ with LiveCurves(
             results[name].append(train(run, name, watch=watch, evaluate=looking))
 
 # %% [markdown]
-# (The band is that of the three seeds.) Do not read the loss as progress alone: $\lambda$ falls, and takes
-# the loss with it.
+# (The band is that of the three seeds.) Do not read the loss as progress alone: $\lambda$ falls, and
+# takes the loss with it.
 
 
 # %%
@@ -664,13 +664,14 @@ def titled(*variants):
 #
 # *8 minutes.* Three questions. Is the decision better than the largest value of the map? Is it better
 # than what somebody would do who only has the map: measure the *marked area*? And is training both stages
-# at once better than **segment, freeze, then classify**, which is the papers' main claim?
+# at once better than **segment, freeze, then classify**, as the network of 2019 was trained? That is the
+# papers' main claim.
 #
-# For the last one we make the comparison fair in two ways. The same first stage: we take the one that joint
-# training has made, throw its second stage away, and train a new one on the frozen features. And a first stage
-# that was trained on masks alone, without the schedule (section 4 told us that the runs without schedule
-# have such a first stage). Frozen features need to be computed only once, so the new second stage is nearly
-# free. Its rate is chosen on validation images.
+# For the last one we make the comparison fair in two ways. The same first stage: we take the one that
+# joint training has made, throw its second stage away, and train a new one on the frozen features. And a
+# first stage that was trained on masks alone, without the schedule (section 4 told us that the runs
+# without schedule have such a first stage). Frozen features need to be computed only once, so the new
+# second stage is nearly free. Its rate is chosen on validation images.
 
 # %%
 joint = predict(
@@ -809,28 +810,29 @@ joint.reveal(
 )  # fmt: skip
 
 # %% [markdown]
-# In the stored run the largest value of the map is worth nothing: its AP is .19, and chance gets .23. Each
-# way with a second stage reaches .85 or more by the median. So here the decision *is* more than a
-# maximum, and nobody had to tell the network the rule: labels were enough. The marked area gets .74, since
-# cracks are larger than spots: somebody who thinks about the map for five minutes comes quite far.
+# In the stored run the largest value of the map is worth nothing: its AP is .19, and chance gets .23.
+# Each way with a second stage reaches .85 or more by the median. So here the decision *is* more than a
+# maximum, and nobody had to tell the network the rule: labels were enough. The marked area gets .74,
+# since cracks are larger than spots: a rule made by hand comes quite far.
 #
-# **And joint training? Here it does not earn its place.** With the stops shut its own second stage reaches
-# .851. Thrown away, and trained anew on the frozen features of the *same* first stage, it reaches .896.
-# (That is no proof of the opposite: the new one could choose between two rates, and took the
-# higher one each time. Section 7 trains jointly with a faster second stage and gets .889.) With the stops open, the only
-# training here that is end to end in the strict sense, the median is .909, but its seeds lie between .85
-# and .97 and overlap with those of *segment, freeze, classify*. Joint training needs one program instead
-# of two. A gain in AP, three seeds cannot show.
+# **And joint training? Here it does not earn its place.** With the stops shut its own second stage
+# reaches .851. Thrown away, and trained anew on the frozen features of the *same* first stage, it reaches
+# .896. (That is no proof of the opposite: the new one could choose between two rates, and took the higher
+# one each time. Section 7 trains jointly with a faster second stage and gets .889.) With the stops open,
+# the only training here that is end to end in the strict sense, the median is .909, but its seeds lie
+# between .85 and .97 and overlap with those of *segment, freeze, classify*. Joint training needs one
+# program instead of two; three seeds show no gain in AP.
 #
-# Look at the errors, too. An AP of .85 sounds like a detector. At the threshold from validation images, one
-# of its three networks throws away 58 of 123 good parts.
+# Look at the errors, too. An AP of .85 sounds like a detector. At the threshold from validation images,
+# one of its three networks throws away 58 of 123 good parts.
 #
 # ## 7 · Do the two losses want the same?
 #
-# *5 minutes.* If the decision's gradient is let into the first stage, two questions count. How large is it
-# beside that of the masks? And does it point the same way? The **cosine** between two gradients is 1 where they
-# agree, 0 where they have nothing to do with each other, and negative where a step for one loss makes the other
-# worse. We have measured both after each pass, at all shared layers and on twelve training images.
+# *5 minutes.* If the decision's gradient is let into the first stage, two questions count. How large is
+# it beside that of the masks? And does it point the same way? The **cosine** between two gradients is 1
+# where they agree, 0 where they have nothing to do with each other, and negative where a step for one
+# loss makes the other worse. We have measured both after each pass, at all shared layers and on twelve
+# training images.
 
 
 # %% tags=["hide-input"]
@@ -871,14 +873,14 @@ record_metrics({
 })  # fmt: skip
 
 # %% [markdown]
-# In the stored run the decision's gradient is about a hundred times as long as that of the masks, at the
-# first pass (13 against .07) and at the last. And the two have hardly any direction in common: over all seeds
-# and passes the cosine lies between -.16 and +.20, and its median is .01. So on average the decision neither helps the
-# masks nor works against them. It is simply a much louder voice that talks about something else.
+# In the stored run the decision's gradient is fifty to two hundred times as long as that of the masks.
+# And the two have hardly any direction in common: over all seeds and passes the cosine lies between -.16
+# and +.20, and its median is .01. So on average the decision neither helps the masks nor works against
+# them. Its gradient is much larger, and points elsewhere.
 #
 # These are the gradients of the two losses themselves. What arrives is multiplied by $\lambda$ and by
-# $\delta(1 - \lambda)$. *Change delta, the schedule and the stops: which share of what moves the first stage
-# comes from the decision?*
+# $\delta(1 - \lambda)$. *Change delta, the schedule and the stops: which share of what moves the first
+# stage comes from the decision?*
 
 
 # %%
@@ -916,12 +918,13 @@ explore(
 )  # fmt: skip
 
 # %% [markdown]
-# This is what $\delta$ is for once the stops are open. With .01 and the schedule, the share of the decision
-# grows from nothing to three quarters. With .1 it is the larger part from the second pass on, and with 1
-# nothing is left of the masks. (With the stops shut it is 0, and $\delta$ is only the rate of the second stage.)
+# This is what $\delta$ is for once the stops are open. With .01 and the schedule, the share of the
+# decision grows from nothing to three quarters. With .1 it is the larger part from the second pass on,
+# and with 1 nothing is left of the masks. (With the stops shut it is 0, and $\delta$ is only the rate of
+# the second stage.)
 #
-# These shares were measured while training with $\delta = .01$. Does a larger one really harm? We train with .1. It
-# also makes the second stage ten times as fast, so a control does that with shut stops.
+# These shares were measured while training with $\delta = .01$. Does a larger one really harm? We train
+# with .1. It also makes the second stage ten times as fast, so a control does that with shut stops.
 
 # %%
 by_delta = {
@@ -959,14 +962,16 @@ figure = plots.heat_maps(
 plots.show(figure, "Test images and the maps of three trainings")
 
 # %% [markdown]
-# In the stored run a $\delta$ of .1 with open stops costs both answers: the AP of the decision falls from .91
-# to .41, and that of the cells of the map from .77 to .43. The control says that the faster second stage is not to blame: with the stops shut it does
-# no harm (.889), and its map is the same to the last digit, as section 4 promised. So it is what comes
-# through the stops.
+# In the stored run a $\delta$ of .1 with open stops costs both answers. By the medians the AP of the
+# decision falls from .91 to .41 (one of the three seeds stays at .82), and that of the cells of the map
+# from .77 to .43. The control says that the faster second stage is not to blame: with the stops shut it
+# does no harm (.889), and its map is the same to the last digit, as section 4 promised. So it is what
+# comes through the stops.
 #
-# The figure shows seed 0 alone, whose map still marks at $\delta = .1$. All blobs lie a few pixels below and to
-# the right of the marks, which is no error of the network: a cell of the target is the mean *around* pixel
-# 0, 8, 16 and so on, and the picture spreads this cell over the pixels 0 to 7, 8 to 15 and so on.
+# The figure shows seed 0 alone, whose map still marks at $\delta = .1$. All blobs lie a few pixels below
+# and to the right of the marks, which is no error of the network: a cell of the target is the mean
+# *around* pixel 0, 8, 16 and so on, and the picture spreads this cell over the pixels 0 to 7, 8 to 15 and
+# so on.
 #
 # ## 8 · Each good image has its turn
 #
@@ -993,10 +998,10 @@ rare = predict(
 )
 
 # %% [markdown]
-# The argument for the rule is plausible: what was rarely seen is judged worse. It can be measured. We train
-# with uniform sampling and ask each network about its own *training* images, by how often it has seen
-# them. The control: networks that have used all of them equally often judge **the same images**. If these
-# are simply harder, the control stumbles over them, too.
+# The argument for the rule is plausible: what was rarely seen is judged worse. It can be measured. We
+# train with uniform sampling and ask each network about its own *training* images, by how often it has
+# seen them. The control: networks that have used all of them equally often judge **the same images**. If
+# these are simply harder, the control stumbles over them, too.
 
 
 # %%
@@ -1052,12 +1057,12 @@ rare.reveal(
 record_metrics({"alarms/gap": gap, "alarms/control_gap": control_gap})
 
 # %% [markdown]
-# In the stored run it does not show. Under uniform sampling, good images that were used once or never raise
-# no more alarms (18 %) than those that were used three to six times (19 %). The networks that used all evenly
-# stumble a little *less* over the first group than over the others, so against this control there is a surplus of 6
-# points. But shuffled uses give as much in 9 % of the cases. With 33 good images of 230 in a pass and 50 passes
-# even the rarest image is seen twice, and the argument is weaker still. Even use costs nothing, so we keep it.
-# That it prevents false alarms, we could not see.
+# In the stored run it does not show. Under uniform sampling, good images that were used once or never
+# raise no more alarms (18 %) than those that were used three to six times (19 %). The networks that used
+# all evenly stumble a little *less* over the first group than over the others, so against this control
+# there is a surplus of 6 points. But shuffled uses give as much in 9 % of the cases. With 33 good images
+# of 230 in a pass and 50 passes even the rarest image is seen twice, and the argument is weaker still.
+# Even use costs nothing, so we keep it. That it prevents false alarms, we could not see.
 
 # %%
 exercise("next_negatives")
@@ -1074,8 +1079,8 @@ exercise("next_negatives").check(next_negatives)
 # ## 9 · What a pixel of a mark counts
 #
 # *7 minutes.* People disagree about where a defect ends. So its edge shall count little and its middle
-# most: the weight is $w\,(D / D_\text{max})^p$ with the distance $D$ of a pixel to the nearest clean one, and
-# 1 on clean pixels. Slowly, from the definition:
+# most: the weight is $w\,(D / D_\text{max})^p$ with the distance $D$ of a pixel to the nearest clean one,
+# and 1 on clean pixels. Slowly, from the definition:
 
 
 # %% tags=["nbval-check-output"]
@@ -1101,15 +1106,15 @@ for per in ("image", "component"):
     )
 
 # %% [markdown]
-# In an image with a large and a small defect, the small one is almost forgotten if the largest distance is
-# that of the **image**, as published. (The authors tried it by **component** later, and found it a little
-# worse on their data.)
+# In an image with a large and a small defect, the small one is almost forgotten if the largest distance
+# is that of the **image**, as published. (The authors tried it by **component** later, and found it a
+# little worse on their data.)
 #
 # With $w = 10$ and $p = 1$ the weights do two things at once. They give the middle more than the edge,
-# and they give marks more than background *on average*. Which of the two helps? **The control** is a weight
-# that is the same on all pixels of a mark and has the same mean. And since the argument is about unsure
-# edges, we also train with coarse masks: an ellipse around each mark, as hurried people draw. *Compare the
-# edges.*
+# and they give marks more than background *on average*. Which of the two helps? **The control** is a
+# weight that is the same on all pixels of a mark and has the same mean. And since the argument is about
+# unsure edges, we also train with coarse masks: an ellipse around each mark, as hurried people draw.
+# *Compare the edges.*
 
 # %%
 coarse = CachedDataset(EllipseMasks(parts.train))
@@ -1191,13 +1196,15 @@ record_metrics({
 }, note="test images, median of three seeds")  # fmt: skip
 
 # %% [markdown]
-# In the stored run neither wins. With exact masks the medians are .85 for distance weights, .81 for the constant
-# and .78 for a weight of 1 everywhere, with ellipses .67 and .70, and in each comparison the seeds overlap. So we cannot say
-# that edges should count less, nor that marks should count more. What does show is the price of coarse
-# masks: the AP of the cells falls from .79 to .64 with distance weights, and to .69 with the constant.
+# In the stored run neither wins. With exact masks the medians are .85 for distance weights, .81 for the
+# constant and .78 for a weight of 1 everywhere, with ellipses .67 and .70, and in each comparison the
+# seeds overlap. So we cannot say that edges should count less, nor that marks should count more. What
+# does show is the price of coarse masks: the AP of the cells falls from .79 to .64 with distance weights,
+# and to .69 with the constant.
 #
-# The figure of the weights shows a side effect. Beside a spot, a crack weighs next to nothing: no pixel of it is far from its edge,
-# and $D_\text{max}$ is that of the spot. Here the crack is the one that counts.
+# The figure of the weights shows a side effect. Beside a spot, a crack weighs next to nothing: no pixel
+# of it is far from its edge, and $D_\text{max}$ is that of the spot. Here the crack is the one that
+# counts.
 
 # %%
 exercise("distance_weights")
@@ -1214,8 +1221,8 @@ exercise("distance_weights").check(distance_weights)
 # ## 10 · Four extensions, left out
 #
 # *5 minutes.* The papers' four extensions are the schedule, the gradient stops, the distance weights, and
-# sampling by use. Each is left out once. Schedule and stops both protect the first stage from an ignorant decision, so
-# they may stand in for each other: we also leave both out together. And all four.
+# sampling by use. Each is left out once. Schedule and stops both protect the first stage from an ignorant
+# decision, so they may stand in for each other: we also leave both out together. And all four.
 
 # %%
 ablations = ("two_stage", "no_schedule", "no_stops", "no_schedule_no_stops", "no_weights",
@@ -1232,22 +1239,28 @@ record_metrics({
 }, note="test images, median of three seeds")  # fmt: skip
 
 # %% [markdown]
-# In the stored run none of the four earns its place. Each row with *one* extension left out overlaps with the method. And
-# **without all four the AP is highest**: .975, and each of its three seeds lies above all seeds of all other
-# rows. Its map is the worst of the table (.741), though not by much.
+# In the stored run none of the four earns its place. Each row with *one* extension left out overlaps with
+# the method. And **without all four the AP is highest**: .975, and each of its three seeds lies above all
+# seeds of all other rows. Its map is the worst of the table (.741), though not by much.
 #
-# On other data it was the other way round. An earlier version of this lesson had the same network on sheets on
-# which *every* mark is a defect: there the four together were worth .907 against .530 (three seeds,
-# `docs/results.md`), and on KolektorSDD they are worth two points (section 12). One idea that would explain it: here
-# the labels know something that the masks do not, so what keeps labels out of the first stage costs.
-# The open stops point that way (.909, and .894 without schedule), but their seeds overlap with the rest, so it stays an
-# idea. What is certain is that the worth of an extension belongs to the data it was measured on.
+# On other data it was the other way round. An earlier version of this lesson had the same network on
+# sheets on which *every* mark is a defect: there the four together were worth .907 against .530 (three
+# seeds, `docs/results.md`), and on KolektorSDD they are worth two points (section 12). One idea that
+# would explain it: here the labels know something that the masks do not, so what keeps labels out of the
+# first stage costs. The open stops point that way (.909, and .894 without schedule), but their seeds
+# overlap with the rest, so it stays an idea. What is certain is that the worth of an extension belongs to
+# the data it was measured on.
+#
+# In a plan of `course batch`, the parameter `extension` of this lesson sweeps these variants, for example
+# `extension: [two_stage, plain, published_norm]`; the metrics `ap`, `fn` and `fp` are those of its main
+# training.
 #
 # ### Labels alone
 #
 # Masks are dear: a label takes a second. Can the second stage learn from labels alone, with good images
-# teaching that nothing on them matters? With both stops shut nothing that a label says can reach the first stage. So
-# the stops have to be open. The papers take other settings for it: rate .01, $\delta = 1$, no schedule.
+# teaching that nothing on them matters? With both stops shut nothing that a label says can reach the
+# first stage. So the stops have to be open. The papers take other settings for it: rate .01, $\delta =
+# 1$, no schedule.
 
 # %%
 weak = {"masks": False, "delta": 1.0, "rate": 0.01}
@@ -1268,19 +1281,20 @@ record_metrics({
 }, note="test images, median of three seeds")  # fmt: skip
 
 # %% [markdown]
-# With six of the papers' 50 passes at a rate of .01, this is no fair trial of their setting, and in the stored run it
-# fails: .26 with open stops, next to chance (.23), though one seed reaches .56. What we did not expect: with
-# *shut* stops the median is higher, .61. No label has reached that first stage, and no mask has shown it
-# a mark: it learned from good images that nothing on them matters, and its map is empty (AP of the cells .03). And yet
-# the second stage finds something in its features. An earlier version of this lesson said that shut stops are why labels alone
-# fail. This run refutes it.
+# With six of the papers' 50 passes at a rate of .01, this is no fair trial of their setting, and in the
+# stored run it fails: .26 with open stops, next to chance (.23), though one seed reaches .56. What we did
+# not expect: with *shut* stops the median is higher, .61. No label has reached that first stage, and no
+# mask has shown it a mark: it learned from good images that nothing on them matters, and its map is empty
+# (AP of the cells .03). And yet the second stage finds something in its features. An earlier version of
+# this lesson said that shut stops are why labels alone fail. This run refutes it.
 #
 # ## 11 · Five mistakes of the public code
 #
 # *6 minutes.* One you have met, the square root of the normalization.
 #
-# **The threshold that has seen the answers.** False alarms and misses are reported at the threshold with the
-# best F1 on the *test* images. Nobody has that one at work. Not a weight differs between these two rows:
+# **The threshold that has seen the answers.** False alarms and misses are reported at the threshold with
+# the best F1 on the *test* images. Nobody has that one at work. Not a weight differs between these two
+# rows:
 
 # %% tags=["hide-input"]
 counts = {}
@@ -1314,11 +1328,11 @@ for run in results["two_stage"]:
     print("steps {}, straight lines {}. In tenths: steps {}, straight lines {}".format(*lines))
 
 # %% [markdown]
-# **A label that forgets small defects.** The public code takes the *decision's* label from the small, soft
-# mask: its largest value. In evaluation it looks at the mask itself. So it trains towards one thing and is
-# judged by another. (Of our ablations, `extension = "pitfall_label"` trains with it. In an earlier version of
-# this lesson it cost nothing that showed: thin scratches were taught as .15 and good images as 0, and average
-# precision asks for ranks only.)
+# **A label that forgets small defects.** The public code takes the *decision's* label from the small,
+# soft mask: its largest value. In evaluation it looks at the mask itself. So it trains towards one thing
+# and is judged by another. (Of our ablations, `extension = "pitfall_label"` trains with it. In an earlier
+# version of this lesson it cost nothing that showed: thin scratches were taught as .15 and good images as
+# 0, and average precision asks for ranks only.)
 
 # %% tags=["nbval-check-output"]
 for side in (1, 5, 9, 17, 31):
@@ -1378,11 +1392,11 @@ print("a sampler draws here, and keeps count here:", in_this_process.uses.tolist
 # | none of the four | .978 | 11, 0 | 3, 0 |
 #
 # **An AP of 1.000 is not a detector without errors.** The images are ranked perfectly, and yet the
-# threshold, chosen with seven bad validation images, misses 15 of 52 cracks. At such a threshold the network
-# without any of the four misses fewer, 11. (Here the threshold is the lowest score of a bad validation image.
-# Trained once more, the method missed 11 with this rule, and 9 with the one that the course uses now, the
-# middle of the gap below that score.) At a quarter of the size and after ten passes the ranking shows
-# no direction at all either (.945 to .969).
+# threshold, chosen with seven bad validation images, misses 15 of 52 cracks. At such a threshold the
+# network without any of the four misses fewer, 11. (Here the threshold is the lowest score of a bad
+# validation image. Trained once more, the method missed 11 with this rule, and 9 with the one that the
+# course uses now, the middle of the gap below that score.) At a quarter of the size and after ten passes
+# the ranking shows no direction at all either (.945 to .969).
 #
 # The papers' own numbers, in percent of AP:
 #
@@ -1397,19 +1411,19 @@ print("a sampler draws here, and keeps count here:", in_this_process.uses.tolist
 # 1.08, .23 and 1.68 points on DAGM, KolektorSDD and Severstal, and the distance weights half a point on
 # Severstal (98.24 to 98.74). Differences of that size cannot be seen with three seeds of a slim network.
 # What differs from ours: full size and all channels, 50 passes and more; the square root in the
-# normalization; the authors' folds, which were not at hand; AP by straight lines, and errors at the best threshold of the test
-# images. Users who ran their code on KolektorSDD2 report 92.6 instead of 95.4.
+# normalization; the authors' folds, which were not at hand; AP by straight lines, and errors at the best
+# threshold of the test images. Users who ran their code on KolektorSDD2 report 92.6 instead of 95.4.
 #
 # KolektorSDD was photographed item by item, and three items were photographed twice: kos26 is kos01,
 # kos34 is kos27, and kos39 is kos38, the last one in new pictures. The reader keeps each pair on one side
-# of every split. (The two masks of such a crack agree to two thirds: label noise.) With the photographs on
-# your machine, set `dataset` and `fold` above. `dagm/1` and `severstal` are opened, too.
+# of every split. (The two masks of such a crack agree to two thirds: label noise.) With the photographs
+# on your machine, set `dataset` and `fold` above. `dagm/1` and `severstal` are opened, too.
 #
 # ## 13 · Challenge
 #
 # Beat the best median of this lesson on the same test images with the same number of passes. You may
-# change $\delta$, rate, weighting, variant, even open the stops half (`half_stop`). **Choose by the validation images**:
-# `try_out` shows only these. Enter the test score once, when you have chosen.
+# change $\delta$, rate, weighting, variant, even open the stops half (`half_stop`). **Choose by the
+# validation images**: `try_out` shows only these. Enter the test score once, when you have chosen.
 
 # %%
 board = challenge(
@@ -1444,7 +1458,7 @@ predictions()
 # - First *where*, from masks; then *whether*, from what the first stage has found. If every mark is a defect,
 #   the largest value of the map may do. If there is a rule, it may be worth nothing.
 # - With both stops shut, no label reaches the first stage: it is the same as without a decision, bit for bit.
-#   Segmenting, freezing and classifying is then as good or better, on our data.
+#   To segment, freeze and classify is then as good, on our data.
 # - Two losses on shared layers: measure the length *and* the direction of their gradients.
 # - A weight changes two things, its shape and its mean. A constant weight of the same mean tells them apart.
 # - An argument that sounds good ("rarely used images get false alarms") is a prediction. Measure it, with a control.
