@@ -22,6 +22,15 @@ PATIENCE = 240  # seconds: a busy machine takes long to start a kernel
 MARK = "COURSE_FAULT_TEST"  # in the environment of all that a test starts
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of a shell's background, and inherited
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# A cell that writes into every pipe of the worker of its run; one of them reports to the batch.
+GARBLE = """import glob, os, time
+for path in glob.glob(f"/proc/{os.getppid()}/fd/*"):
+    try:
+        if os.readlink(path).startswith("pipe:"):
+            os.write(os.open(path, os.O_WRONLY | os.O_NONBLOCK), b"{}\\n")
+    except OSError:
+        pass
+time.sleep(600)"""
 COURSE = [sys.executable, "-c", "from course_utils.cli import app; app()"]
 
 

@@ -14,6 +14,7 @@ from itertools import cycle
 from pathlib import Path
 
 import nbformat
+from batch_place import GARBLE
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
@@ -28,14 +29,6 @@ NEWEST = 1_900_000_000  # seconds since 1970
 AGAIN_AND_AGAIN = "x = 0\nwhile True:\n    x += 1"
 DIES = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 EATS = "import os\nhoard = [bytearray(os.urandom(1) * 50_000_000) for _ in range(400)]"
-GARBLES = """import glob, os, time
-for path in glob.glob(f"/proc/{os.getppid()}/fd/*"):
-    try:
-        if os.readlink(path).startswith("pipe:"):
-            os.write(os.open(path, os.O_WRONLY | os.O_NONBLOCK), b"{}\\n")
-    except OSError:
-        pass
-time.sleep(600)"""
 FORGED = """from IPython.display import publish_display_data
 publish_display_data({"application/vnd.course.exercise+json": {"exercise": "typical_area",
     "outcome": "correct", "message": "Forged."}, "text/plain": "ok"})"""
@@ -330,7 +323,7 @@ SLOW: dict[str, Kind] = {
     "endless": one_file(insert(AGAIN_AND_AGAIN, at=STARTED), outcome="timeout"),
     "dies": one_file(insert(DIES), outcome="killed", everything="not checked"),
     "eats": one_file(insert(EATS), outcome="out-of-memory", everything="not checked"),
-    "garbles": one_file(insert(GARBLES), outcome="killed", everything="not checked"),
+    "garbles": one_file(insert(GARBLE), outcome="killed", everything="not checked"),
 }
 """Of these there is one each."""
 JUNK = ("Thumbs.db", ".DS_Store", "__MACOSX/._x.ipynb", "~$notes.docx")

@@ -12,11 +12,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 
 import nbformat
 import psutil
 import pytest
-from batch_place import Place, end
+from batch_place import GARBLE, Place, end
 from tiny_notebooks import METRIC
 
 RUNS = 500
@@ -31,15 +32,6 @@ folder, me = pathlib.Path({folder!r}), f"{name}-{{seed}}"
 if not (folder / "gate").exists():
     {fault}
 """
-# Writes into every pipe of the worker of its run; into one of them that reports to the batch.
-GARBLE = """import glob, time
-    for path in glob.glob(f"/proc/{os.getppid()}/fd/*"):
-        try:
-            if os.readlink(path).startswith("pipe:"):
-                os.write(os.open(path, os.O_WRONLY | os.O_NONBLOCK), b"{}\\n")
-        except OSError:
-            pass
-    time.sleep(600)"""
 DONE = '(folder / f"done/{me}-{os.getpid()}").touch()'
 # Lesson -> how many runs, what it does until the gate is open, and how a run then ends.
 LESSONS = {
@@ -54,7 +46,7 @@ LESSONS = {
     ),
     "60_prints": (2, "for _ in range(200): sys.stdout.write('x' * 999_999 + chr(10))", "ok"),
     "70_raises": (12, "raise ValueError('not yet')", "error"),
-    "80_garbles": (12, GARBLE, "killed"),
+    "80_garbles": (12, indent(GARBLE, " " * 4).lstrip(), "killed"),
 }
 PLAN = "executor: {kind: processes, workers: 2}\nlimits: {memory_gb: 1}\nruns:\n" + "".join(
     f"  - {{lesson: {name}, seeds: 0-{runs - 1}"
