@@ -26,6 +26,7 @@ from .two_stage_targets import (
     distance_weights,
     downsample_mask,
     two_stage_target,
+    upsample_map,
 )
 from .wrappers import (
     BinaryMasks,
@@ -77,4 +78,5 @@ __all__ = [
     "read_image_set",
     "tile_starts",
     "two_stage_target",
+    "upsample_map",
 ]

@@ -266,6 +266,24 @@ def downsample_mask(image: Tensor) -> Tensor:
     return F.avg_pool2d(reflected, kernel_size=17, stride=8).squeeze(0)
 
 
+def upsample_map(cells: Tensor) -> Tensor:
+    """Return maps of cells (N, h, w) as maps of pixels (N, 8 h, 8 w), linear in between.
+
+    Each cell is put where `downsample_mask` took its target from: around pixel 0, 8, 16 and so on.
+    The usual resizing would put it into the middle of pixels 0 to 7, 3.5 pixels further down and to
+    the right.
+
+    Example:
+        >>> upsample_map(torch.tensor([[[0.0, 8.0]]]))[0, 0]
+        tensor([0., 1., 2., 3., 4., 5., 6., 7., 8., 8., 8., 8., 8., 8., 8., 8.])
+    """
+    height, width = (8 * side for side in cells.shape[1:])
+    padded = F.pad(cells[:, None], (0, 1, 0, 1), mode="replicate")
+    size = height + 1, width + 1
+    larger = F.interpolate(padded, size, mode="bilinear", align_corners=True)
+    return larger[:, 0, :height, :width]
+
+
 class _Kept(NamedTuple):
     defect: tuple[tuple[int, ...], bytes]
     """Where the mask had a defect when `target` was made."""

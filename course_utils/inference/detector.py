@@ -97,7 +97,7 @@ class Prediction:
     image: np.ndarray = field(repr=False)
     """The photograph, uint8, (H, W) or RGB (H, W, 3)."""
     small_map: np.ndarray = field(repr=False)
-    """The map as the network gave it, float32, (h, w)."""
+    """The map at the size that the network looks at, float32, (h, w)."""
     small_classes: np.ndarray | None = field(repr=False)
     """The most probable class of each of its pixels, uint8, (h, w), if there are several."""
     pixel_threshold: float | None

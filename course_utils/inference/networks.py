@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from course_utils.data import upsample_map
 from course_utils.models import (
     CascadedAutoencoder,
     MemSeg,
@@ -55,7 +56,8 @@ def build_network(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 def read_output(output: Tensor | TwoStageOutput) -> Answer:
     """Return what the output of a network says, in float32.
 
-    - `TwoStageOutput`: the probability of a defect in each cell, and the logit of the image.
+    - `TwoStageOutput`: the probability of a defect, linear between the cells, and the logit of
+      the image.
     - Logits (N, 1, H, W): the sigmoid. Logits (N, K, H, W): all but the probability of the
       background; above two classes the most probable one, too.
     - Maps (N, H, W): as they are.
@@ -66,7 +68,7 @@ def read_output(output: Tensor | TwoStageOutput) -> Answer:
         0.75
     """
     if isinstance(output, TwoStageOutput):
-        maps = output.segmentation[:, 0].float().sigmoid()
+        maps = upsample_map(output.segmentation[:, 0].float().sigmoid())
         return Answer(maps, None, output.decision.float())
     if output.ndim == 3:
         return Answer(output.float(), None, None)

@@ -17,6 +17,7 @@ from course_utils.data import (
     EllipseMasks,
     FrequencyOfUseSampler,
     TwoStageTargets,
+    upsample_map,
 )
 from course_utils.evaluation import best_threshold
 from course_utils.inference import Detector, choose_image_threshold
@@ -160,10 +161,8 @@ class TwoStageTrainer(NetworkTrainer[TwoStageConfig, TwoStageResult]):
         source = "a half: no validation image has a mask to choose it by"
         if has_mask.any():
             known = has_mask | (labels_of(val) == 0)
-            maps = nn.functional.interpolate(
-                result.val_maps[known].sigmoid()[:, None], tuple(masks.shape[1:]), mode="bilinear"
-            )
-            pixel_threshold = best_threshold(maps[:, 0], masks[known], criterion="iou")
+            maps = upsample_map(result.val_maps[known].sigmoid())
+            pixel_threshold = best_threshold(maps, masks[known], criterion="iou")
             source = "the best IoU of all pixels of the validation images"
         return self.build_detector(
             result.model,
@@ -192,9 +191,7 @@ class TwoStageTrainer(NetworkTrainer[TwoStageConfig, TwoStageResult]):
         defects = [i for i in order if labels[i]][: PICTURES // 2]
         chosen = defects + [i for i in order if not labels[i]][: PICTURES // 2]
         images, masks = [test[i].image for i in chosen], [test[i].mask for i in chosen]
-        maps = nn.functional.interpolate(
-            result.maps[chosen].sigmoid()[:, None], tuple(masks[0].shape), mode="bilinear"
-        )[:, 0]
+        maps = upsample_map(result.maps[chosen].sigmoid())
         figure = heat_maps(images, masks, {"two stages": maps}, limit=1.0)
         return super().pictures(result) | {"hardest.png": figure}
 

@@ -497,9 +497,9 @@ prove_equal(loss_from_scratch, building_block, segmentation, decision, 0.7, 0.01
 # of a batch, where ours takes the mean loss: their "batch 10, rate .1" is a rate of 1.0 here, "batch 5,
 # rate .01" is .05.
 #
-# The map has an eighth of the image's side, so masks are brought down too: the mean of 17 x 17 pixels,
-# every 8 pixels, which gives *soft* masks. `two_stage_target` does this, and returns mask, weights and
-# label. Our label comes from the rule instead, and each image of a pass is one step:
+# The map has an eighth of the image's side, so masks are brought down too: cell $i$ is the mean of
+# 17 x 17 pixels around pixel $8i$, which gives *soft* masks. `two_stage_target` does this, and returns
+# mask, weights and label. Our label comes from the rule instead, and each image of a pass is one step:
 
 # %%
 WEIGHTING = {"power": 1.0, "positive_weight": 10.0}  # the second paper's for DAGM
@@ -543,7 +543,15 @@ class Targets(torch.utils.data.Dataset):
 
 # %%
 Run = namedtuple("Run", "model targets sampler history rate decisions maps threshold scores")
-cells = F.max_pool2d(parts.test.masks[:, None].float(), 8)[:, 0] > 0  # of the map, that hold a mark
+
+
+def marked_cells(shift):
+    """Cells that hold a mark: cell i has the 8 x 8 pixels from 8 i - shift on."""
+    masks = F.pad(parts.test.masks[:, None].float(), (shift, 0, shift, 0))
+    return F.max_pool2d(masks, 8)[:, 0] > 0
+
+
+cells = marked_cells(4)  # around pixel 8 i, as in the targets
 
 
 def judge(model, targets, sampler, rate, history=None):
@@ -948,12 +956,11 @@ order = results["two_stage"][0].decisions.argsort(descending=True).tolist()
 bad_ones = [i for i in order if truth[i]]  # the surest first
 spotted = [i for i in range(len(truth)) if not truth[i] and parts.test[i].mask.any()]
 shown = different(parts.test, bad_ones, 2) + bad_ones[-1:] + different(parts.test, spotted, 3)
-size = parts.test[0].mask.shape
 figure = plots.heat_maps(
     [parts.test[i].image for i in shown],
     [parts.test[i].mask for i in shown],
     {
-        name: F.interpolate(runs[0].maps[shown].sigmoid()[:, None], size, mode="bilinear")[:, 0]
+        name: data.upsample_map(runs[0].maps[shown].sigmoid())
         for name, runs in list(by_delta.items())[:3]
     },
     titles=["bad" if truth[i] else "good" for i in shown],

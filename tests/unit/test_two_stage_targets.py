@@ -19,8 +19,11 @@ from course_utils.data import (
     distance_weights,
     downsample_mask,
     two_stage_target,
+    upsample_map,
 )
+from course_utils.inference.networks import read_output
 from course_utils.losses import TwoStageTarget, two_stage_loss
+from course_utils.models import TwoStageOutput
 
 
 class Surfaces:
@@ -97,6 +100,33 @@ def test_a_cell_is_the_mean_of_17_x_17_pixels_around_every_eighth(seed, rows, co
 def test_sizes_that_have_no_eighth_are_refused(shape):
     with pytest.raises(ValueError, match="divisible by 8 and at least 16"):
         downsample_mask(torch.zeros(shape))
+
+
+def center(image):
+    """Center of mass, (row, column)."""
+    total = image.sum()
+    rows, columns = (torch.arange(side, dtype=image.dtype) for side in image.shape)
+    return ((image.sum(1) @ rows) / total).item(), ((image.sum(0) @ columns) / total).item()
+
+
+@pytest.mark.parametrize("corner", [(16, 24), (19, 30), (23, 21)])
+def test_a_map_of_cells_lies_over_the_mask_that_it_was_made_of(corner):
+    top, left = corner
+    mask = torch.zeros(64, 72)
+    mask[top : top + 15, left : left + 15] = 1
+    larger = upsample_map(downsample_mask(mask))
+    assert larger.shape == (1, 64, 72)
+    assert center(larger[0]) == pytest.approx(center(mask), abs=0.5)
+    # Every eighth pixel is the cell itself.
+    torch.testing.assert_close(larger[:, ::8, ::8], downsample_mask(mask))
+
+
+def test_an_answer_lies_where_the_two_stage_network_was_taught():
+    mask = torch.zeros(64, 72)
+    mask[16:33, 32:49] = 1  # the window of cell (3, 5)
+    logits = downsample_mask(mask).logit(1e-6)[:, None]
+    answer = read_output(TwoStageOutput(logits, torch.zeros(1)))
+    assert center((answer.maps[0] > 0.5).float()) == pytest.approx(center(mask), abs=0.5)
 
 
 # One target
