@@ -7,7 +7,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from course_utils.plots.style import BLUE, FAINT, INK, in_course_style, method_colors, new_figure
+from course_utils.plots.style import (
+    BLUE,
+    FAINT,
+    INK,
+    in_course_style,
+    legend_below,
+    method_colors,
+    new_figure,
+)
 
 Runs: TypeAlias = Mapping[str, Sequence[float]]
 """Method -> one value for each seed."""
@@ -152,5 +160,5 @@ def seed_dots(
     if grouped:
         dot: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 7}
         handles = [Line2D([], [], color=color, label=name, **dot) for name, color in colors.items()]
-        figure.legend(handles=handles, loc="outside lower left", ncols=min(5, len(handles)))
+        legend_below(figure, handles, 5)
     return figure

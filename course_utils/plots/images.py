@@ -23,6 +23,7 @@ from course_utils.plots.style import (
     class_color,
     hide_ticks,
     in_course_style,
+    legend_below,
     new_figure,
 )
 
@@ -295,7 +296,7 @@ def _grid(
         axes.set_ylabel(name)
     if legend:
         handles = [Patch(color=color, label=name) for name, color in legend.items()]
-        figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 7))
+        legend_below(figure, handles, 7)
     return figure
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, ParamSpec
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
@@ -113,6 +114,27 @@ def new_figure(height: float, title: str | None = None) -> Figure:
     if lines:
         figure.suptitle("\n".join(lines), x=0.008, ha="left", size=12, weight="bold")
     return figure
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist], columns: int) -> None:
+    """Put a legend under a figure, in at most `columns`, in fewer if names are long.
+
+    Example:
+        >>> from matplotlib.lines import Line2D
+        >>> figure = new_figure(3.0)
+        >>> legend_below(figure, [Line2D([], [], label="a name that is long") for _ in range(6)], 6)
+        >>> figure.get_size_inches().tolist()
+        [9.0, 3.2]
+    """
+    columns = min(columns, len(handles))
+    while True:
+        legend = figure.legend(handles=handles, loc="outside lower left", ncols=columns)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
+        columns -= 1
+    rows = -(-len(handles) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.2 * (rows - 1))
 
 
 def _wrap(title: str, width: int = 86) -> list[str]:

@@ -97,6 +97,10 @@ FIGURES = {
         {c: {"plain": seeds(0.3), "focal": seeds(0.5)} for c in ("pit", "scratch")},
         xlabel="error", higher_is_better=False, title=LONG,
     ),
+    "long names of grouped seed dots": lambda: plots.seed_dots(
+        {c: {f"nearest patches, encoder number {i}": seeds(0.3) for i in range(5)} for c in "ab"},
+        xlabel="AUPRO",
+    ),
     "bars": lambda: plots.bars(
         {"background": 0.99, "scratch": 0.0099, "pit": 0.0001, "never": 0}, xlabel="share",
         log=True, fmt="{:.2%}", title=LONG,
