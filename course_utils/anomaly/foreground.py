@@ -33,8 +33,7 @@ def foreground_mask(
         opening: side in pixels, odd, of the square that fits into all that is kept: takes away
             dust on the ground. 1 leaves it out.
         closing: side in pixels, odd, of the square that fits into all holes that are kept: fills
-            reflexes. 1 leaves it out. The paper does not give the two sizes; 5 is ours, for
-            images of 256 x 256.
+            reflexes. 1 leaves it out. Both sizes are ours, for images of 256 x 256.
 
     Raises:
         ValueError: for an unusable image or argument, and when no pixel is left.

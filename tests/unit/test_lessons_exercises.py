@@ -110,3 +110,34 @@ def test_lesson_03_takes_any_resizing_that_ends_with_the_threshold(way, body):
     task = EXERCISES["clean_target"]
     verdict = task.grade(answer_from(task, f"way = cv2.INTER_{way}\nreturn {body}"))
     assert verdict.outcome is Outcome.CORRECT, verdict.message
+
+
+RIGHT_ANSWERS = [
+    (
+        "draw_until",
+        """
+        for _ in range(most):
+            mask, ones = draw(), 0
+            for row in mask:
+                for pixel in row:
+                    if pixel == 1:
+                        ones += 1
+            if lowest <= ones / mask.size <= highest:
+                return mask
+        raise ValueError("none fits")
+        """,
+    ),
+    (
+        "item_generator",
+        """
+        numbers = hash((seed, epoch)) & 0xFFFFFFFFFFFF
+        return np.random.default_rng([numbers, zlib.crc32(name.encode())])
+        """,
+    ),
+]
+
+
+@pytest.mark.parametrize(("id", "source"), RIGHT_ANSWERS)
+def test_a_right_answer_of_another_form_is_correct(id, source):
+    verdict = EXERCISES[id].grade(answer_from(EXERCISES[id], source))
+    assert verdict.outcome is Outcome.CORRECT, verdict.message

@@ -1,8 +1,8 @@
 """Lesson 04, Perlin anomaly synthesis: masks, objects, tiles, opacity, seeds of workers."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
@@ -20,7 +20,7 @@ from course_utils.lessons.answers import (
 from course_utils.lessons.expect import as_array, describe, expect_array, expect_function
 
 MOST_DRAWS = 50
-MOST_STEPS = 100_000  # of Python, in an answer that draws a mask
+MOST_STEPS = 2_000_000  # of Python, in an answer that draws a mask
 
 
 def check_draw_until(answer: Any) -> None:
@@ -33,8 +33,11 @@ def check_draw_until(answer: Any) -> None:
     other = np.zeros((100, 100), np.uint8)
     other[80:] = 1
     result, calls = _drawn(answer, [*masks, other], most=10)
-    if isinstance(result, Exception):
+    if isinstance(result, _Raised):
         mistake("gives_up_early", calls=calls)
+    number = as_array(result)
+    if number is not None and number.ndim == 0:
+        mistake("truth_value")
     expect_array(
         result,
         right,
@@ -44,24 +47,40 @@ def check_draw_until(answer: Any) -> None:
             "no_upper_end": huge,
             "looks_at_another": other,
             "union": tiny | small,
-            "truth_value": 1,
         },
     )
     if calls != 5:
         mistake("draws_on", calls=calls)
     result, calls = _drawn(answer, [empty, tiny, right], most=3)
-    if isinstance(result, Exception) or calls != 3:
+    if isinstance(result, _Raised) or calls != 3:
         mistake("one_draw_too_few", calls=calls)
     result, calls = _drawn(answer, [huge] * 4 + [right], most=4)
     if calls > 4:
         mistake("too_many", calls=calls)
-    if not isinstance(result, Exception):
+    if isinstance(result, BaseException):
+        mistake("returned_error")
+    if not isinstance(result, _Raised):
         mistake("gives_up_silently")
-    if not isinstance(result, ValueError):
-        mistake("other_error", kind=type(result).__name__)
+    if not isinstance(result.error, ValueError):
+        mistake("other_error", kind=type(result.error).__name__)
+    # Shares that are exact in any arithmetic, in masks that are not square.
+    half, exact = np.zeros((2, 32, 64), np.uint8)
+    half[:2, :32], exact[:4, :32] = 1, 1  # 1/32 and 1/16 of the pixels
+    for lowest, highest in ((1 / 16, 0.09), (0.05, 1 / 16)):
+        result, _ = _drawn(answer, [half, exact], most=2, lowest=lowest, highest=highest)
+        if isinstance(result, _Raised):
+            mistake("ends_left_out")
+        expect_array(result, exact, mistakes={"fixed_limits": half})
 
 
-def _drawn(answer: Any, masks: list[np.ndarray], *, most: int) -> tuple[Any, int]:
+@dataclass
+class _Raised:
+    error: Exception
+
+
+def _drawn(
+    answer: Any, masks: list[np.ndarray], *, most: int, lowest: float = 0.001, highest: float = 0.1
+) -> tuple[Any, int]:
     """What an answer returns or raises for these draws, and how often it drew."""
     calls = 0
 
@@ -74,44 +93,50 @@ def _drawn(answer: Any, masks: list[np.ndarray], *, most: int) -> tuple[Any, int
 
     try:
         with step_limit(answer, MOST_STEPS):
-            return call_answer(answer, draw, 0.001, 0.1, most), calls
+            return call_answer(answer, draw, lowest, highest, most), calls
     except AnswerRaised as raised:
         if raises_it_itself(answer, raised.error):
-            return raised.error, calls
+            return _Raised(raised.error), calls
         raise  # what NumPy or Python has to say is shown as it is
     except TooLong:
         mistake("endless" if calls > MOST_DRAWS else "endless_without_drawing", most=MOST_DRAWS)
 
 
-def _to_ground(image: np.ndarray, ground: Any) -> np.ndarray:
-    return np.linalg.norm(image - ground, axis=-1)
+def _to_background(image: np.ndarray, background: Any) -> np.ndarray:
+    return np.linalg.norm(image - background, axis=-1)
 
 
 def _border(image: np.ndarray) -> np.ndarray:
     return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
 
 
-def _ground_distance(image: np.ndarray) -> np.ndarray:
-    return _to_ground(image, np.median(_border(image), axis=0))
+def _background_distance(image: np.ndarray) -> np.ndarray:
+    return _to_background(image, np.median(_border(image), axis=0))
 
 
-def _photograph(height: int, width: int, ground: tuple[float, ...], seed: int) -> np.ndarray:
-    """A part of many colors that leaves the image at the lower border, and dirt along the upper."""
+def _photograph(height: int, width: int, background: tuple[float, ...], seed: int) -> np.ndarray:
+    """A part of many colors that leaves the image at the lower border, with dirt on the border.
+
+    Dirt lies along the upper border and in all corners. More than half of the border is background.
+    """
     rng = np.random.default_rng(seed)
     image = np.empty((height, width, 3))
-    image[:] = ground
-    part = np.s_[height // 8 :, width // 7 : width // 7 + 3 * width // 4]
+    image[:] = background
+    part = np.s_[1:, width // 7 : width // 7 + 3 * width // 5]
     image[part] = rng.uniform(-40, 90, 3) + rng.uniform(-9, 9, image[part].shape)
-    image[0, : 2 * width // 3] = rng.uniform(80, 99, (2 * width // 3, 3))
+    dirty = 5 * width // 9
+    image[0, :dirty] = rng.uniform(80, 99, (dirty, 3))
+    for y, x in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+        image[y, x] = rng.uniform(80, 99, 3)
     return image
 
 
-def check_ground_distance(answer: Any) -> None:
+def check_background_distance(answer: Any) -> None:
     def of(middle: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], np.ndarray]:
-        return lambda image: _to_ground(image, middle(image))
+        return lambda image: _to_background(image, middle(image))
 
-    def corner(column: int) -> Callable[[np.ndarray], np.ndarray]:
-        return of(lambda image: image[0, column])
+    def corner(row: int, column: int) -> Callable[[np.ndarray], np.ndarray]:
+        return of(lambda image: image[row, column])
 
     def side(place: Any) -> Callable[[np.ndarray], np.ndarray]:
         return of(lambda image: np.median(image[place], axis=0))
@@ -119,15 +144,20 @@ def check_ground_distance(answer: Any) -> None:
     def difference(image: np.ndarray) -> np.ndarray:
         return image - np.median(_border(image), axis=0)
 
+    framed = np.random.default_rng(5).uniform(
+        60, 90, (10, 12, 3)
+    )  # background of one pixel's width
+    framed[[0, -1]] = framed[:, [0, -1]] = (30.5, 7.25, -3.1)
     expect_function(
         answer,
         [
-            ((_photograph(24, 30, (61.0, -4.0, 17.0), 3),), _ground_distance),
-            ((_photograph(40, 21, (20.0, 8.0, -11.0), 4),), _ground_distance),
+            ((_photograph(12, 28, (61.25, -4.5, 17.3), 3),), _background_distance),
+            ((np.rot90(_photograph(20, 40, (20.4, 8.2, -11.7), 4)).copy(),), _background_distance),
+            ((framed,), _background_distance),
         ],
         mistakes={
             "mean": of(lambda image: _border(image).mean(axis=0)),
-            "corner": [corner(0), corner(-1)],
+            "corner": [corner(y, x) for y in (0, -1) for x in (0, -1)],
             "one_side": [side(0), side(-1), side(np.s_[:, 0]), side(np.s_[:, -1])],
             "whole_image": [
                 of(lambda image: np.median(image, axis=(0, 1))),
@@ -144,7 +174,7 @@ def check_ground_distance(answer: Any) -> None:
                 lambda image: np.abs(difference(image).sum(axis=-1)),
                 lambda image: np.abs(difference(image).mean(axis=-1)),
             ],
-            "squared": lambda image: _ground_distance(image) ** 2,
+            "squared": lambda image: _background_distance(image) ** 2,
             "largest": lambda image: np.abs(difference(image)).max(axis=-1),
             "per_channel": [difference, lambda image: np.abs(difference(image))],
         },
@@ -171,6 +201,7 @@ def check_opacity_for(answer: Any) -> None:
         answer,
         [((image, source, mask, change), right) for change in (5.0, 20.0, 31.0)],
         mistakes={
+            "always_one": lambda i, s, m, c: 1.0,
             "everywhere": lambda i, s, m, c: c / np.abs(s - i).mean(),
             "divided_by_all": lambda i, s, m, c: min(1.0, c / (m * np.abs(s - i)).mean()),
             "cancels": [
@@ -206,7 +237,8 @@ def check_opacity_for(answer: Any) -> None:
 
 NAMES = (
     "good/000.png", "good/012.png", "good/021.png", "good/12.png", "good/012.jpg", "test/012.png",
-    "doog/012.png", "", "1", "11", "111",
+    "doog/012.png", "Good/012.png", "good/012.png ", "gut/grün.png", "gut/grn.png", "", "1", "11",
+    "111",
 )  # fmt: skip
 
 
@@ -220,14 +252,17 @@ def check_item_generator(answer: Any) -> None:
         return tuple(generator.random(4).tolist())
 
     key = (5, 3, "good/012.png")
+    before = _global_state()
     first, again = call_answer(answer, *key), call_answer(answer, *key)
+    if _global_state() != before:
+        mistake("global_one")
     if first is again and isinstance(first, np.random.Generator):
         mistake("one_for_all")
     wanted = stream(*key)
     if stream(*key) != wanted:
         mistake("unseeded")
-    with _another_process(answer):
-        if stream(*key) != wanted:
+    with patch("os.getpid", return_value=os.getpid() + 1):
+        if stream(*key[:2], _ElsewhereText(key[2])) != wanted:
             mistake("salted")
     for name, other in (
         ("without_seed", (6, 3, key[2])),
@@ -241,24 +276,21 @@ def check_item_generator(answer: Any) -> None:
     few = ((s, e, name) for s in numbers for e in numbers for name in NAMES)
     many = ((*key[:2], f"part_{number}.png") for number in range(2000))
     for one in (*few, *many):
-        before = seen.setdefault(stream(*one), one)
-        if before != one:
-            mistake("collision", one=before, other=one)
+        other = seen.setdefault(stream(*one), one)
+        if other != one:
+            mistake("collision", one=other, other=one)
 
 
-@contextmanager
-def _another_process(answer: Any) -> Iterator[None]:
-    """Let `hash` and the process number be those of another process: Python salts texts anew."""
-    names = getattr(answer, "__globals__", {})
-    kept = names.get("hash")
-    names["hash"] = lambda value: hash(("another process", value)) & (2**62 - 1)
-    try:
-        with patch("os.getpid", return_value=os.getpid() + 1):
-            yield
-    finally:
-        del names["hash"]
-        if kept is not None:
-            names["hash"] = kept
+def _global_state() -> tuple[bytes, int]:
+    state = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    return state["key"].tobytes(), state["pos"]
+
+
+class _ElsewhereText(str):
+    """A text as it is in another process: Python salts its `hash` anew there."""
+
+    def __hash__(self) -> int:
+        return hash(("another process", str(self)))
 
 
 def _shuffled(image: np.ndarray, order: Any, rows: int, columns: int) -> np.ndarray:

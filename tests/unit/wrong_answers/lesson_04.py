@@ -25,8 +25,10 @@ def drawn(
 BORDER = "border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])"
 
 
-def distance(ground="np.median(border, axis=0)", end="np.linalg.norm(image - ground, axis=-1)"):
-    return f"{BORDER}\nground = {ground}\nreturn {end}"
+def distance(
+    background="np.median(border, axis=0)", end="np.linalg.norm(image - background, axis=-1)"
+):
+    return f"{BORDER}\nbackground = {background}\nreturn {end}"
 
 
 FULL = "full = np.abs(source - image)[mask == 1].mean()"
@@ -72,7 +74,19 @@ WRONG_ANSWERS = {
                 mask |= draw()
             return mask
         """,
-        "truth_value": "return lowest <= draw().mean() <= highest or 1",
+        "truth_value": [
+            "return lowest <= draw().mean() <= highest or 1",
+            drawn(take="mask.mean()"),
+        ],
+        "returned_error": drawn(end="return ValueError('none fits')"),
+        "ends_left_out": [
+            drawn("lowest < mask.mean() <= highest"),
+            drawn("lowest <= mask.mean() < highest"),
+        ],
+        "fixed_limits": [
+            drawn("0.001 <= mask.mean() <= 0.1"),
+            drawn("lowest <= mask.sum() / len(mask) ** 2 <= highest"),
+        ],
         "draws_on": """
             masks = [draw() for _ in range(most)]
             for mask in masks:
@@ -96,30 +110,38 @@ WRONG_ANSWERS = {
         "the text": "return 'mask'",
         "cannot be called with 4 arguments": "def draw_until(draw, lowest):\n    return draw()",
     },
-    "ground_distance": {
+    "background_distance": {
         "mean": distance("border.mean(axis=0)"),
-        "corner": distance("image[0, 0]"),
+        "corner": [distance(f"image[{y}, {x}]") for y in (0, -1) for x in (0, -1)],
         "one_side": [
             distance("np.median(image[0], axis=0)"),
             distance("np.median(image[-1], axis=0)"),
+            distance("np.median(image[:, 0], axis=0)"),
+            distance("np.median(image[:, -1], axis=0)"),
+        ],
+        "is off by up to": [
+            distance("np.median(image[:, [0, -1]].reshape(-1, 3), axis=0)"),
+            distance("np.median(np.concatenate([image[0], image[:, 0], image[:, -1]]), axis=0)"),
+            distance("np.median(np.concatenate([image[-1], image[:, 0], image[:, -1]]), axis=0)"),
+            distance("np.median(border, axis=0).astype(int)"),
         ],
         "whole_image": [
             distance("np.median(image, axis=(0, 1))"),
             distance("image.mean(axis=(0, 1))"),
         ],
         "one_number": distance("np.median(border)"),
-        "sum": distance(end="np.abs(image - ground).sum(axis=-1)"),
-        "signed": distance(end="(image - ground).sum(axis=-1)"),
-        "squared": distance(end="((image - ground) ** 2).sum(axis=-1)"),
-        "largest": distance(end="np.abs(image - ground).max(axis=-1)"),
-        "per_channel": distance(end="image - ground"),
+        "sum": distance(end="np.abs(image - background).sum(axis=-1)"),
+        "signed": distance(end="(image - background).sum(axis=-1)"),
+        "squared": distance(end="((image - background) ** 2).sum(axis=-1)"),
+        "largest": distance(end="np.abs(image - background).max(axis=-1)"),
+        "per_channel": distance(end="image - background"),
         "is the text": "return 'far'",
         "changes its argument 1": """
             border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
             image -= np.median(border, axis=0)
             return np.linalg.norm(image, axis=-1)
         """,
-        "wanted the shape": distance(end="np.linalg.norm(image - ground)"),
+        "wanted the shape": distance(end="np.linalg.norm(image - background)"),
     },
     "shuffle_tiles": {
         "unchanged": "return image",
@@ -140,6 +162,14 @@ WRONG_ANSWERS = {
         """,
     },
     "opacity_for": {
+        "always_one": [
+            "return 1.0",
+            f"{FULL}\nreturn max(1.0, change / full)",
+            """
+            at = np.where(mask == 1, np.abs(source - image), np.nan)
+            return min(1.0, change / at.mean())
+            """,
+        ],
         "everywhere": "return min(1.0, change / np.abs(source - image).mean())",
         "divided_by_all": "return min(1.0, change / (mask * np.abs(source - image)).mean())",
         "cancels": [
@@ -165,6 +195,10 @@ WRONG_ANSWERS = {
         "global_one": [
             "np.random.seed(seed)\nreturn np.random",
             "return np.random.RandomState(zlib.crc32(f'{seed},{epoch},{name}'.encode()))",
+            """
+            np.random.seed(zlib.crc32(f'{seed}/{epoch}/{name}'.encode()))
+            return np.random.default_rng(np.random.randint(0, 2**31, 4))
+            """,
         ],
         "one_for_all": """
             rng = np.random.default_rng(0)
@@ -178,6 +212,14 @@ WRONG_ANSWERS = {
             """
             import os
             return np.random.default_rng([seed, epoch, zlib.crc32(name.encode()), os.getpid()])
+            """,
+            "return np.random.default_rng([seed, epoch, id(name)])",
+            "return np.random.default_rng([seed, epoch, name.__hash__() & 0xFFFFFFFF])",
+            "import builtins\nreturn np.random.default_rng([seed, epoch, abs(builtins.hash(name))])",
+            """
+            _seen = {}
+            def item_generator(seed, epoch, name):
+                return np.random.default_rng([seed, epoch, _seen.setdefault(name, len(_seen))])
             """,
         ],
         "without_seed": "return np.random.default_rng([epoch, zlib.crc32(name.encode())])",
@@ -193,6 +235,9 @@ WRONG_ANSWERS = {
             "return np.random.default_rng([seed, epoch, sum(name.encode())])",
             "return np.random.default_rng([seed ^ epoch, zlib.crc32(name.encode())])",
             "return np.random.default_rng([seed, epoch, zlib.crc32(name.split('/')[-1].encode())])",
+            "return np.random.default_rng([seed, epoch, zlib.crc32(name.lower().encode())])",
+            "return np.random.default_rng([seed, epoch, zlib.crc32(name.strip().encode())])",
+            "return np.random.default_rng([seed, epoch, zlib.crc32(name.encode('ascii', 'ignore'))])",
         ],
     },
 }
