@@ -104,6 +104,11 @@ Case = namedtuple("Case", "good_images images masks kinds")
 def read(name, **options):
     good = pick(name, "train", 60, defective=False, **options)
     bad = pick(name, "test", lesson.pick(smoke=8, laptop=32, full=60), defective=True, **options)
+    if not good or not bad:
+        raise ValueError(
+            f"{name}: {len(good)} good images for training and {len(bad)} for testing with a defect that "
+            "a mask marks; this lesson needs both"
+        )
     return Case(
         torch.stack([sample.image for sample in good]),  # (60, C, H, W)
         torch.stack([sample.image for sample in bad]),  # (N, C, H, W)
@@ -130,7 +135,8 @@ pictures, marks, titles = [], [], []
 for name, case in cases.items():
     by_size = case.masks.flatten(1).sum(1).argsort(descending=True).tolist()
     place = by_size[0 if titles else len(by_size) // 2]
-    pictures += [case.good_images[len(titles)], case.images[place], case.images[place]]
+    good = case.good_images[len(titles) % len(case.good_images)]
+    pictures += [good, case.images[place], case.images[place]]
     marks += [None, None, case.masks[place]]
     titles += ["good", "with a defect", name]
 figure = plots.montage(

@@ -110,3 +110,27 @@ def test_lesson_03_takes_any_resizing_that_ends_with_the_threshold(way, body):
     task = EXERCISES["clean_target"]
     verdict = task.grade(answer_from(task, f"way = cv2.INTER_{way}\nreturn {body}"))
     assert verdict.outcome is Outcome.CORRECT, verdict.message
+
+
+@pytest.mark.parametrize(
+    "new_train",
+    [
+        "layers.train = types.MethodType(lambda self, mode=True: self, layers)",
+        "for part in layers.modules(): part.train = lambda mode=True, part=part: part",
+    ],
+)
+def test_lesson_05_takes_other_ways_to_freeze(new_train):
+    body = f"import types\nlayers.requires_grad_(False).eval()\n{new_train}\nreturn layers"
+    task = EXERCISES["freeze"]
+    verdict = task.grade(answer_from(task, body))
+    assert verdict.outcome is Outcome.CORRECT, verdict.message
+
+
+def test_lesson_05_takes_arrays_for_the_maps():
+    task = EXERCISES["spatial_maps"]
+    source = task.solution_source.replace("return [m /", "return [m.numpy() /").replace(
+        "m.mean((2, 3), keepdim=True).clamp(min=1e-8)",
+        "m.mean((2, 3), keepdim=True).clamp(min=1e-8).numpy()",
+    )
+    verdict = task.grade(answer_from(task, source))
+    assert verdict.outcome is Outcome.CORRECT, verdict.message
