@@ -722,7 +722,7 @@ for form, share in ranked.items():
 
 # %% [markdown]
 # In the stored run $M_1$ goes from 480 in the median of good images to 41 000 in the largest cell of a good
-# image: two powers of ten without any defect. In an image with a defect the largest cell is four times as
+# image: two powers of ten without any defect. In an image with a defect the largest cell is about four times as
 # high. (Over all images, the largest values are 195 thousand and 4.7 million.) The features are multiplied by
 # these numbers, and the decoder has to cope with them.
 #
