@@ -105,10 +105,7 @@ def read(name, **options):
     good = pick(name, "train", 60, defective=False, **options)
     bad = pick(name, "test", lesson.pick(smoke=8, laptop=32, full=60), defective=True, **options)
     if not good or not bad:
-        raise ValueError(
-            f"{name}: {len(good)} good images for training and {len(bad)} for testing with a defect that "
-            "a mask marks; this lesson needs both"
-        )
+        raise ValueError(f"{name}: wants good images for training, defects with masks for testing")
     return Case(
         torch.stack([sample.image for sample in good]),  # (60, C, H, W)
         torch.stack([sample.image for sample in bad]),  # (N, C, H, W)
