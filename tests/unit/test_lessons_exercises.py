@@ -134,10 +134,39 @@ RIGHT_ANSWERS = [
         return np.random.default_rng([numbers, zlib.crc32(name.encode())])
         """,
     ),
+    (
+        "freeze",
+        """
+        import types
+
+        layers.requires_grad_(False).eval()
+        layers.train = types.MethodType(lambda self, mode=True: self, layers)
+        return layers
+        """,
+    ),
+    (
+        "freeze",
+        """
+        layers.requires_grad_(False).eval()
+        for part in layers.modules():
+            part.train = lambda mode=True, part=part: part
+        return layers
+        """,
+    ),
 ]
 
 
 @pytest.mark.parametrize(("id", "source"), RIGHT_ANSWERS)
 def test_a_right_answer_of_another_form_is_correct(id, source):
     verdict = EXERCISES[id].grade(answer_from(EXERCISES[id], source))
+    assert verdict.outcome is Outcome.CORRECT, verdict.message
+
+
+def test_lesson_05_takes_arrays_for_the_maps():
+    task = EXERCISES["spatial_maps"]
+    source = task.solution_source.replace("return [m /", "return [m.numpy() /").replace(
+        "m.mean((2, 3), keepdim=True).clamp(min=1e-8)",
+        "m.mean((2, 3), keepdim=True).clamp(min=1e-8).numpy()",
+    )
+    verdict = task.grade(answer_from(task, source))
     assert verdict.outcome is Outcome.CORRECT, verdict.message

@@ -4,14 +4,15 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_utils.lessons.answers import call_answer, mistake
+from course_utils.lessons.answers import call_answer, incorrect, mistake
 from course_utils.lessons.expect import Case, expect_array, expect_function
 
-SEED_OF_LEVELS = 5
+SEED_OF_LEVELS = 134
 """Chosen such that no two typical mistakes give the same answer."""
 
 
@@ -41,8 +42,20 @@ def check_nearest_image(answer: Any) -> None:
     memory, features = _levels()
     given = [m.clone() for m in memory], [f.clone() for f in features]
     result = call_answer(answer, *given)
+    unchanged = [
+        len(now) == len(was) and all(map(torch.equal, now, was))
+        for now, was in zip(given, (memory, features), strict=True)
+    ]
+    if not all(unchanged):
+        incorrect("`nearest_image` changes its arguments: work on a copy.")
+    if isinstance(result, tuple) and hasattr(result, "indices"):
+        mistake("min_of_both")
     distances = _distances(memory, features)
     joint = distances.sum(0)
+    absolute = sum(
+        (f[:, None] - m[None]).abs().flatten(2).mean(2)
+        for f, m in zip(features, memory, strict=True)
+    )
     numbers = torch.tensor([m[0].numel() for m in memory]).view(-1, 1, 1)
     pairs = zip(memory, features, strict=True)
     products = torch.stack([f.flatten(1) @ m.flatten(1).T / m[0].numel() for m, f in pairs])
@@ -62,6 +75,8 @@ def check_nearest_image(answer: Any) -> None:
             "level_1_alone": distances[0].argmin(1),
             "level_2_alone": distances[1].argmin(1),
             "level_3_alone": distances[2].argmin(1),
+            "two_levels": [(joint - one).argmin(1) for one in distances],
+            "absolute": [absolute.argmin(1), distances.sqrt().sum(0).argmin(1)],
             "farthest": joint.argmax(1),
             "largest_product": products.sum(0).argmax(1),
         },
@@ -156,6 +171,7 @@ def _maps(
     *differences: Tensor,
     join: Callable[[Tensor, Tensor], Tensor] = torch.mul,
     chain: bool = True,
+    apart: bool = False,
     scale: Callable[[Tensor], Tensor] = lambda m: m.mean((2, 3), keepdim=True),
     **enlarge: Any,
 ) -> list[Tensor]:
@@ -163,14 +179,20 @@ def _maps(
     how = {"mode": "bilinear", "align_corners": True, **enlarge}
     mean1, mean2, m3 = (d.mean(1, keepdim=True) for d in differences)
     m2 = join(mean2, F.interpolate(m3, scale_factor=2, **how))
-    m1 = join(mean1, F.interpolate(m2 if chain else mean2, scale_factor=2, **how))
+    m1 = join(mean1, F.interpolate(m2 if chain and not apart else mean2, scale_factor=2, **how))
+    if apart:
+        twice = F.interpolate(m3, scale_factor=2, **how)
+        m1 = join(m1, F.interpolate(twice, scale_factor=2, **how))
     return [m / scale(m).clamp(min=1e-8) for m in (m1, m2, m3)]
 
 
 def _flat(maps: Any) -> Tensor | None:
     """All three maps as one vector, or None where they are not three maps of these shapes."""
     wanted = [(3, 1, 16, 12), (3, 1, 8, 6), (3, 1, 4, 3)]
-    if not isinstance(maps, list | tuple) or not all(isinstance(m, Tensor) for m in maps):
+    if not isinstance(maps, list | tuple):
+        return None
+    maps = [torch.as_tensor(m) if isinstance(m, np.ndarray) else m for m in maps]
+    if not all(isinstance(m, Tensor) for m in maps):
         return None
     if [tuple(m.shape) for m in maps] != wanted:
         return None
@@ -183,7 +205,10 @@ def check_spatial_maps(answer: Any) -> None:
     # Images of different strength; the last one is in the memory.
     strengths = torch.tensor([1.0, 5.0, 0.0]).view(-1, 1, 1, 1)
     given = [strengths * torch.rand(shape, generator=generator) for shape in shapes]
-    result = call_answer(answer, *[d.clone() for d in given])
+    handed = [d.clone() for d in given]
+    result = call_answer(answer, *handed)
+    if not all(map(torch.equal, handed, given)):
+        incorrect("`spatial_maps` changes its arguments: work on copies.")
     if isinstance(result, list | tuple) and _flat(result[::-1]) is not None:
         mistake("turned_round")
     flat = _flat(result)
@@ -217,6 +242,7 @@ def check_spatial_maps(answer: Any) -> None:
                 _flat(_maps(*given, scale=lambda m: m.mean(2, keepdim=True))),
             ],
             "no_chain": _flat(_maps(*given, chain=False)),
+            "doubled_apart": _flat(_maps(*given, apart=True)),
             "added": _flat(_maps(*given, join=torch.add)),
             "corners": _flat(_maps(*given, align_corners=False)),
             "nearest": _flat(_maps(*given, mode="nearest", align_corners=None)),
@@ -249,7 +275,10 @@ def check_crossings(answer: Any) -> None:
     masks[2, range(6), range(6)] = 1  # a slanted scratch
     masks[3, 0, 0] = masks[3, 4, 5] = masks[3, 8, 11] = 1
     rows, columns = masks.amax(2), masks.amax(1)
-    result = call_answer(answer, masks.clone())
+    handed = masks.clone()
+    result = call_answer(answer, handed)
+    if not torch.equal(handed, masks):
+        incorrect("`crossings` changes its argument: work on a copy.")
     passed = rows.sum(1) * columns.sum(1)
     right, area = _crossings(masks), masks.sum((1, 2))
     expect_array(
@@ -293,9 +322,19 @@ def check_freeze(answer: Any) -> None:
     with torch.no_grad():
         before = layers.eval()(image)
     layers.train()
-    frozen = call_answer(answer, layers)
+    whole = nn.Sequential.train
+    try:
+        frozen = call_answer(answer, layers)
+        replaced = nn.Sequential.train is not whole or "train" in vars(nn.Sequential)
+    finally:
+        if "train" in vars(nn.Sequential):
+            del nn.Sequential.train
+    if replaced:
+        mistake("train_of_the_class")
     if not isinstance(frozen, nn.Module):
         mistake("no_layers", got=type(frozen).__name__)
+    if frozen is not layers:
+        mistake("another_module")
     network = nn.Sequential(frozen, nn.Conv2d(4, 2, 1))
     learns = [p.requires_grad for p in frozen.parameters()]
     with torch.no_grad():
@@ -317,8 +356,13 @@ def check_freeze(answer: Any) -> None:
         network.train()
         network.eval()
         network.train()
-    except TypeError as error:
+        returned = [frozen.train(False), frozen.eval(), frozen.train(True)]
+    except RecursionError:
+        mistake("calls_itself")
+    except Exception as error:
         mistake("no_train_with_a_mode", error=error)
+    if any(one is not frozen for one in returned):
+        mistake("train_returns_nothing")
     with torch.no_grad():
         for batch in batches:
             network(batch)

@@ -54,8 +54,8 @@ class MemSeg(nn.Module):
         spatial_maps: by what the fused features are multiplied. `"product"` is the paper's product
             of differences, `"scaled"` divides each of these maps by its mean (see
             `spatial_attention`), None leaves them out.
-        published_code: repeat the mistakes of the public re-implementation (`TooTouch/MemSeg` as
-            it was until December 2023), for comparison: the stem is trained and batch
+        published_code: repeat the mistakes of the public re-implementation (`TooTouch/MemSeg` at
+            commit 836bd46), for comparison: the stem is trained and batch
             normalization of the frozen layers drifts away from the memory; the fusion is linear
             and multiplies features by features; the decoder lacks its double convolutions. (The
             mistake in its loss is an option of `memseg_loss`.)

@@ -1,5 +1,7 @@
 """Typical wrong answers to the exercises of lesson 05, by the name of each."""
 
+import textwrap
+
 LEVELS = """
 levels = []
 for m, f in zip(memory, features):
@@ -89,6 +91,21 @@ WRONG_ANSWERS = {
         """,
         "level_2_alone": LEVELS + "return levels[1].argmin(1)",
         "floats": LEVELS + "return sum(levels).argmin(1).float()",
+        "min_of_both": LEVELS + "return sum(levels).min(1)",
+        "two_levels": LEVELS + "return sum(levels[:2]).argmin(1)",
+        "absolute": """
+            d = 0
+            for m, f in zip(memory, features):
+                d = d + (f.flatten(1)[:, None] - m.flatten(1)[None]).abs().mean(2)
+            return d.argmin(1)
+        """,
+        "changes its arguments": """
+            d = 0
+            while memory:
+                m, f = memory.pop(), features.pop()
+                d = d + (f.flatten(1)[:, None] - m.flatten(1)[None]).square().mean(2)
+            return d.argmin(1)
+        """,
     },
     "nearest_patch": {
         "same_place": """
@@ -186,6 +203,14 @@ WRONG_ANSWERS = {
         "corners": maps(how='mode="bilinear"'),
         "nearest": maps(how='mode="nearest"'),
         "no_three_maps": [maps(result="m1"), "return [d1, d2, d3]"],
+        "doubled_apart": """
+            def doubled(m):
+                return F.interpolate(m, scale_factor=2, mode="bilinear", align_corners=True)
+            m3, m2, m1 = (d.mean(1, keepdim=True) for d in (d3, d2, d1))
+            found = [m1 * doubled(m2) * doubled(doubled(m3)), m2 * doubled(m3), m3]
+            return [m / m.mean((2, 3), keepdim=True).clamp(min=1e-8) for m in found]
+        """,
+        "changes its arguments": "d1 *= 0.5\n" + textwrap.dedent(maps()),
     },
     "crossings": {
         "all_that_passes": "return masks.amax(2).sum(1) * masks.amax(1).sum(1)",
@@ -222,6 +247,11 @@ WRONG_ANSWERS = {
         ],
         "not_passed": CROSSED + "return (1 - passed).sum((1, 2))",
         "area": "return masks.sum((1, 2))",
+        "changes its argument": """
+            rows, columns = masks.amax(2), masks.amax(1)
+            masks -= rows[:, :, None] * columns[:, None, :]
+            return -masks.sum((1, 2))
+        """,
     },
     "freeze": {
         "returned `None`": "layers.requires_grad_(False)",
@@ -249,6 +279,48 @@ WRONG_ANSWERS = {
             """
             layers.requires_grad_(False).eval()
             layers.train = lambda: layers
+            return layers
+        """,
+            """
+            def train(mode=True):
+                raise RuntimeError("frozen")
+            layers.requires_grad_(False).eval()
+            layers.train = train
+            return layers
+        """,
+        ],
+        "calls_itself": """
+            layers.requires_grad_(False).eval()
+            layers.train = lambda mode=True: layers.eval()
+            return layers
+        """,
+        "train_of_the_class": """
+            layers.requires_grad_(False).eval()
+            type(layers).train = lambda self, mode=True: self
+            return layers
+        """,
+        "another_module": [
+            """
+            import copy
+            layers = copy.deepcopy(layers)
+            layers.requires_grad_(False).eval()
+            layers.train = lambda mode=True: layers
+            return layers
+        """,
+            "import torch\nreturn torch.nn.Linear(3, 4)",
+            "import torch\nreturn torch.nn.Identity()",
+        ],
+        "train_returns_nothing": [
+            """
+            layers.requires_grad_(False).eval()
+            layers.train = lambda mode=True: None
+            return layers
+        """,
+            """
+            def train(self, mode=True):
+                return self
+            layers.requires_grad_(False).eval()
+            layers.train = train
             return layers
         """,
         ],
