@@ -104,11 +104,9 @@ if not defects:
         f"no test image of {dataset} has a defect in its mask: there is nothing to score, since "
         "the scores of this lesson need masks (images/ and masks/)"
     )
-for name, images_of_it in vars(parts).items():
-    bad, groups = sum(label > 0 for label in images_of_it.labels), len(set(images_of_it.groups))
-    print(
-        f"{name:5}  {len(images_of_it) - bad:3} good images, {bad:3} with defects: {groups} items"
-    )
+for name, part in vars(parts).items():
+    bad, items = sum(label > 0 for label in part.labels), len(set(part.groups))
+    print(f"{name:5}  {len(part) - bad:3} good images, {bad:3} with defects: {items} items")
 if dataset.startswith("folder:"):
     print(parts.train.split_note)
 
