@@ -167,7 +167,7 @@ plots.show(figure, "Good images, images with simulated anomalies, and test image
 # *6 minutes.*
 #
 # - *Is this image defective?* Each image gets one score, the mean of its 100 most suspicious pixels (the
-#   public code's rule for 256 x 256 pixels; at our 96 x 96 they are 1.1 % of an image, more than a small defect covers).
+#   public code's rule for 256 x 256 pixels; of our 96 x 96 they are 1.1 %, more than a small defect covers).
 #   The **image AUROC** is the chance that a defective image scores higher than a good one.
 # - *Is this pixel defective?* The **pixel AUROC** asks the same of pixels. Nearly all of them are easy
 #   background, so it is high for almost every method. **Pixel AP**, average precision (lesson 01), is
@@ -406,10 +406,10 @@ exercise("anomaly_loss").check(anomaly_loss)
 # grid search, and names no optimizer. Ours is AdamW with a highest rate of .003, as in the best known
 # public code. **Encoder and maps.** The paper multiplies the fused features with a *product* of three
 # differences. Ours divides each of these maps by its mean over the image (`scaled_maps`); section 5 shows
-# what this changes. And it starts from EfficientNet-Lite0: on painted sheets this lifts the paper's form from .85 to .98 in the image AUROC of
-# simulated anomalies, and from .853 to .954 in the AUPRO of true defects (100 steps, three seeds,
-# `docs/results.md`). **Steps.** The paper takes 2700, this notebook 80, with images of 96 x 96 pixels:
-# enough to see large effects.
+# what this changes. And it starts from EfficientNet-Lite0: on painted sheets this lifts the paper's form
+# from .85 to .98 in the image AUROC of simulated anomalies, and from .853 to .954 in the AUPRO of true
+# defects (100 steps, three seeds, `docs/results.md`). **Steps.** The paper takes 2700, this notebook 80, with
+# images of 96 x 96 pixels: enough to see large effects.
 #
 # A batch is half good, half simulated. While it trains, MemSeg is evaluated on validation images, half of
 # them with anomalies that were simulated once. Three seeds; each decides the weights, which 30 images are
@@ -677,14 +677,14 @@ else:
 # %% [markdown]
 # In the stored run it is as expected, and it could have come out otherwise: for defects that need a place,
 # MemSeg without memory is near chance (.52), with memory (`no maps`) at .97. For the others the two are close
-# (.84 and .88), and the seeds overlap. (Of the first group 18 images are shifted prints, and one is a missing
-# hole.)
+# (.84 and .88), and the seeds overlap. (Mind what stands behind "need a place": mostly prints. There is one
+# missing hole.)
 #
 # **Does this show that a detector must know the places?** No: nearest patches reach .96 in the first group,
 # and they compare each patch with patches from *anywhere* on good plates. (A patch sees some of what is around
 # it. Whether that is how it is done, no run here asks.) What the experiment shows is that for these defects a
-# detector must be able to **compare with good parts**. Whether MemSeg's memory helps because it keeps places
-# could be told by a training with a memory of plates that are turned around.
+# detector must be able to **compare with good parts**. Whether MemSeg's memory helps because it keeps places,
+# a memory of plates that are turned around could tell.
 #
 # ### Chosen without a defect
 #
@@ -1094,11 +1094,11 @@ explore(
 
 # %% [markdown]
 # In the stored run the threshold of the validation images lets 16 of 57 defective photographs pass, for 2 false
-# alarms on 43 good ones. No good validation image lies above it, because it was put there; this says nothing
-# about new ones. But they show 24 plates, and of 25 plates the highest score belongs to a new one with a chance of
-# one in 25. So 2 of 43 photographs are no surprise. Lower, at about .055, both errors would be 8 or 9. But *that*
-# threshold was read from test images. On a line, someone has to say what a missed defect costs and what a false
-# alarm; then a few true defects, kept for this alone, are worth more than any number of fakes.
+# alarms on 43 good ones. That none of the 50 good validation images lies above it says nothing, as it was put
+# there. But they show 24 plates, and a new plate scores higher than all 24 with a chance of one in 25: of 21 good
+# test plates about one. So 2 photographs are no surprise. Lower, at about .055, both errors would be 8 or 9. But
+# *that* threshold was read from test images. On a line, someone has to say what a missed defect costs and what a
+# false alarm; then a few true defects, kept for this alone, are worth more than any number of fakes.
 #
 # ### Exercise: what a threshold costs
 
