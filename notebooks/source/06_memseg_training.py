@@ -26,7 +26,7 @@
 #
 # - score an anomaly detector: its images, its pixels, its regions;
 # - hold it against a baseline that trains nothing;
-# - train MemSeg on good images and simulated anomalies, and choose its form without looking at a defect;
+# - train MemSeg on good images and simulated anomalies, and say what these can choose and what not;
 # - find out which part of a method helps, with a control for each explanation;
 # - recognize four mistakes that make a result look better or a network worse;
 # - choose a threshold, count misses and false alarms, and use the detector.
@@ -275,8 +275,7 @@ record_metrics({f"baseline/{key}": nearest.scores[key] for key in TITLES}, note=
 
 # %%
 plates = np.array(parts.test.groups)
-defective_plates = np.unique(plates[test_labels])
-plates_of_both = (defective_plates, np.setdiff1d(plates, defective_plates))
+plates_of_both = (np.unique(plates[test_labels]), np.setdiff1d(plates, plates[test_labels]))
 
 
 def plates_again(rng):
@@ -736,8 +735,8 @@ plots.show(figure, "AUPRO on simulated anomalies and on true defects for four fo
 # All on the same 53 test plates. And mind how much is compared: in a table like this, three seeds above three
 # others are to be expected here and there by chance.
 #
-# - **On these plates MemSeg now decides better than the baseline**: in image AUROC every seed of the paper's form and of scaled
-#   maps lies above every seed of both baselines.
+# - **On these plates MemSeg now decides better than the baseline**: in image AUROC every seed of the paper's
+#   form and of scaled maps lies above every seed of both baselines.
 # - **The memory earns its place**: every run without it lies below all 18 others in AUPRO and in image AUROC.
 # - **Simulated anomalies would throw it out**: on them, all three runs without memory lie above all 18 others.
 # - **Structure anomalies help in AUPRO**, three seeds against three; in image AUROC and pixel AP that does not
@@ -1023,12 +1022,11 @@ pick.reveal(
 #
 # (Medians where there are three seeds; `docs/results.md` has ranges, devices and times. Elsewhere: the paper
 # reports .996 image AUROC and .988 pixel AUROC as means over all of MVTec AD, the public code 1.000 and .988 on
-# bottle, with a checkpoint chosen on test images.) All of them tell
-# good bottles from broken ones almost without an error. MemSeg's gain is in showing *where*: .15 of
-# pixel AP above the patches of the same encoder. Between its two rows encoder, maps and the number of
-# steps have all changed, so this table cannot say which of them it was. And 83 images, 20 of them good, cannot
-# tell .999 from 1.000. If all you need is a decision for
-# each image, the baseline on this product is as good and needs no training.
+# bottle, with a checkpoint chosen on test images.) All of them tell good bottles from broken ones almost
+# without an error; 83 images, 20 of them good, cannot tell .999 from 1.000. MemSeg's gain is in showing
+# *where*: .15 of pixel AP above the patches of the same encoder. Between its two rows encoder, maps and the
+# number of steps have all changed, so this table cannot say which of them it was. If all you need is a decision
+# for each image, the baseline on this product is as good and needs no training.
 #
 # ## 8 · A threshold, and a detector that decides
 #
