@@ -70,8 +70,8 @@ def choose_image_threshold(
     """Return the threshold of images by their scores on **validation** images, and its price.
 
     - With good and defective images: the best F1, in the middle of the gap.
-    - With good ones alone: just above the highest score. Of as many images again, one more than
-      there are here, about one would lie above it.
+    - With good ones alone: just above the highest score. Of as many new groups, and one more, about
+      one will lie above it.
     - With defective ones alone: the lowest score. False alarms are then unknown.
 
     The numbers of errors are those of the images that the threshold was chosen on: new ones will
@@ -106,10 +106,11 @@ def choose_image_threshold(
     elif good:
         # A margin: batches of another size round otherwise.
         value = float(values.max() + MARGIN * max(abs(values.max()), np.finfo(np.float32).tiny))
-        source = (
-            f"just above the highest score of {good} good validation images: of good photographs "
-            f"like these, about one in {good + 1} will lie above it"
-        )
+        shown, things = len(np.unique(names[~defective])), "photographs"
+        source = f"just above the highest score of {good} good validation images"
+        if shown < good:
+            source, things = f"{source} of {shown} groups", "groups"
+        source += f": of good {things} like these, about one in {shown + 1} will lie above it"
     else:
         value = float(values.min())
         source = (

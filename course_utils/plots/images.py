@@ -31,6 +31,8 @@ Picture: TypeAlias = npt.ArrayLike | Tensor
 """An image: (C, H, W), (H, W) or (H, W, 3), floats in 0 .. 1 or uint8; C is 1 or 3."""
 Cell: TypeAlias = tuple[np.ndarray, str] | None
 """A picture and its title."""
+FILL = 0.45
+"""How much color lies on a defect, unless it is to be looked at."""
 
 
 @in_course_style
@@ -42,10 +44,11 @@ def montage(
     columns: int = 4,
     title: str | None = None,
     class_names: Sequence[str] | None = None,
+    fill: float = FILL,
 ) -> Figure:
     """Return a figure with the images in a grid of equal cells, row by row.
 
-    `images` and `masks`: as `overlay` takes them; a mask of None leaves its image bare.
+    `images`, `masks` and `fill`: as `overlay` takes them; a mask of None leaves its image bare.
     `class_names` (background first) adds a legend of the classes that occur in the masks.
 
     Raises:
@@ -57,7 +60,7 @@ def montage(
     """
     masks = list(masks) if masks is not None else [None] * len(images)
     pictures = [
-        to_picture(image) if mask is None else overlay(image, mask)
+        to_picture(image) if mask is None else overlay(image, mask, fill)
         for image, mask in _together(images, masks, "masks")
     ]
     named = titles if titles is not None else [""] * len(images)
@@ -145,12 +148,13 @@ def errors(
     return _grid(cells, len(rows), title, legend, row_names=names)
 
 
-def overlay(image: Picture, mask: Picture) -> np.ndarray:
+def overlay(image: Picture, mask: Picture, fill: float = FILL) -> np.ndarray:
     """Return the image with the mask laid over it: uint8 (H, W, 3).
 
     `image`: (C, H, W), (H, W) or (H, W, 3), floats in 0 .. 1 or uint8; C is 1 or 3. `mask`:
     (H, W) class indices, 0 background; each class has its color. A thin line runs **around** each
-    region: a defect of one pixel stays visible, and none of its own pixels is hidden.
+    region: a defect of one pixel stays visible, and none of its own pixels is hidden. `fill`: how
+    much of the color is laid over the region itself, 0 .. 1; with 0 there is the line alone.
 
     Raises:
         ValueError: for other shapes and values, and when image and mask differ in size.
@@ -163,7 +167,7 @@ def overlay(image: Picture, mask: Picture) -> np.ndarray:
     _require_same_size(picture, classes, "mask")
     labels = [int(label) for label in np.unique(classes) if label]
     regions = [(classes == label, class_color(label)) for label in labels]
-    return _paint(picture, regions, alpha=0.45, contour=True)
+    return _paint(picture, regions, alpha=fill, contour=True)
 
 
 def heat_overlay(

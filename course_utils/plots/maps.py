@@ -9,7 +9,7 @@ from matplotlib.colors import LogNorm, Normalize, SymLogNorm
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from course_utils.plots.images import Picture, overlay, to_picture
+from course_utils.plots.images import FILL, Picture, overlay, to_picture
 from course_utils.plots.style import (
     DIVERGING,
     SEQUENTIAL,
@@ -29,6 +29,7 @@ def heat_maps(
     titles: Sequence[str] | None = None,
     limit: float | None = None,
     title: str | None = None,
+    fill: float = FILL,
 ) -> Figure:
     """Return a figure with a column for each image: its defect, and below it each map in color.
 
@@ -39,6 +40,7 @@ def heat_maps(
         titles: one for each image.
         limit: the value of the brightest color; None takes the largest of each name.
         title: of the figure.
+        fill: as `overlay` takes it.
 
     Raises:
         ValueError: for no image or map, more than 8 images, lists of unequal lengths, and values
@@ -63,7 +65,7 @@ def heat_maps(
     figure = new_figure((1 + len(maps)) * (cell * max(heights) + 0.1) + 0.3, title)
     grid = figure.subplots(1 + len(maps), count, squeeze=False)
     for axes, image, mask, name in zip(grid[0], images, masks, named, strict=True):
-        axes.imshow(overlay(image, mask))
+        axes.imshow(overlay(image, mask, fill))
         axes.set_title(name, loc="center", size=9, pad=4)
     grid[0, 0].set_ylabel("defect", size=9)
     for row, (name, values) in zip(grid[1:], maps.items(), strict=True):

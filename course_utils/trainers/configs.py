@@ -337,9 +337,9 @@ class MemSegConfig(TrainingConfig):
     One thing is not in it: whether DTD is there to take textures from, see `simulator`. A training
     does not go on where that has changed.
 
-    The paper found its learning rate of .04 by grid search and does not name the optimizer. Ours
-    is AdamW with one rise and fall of the rate (see `fit`), and the rate and the weight decay of
-    the best known re-implementation, which uses AdamW, too.
+    The description of the paper that we could read has a learning rate of .04, found by grid
+    search, and names no optimizer. Ours is AdamW with one rise and fall of the rate (see `fit`),
+    and the rate and the weight decay of the best known re-implementation, which uses AdamW, too.
 
     Example:
         >>> MemSegConfig(data="mvtec_ad/bottle").steps

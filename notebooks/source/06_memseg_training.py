@@ -26,7 +26,7 @@
 #
 # - score an anomaly detector: its images, its pixels, its regions;
 # - hold it against a baseline that trains nothing;
-# - train MemSeg on good images and simulated anomalies, and choose its form without looking at a defect;
+# - train MemSeg on good images and simulated anomalies, and say what these can choose and what not;
 # - find out which part of a method helps, with a control for each explanation;
 # - recognize four mistakes that make a result look better or a network worse;
 # - choose a threshold, count misses and false alarms, and use the detector.
@@ -37,7 +37,7 @@
 
 # %% tags=["parameters"]
 profile = "auto"  # "smoke", "laptop" or "full"; "auto" asks COURSE_PROFILE, else "laptop"
-dataset = "synthetic_product/plate"  # or .../washer, .../cap, "synthetic", "mvtec_ad/bottle"
+dataset = "synthetic_product/plate"  # .../washer, .../cap, "mvtec_ad/bottle", "folder:<path>", ...
 seed = 0
 variant = "scaled_maps"  # the MemSeg of this lesson: a name of VARIANTS, such as "memseg"
 
@@ -101,14 +101,21 @@ test_labels = np.array(parts.test.labels) > 0
 defects = [i for i in range(len(test_masks)) if test_masks[i].any()]
 if not defects:
     raise ValueError(
-        f"no test image of {dataset} has a defect in its mask: there is nothing to score"
+        f"no test image of {dataset} has a defect in its mask: there is nothing to score, since "
+        "the scores of this lesson need masks (images/ and masks/)"
     )
-for name in ("train", "val", "test"):
-    bad = sum(label > 0 for label in getattr(parts, name).labels)
-    print(f"{name:5}  {len(getattr(parts, name)) - bad:3} good images, {bad:3} with defects")
+for name, part in vars(parts).items():
+    bad, items = sum(label > 0 for label in part.labels), len(set(part.groups))
+    print(f"{name:5}  {len(part) - bad:3} good images, {bad:3} with defects: {items} items")
+if dataset.startswith("folder:"):
+    print(parts.train.split_note)
 
 # %% [markdown]
-# Fakes on the ground beside the part would teach nothing about it. So the foreground is found first
+# Each plate was photographed one to three times, with all its photographs in one part. So 100 test
+# images are not 100 independent cases: they show 53 plates, 32 of them defective, and the 50 validation
+# images show 24.
+#
+# Fakes on the ground beside the plate would teach nothing about it. So the foreground is found first
 # (lesson 04), and anomalies are put there. *Compare the second row with the third: how do the fakes
 # differ from the defects?*
 
@@ -120,29 +127,48 @@ simulated = SimulatedAnomalies(
 )
 
 # %% tags=["hide-input"]
+kinds = {}  # name of an image -> its kinds of defects, which only synthetic products tell
+if dataset.startswith("synthetic_product/"):
+    made = dict(length=100, frequency=0.5, normal_only=True)
+    raw = open_dataset(dataset, "test", size=size, seed=seed, **made)
+    kinds = {one.name: {raw.class_names[c] for c in one.mask.unique().tolist() if c} for one in raw}
+
+
+def kind(i):
+    """What is wrong with a test image, one kind a line."""
+    names = sorted(kinds.get(parts.test[int(i)].name, ()))
+    return "\n".join(names).replace("_", " ") or ("defect" if test_labels[i] else "good")
+
+
 good, columns = len(parts.train), 5
+some = defects[:: max(len(defects) // columns, 1)][:columns]
 rows = [parts.train[i] for i in range(columns)]
-rows += [simulated[good + i] for i in range(columns)]
-rows += [parts.test[i] for i in defects[:: max(len(defects) // columns, 1)][:columns]]
+rows += [simulated[good + i] for i in range(columns)]  # the second half: the same with anomalies
+rows += [parts.test[i] for i in some]
+
+# %% tags=["hide-input"]
 figure = plots.montage(
     [sample.image for sample in rows],
     masks=[sample.mask if sample.mask.any() else None for sample in rows],
-    titles=["good"] * columns + ["simulated"] * columns + ["test: a defect"] * columns,
+    titles=["good"] * columns + ["simulated"] * columns + [kind(i) for i in some],
     columns=columns,
     title="It learns from the first two rows, and is judged by the third",
+    fill=0,
 )
 plots.show(figure, "Good images, images with simulated anomalies, and test images with defects")
 
 # %% [markdown]
-# The fakes are many small spots or patches of foreign texture. None of them is a hole that is missing.
+# The fakes are spots and patches of foreign texture, or of the plate's own surface in disorder; most
+# images have many of them. None of them is a hole that is missing.
 # What a network learns from such fakes must be something more general: *what differs from a good part*.
 #
 # ## 2 · Three questions, three scores
 #
 # *6 minutes.*
 #
-# - *Is this image defective?* Each image gets one score, the mean of its 100 most suspicious pixels. The
-#   **image AUROC** is the chance that a defective image scores higher than a good one.
+# - *Is this image defective?* Each image gets one score, the mean of its 100 most suspicious pixels (the
+#   public code's rule for 256 x 256 pixels; of our 96 x 96 they are 1.1 %, more than a small defect covers).
+#   The **image AUROC** is the chance that a defective image scores higher than a good one.
 # - *Is this pixel defective?* The **pixel AUROC** asks the same of pixels. Nearly all of them are easy
 #   background, so it is high for almost every method. **Pixel AP**, average precision (lesson 01), is
 #   harder.
@@ -190,8 +216,8 @@ exercise("image_score").check(image_score)
 
 # %%
 beaten = predict(
-    "MemSeg trains a network on simulated anomalies. The baseline trains nothing. Which of them has the "
-    "higher image AUROC on the defects of our product?",
+    "MemSeg trains a network on simulated anomalies, here for 80 steps. The baseline trains nothing. "
+    "Which has the higher image AUROC on our product, MemSeg or the better of two baselines?",
     ["the baseline", "MemSeg", "they differ by less than .02"],
 )
 
@@ -211,10 +237,11 @@ baseline = {}
 for encoder, known in (("resnet18", "ResNet-18"), (LITE0, "EfficientNet-Lite0")):
     for weights, how in (("none", "random"), ("offline", "trained")):
         patches = NearestPatchesConfig(**images, encoder=encoder, weights=weights, seed=seed)
-        found = NearestPatchesTrainer(patches, parts).train(device=lesson.device)
-        baseline[f"{known}, {how}"] = found
-patches = {name: run for name, run in baseline.items() if "trained" in name}
-nearest = max(patches.values(), key=lambda run: run.scores["image_auroc"])  # the higher bar
+        of_patches = NearestPatchesTrainer(patches, parts)
+        found = of_patches.train(device=lesson.device)
+        baseline[f"{known}, {how}"] = (of_patches, found)
+patches = [one for name, one in baseline.items() if "trained" in name]
+patches_trainer, nearest = max(patches, key=lambda one: one[1].scores["image_auroc"])
 
 # %% tags=["hide-input"]
 
@@ -229,7 +256,7 @@ def show_scores(runs_by_name, title, alt):
 
 
 show_scores(
-    {name: [run] for name, run in baseline.items()},
+    {name: [run] for name, (_, run) in baseline.items()},
     "Nearest patches: no training, only features",
     "Four scores of nearest patches with two encoders, random and trained",
 )
@@ -237,9 +264,47 @@ record_metrics({f"baseline/{key}": nearest.scores[key] for key in TITLES}, note=
 
 # %% [markdown]
 # In the stored run (one seed) random weights hardly tell good plates from defective ones, trained ones do:
-# image AUROC .56 and .57 against .91 and .89. Nearly all that the baseline knows comes from the training of
-# its encoder. The two trained encoders are close, here with ResNet-18 slightly ahead. On real bottles it is
-# the other way round (section 7). Pixel AP is low for all four; at 96 pixels their maps have only 12 x 12 cells.
+# image AUROC .56 and .57 against .91 and .89. Nearly all of this comes from the training of the encoder. Of
+# showing *where*, it is a part: with random weights the AUPRO is .56 and .50, where random numbers get .15;
+# with trained ones .80 and .78. Pixel AP is low for all four. (Their maps have 12 x 12 cells here; whether
+# that is why, we have not tried.)
+#
+# The two trained encoders differ by .02. Is that much? Another 53 plates would have given other numbers. We
+# do not have them, but we can **draw our plates again**, with replacement and each with all its photographs,
+# and look between which values 95 % of the scores lie (bootstrap).
+
+# %%
+plates = np.array(parts.test.groups)
+plates_of_both = (np.unique(plates[test_labels]), np.setdiff1d(plates, plates[test_labels]))
+
+
+def plates_again(rng):
+    """The test images of as many plates of each kind, drawn with replacement."""
+    drawn = np.concatenate([rng.choice(names, len(names)) for names in plates_of_both])
+    return np.concatenate([np.flatnonzero(plates == name) for name in drawn])
+
+
+def interval(score, draws=1000):
+    """Where 95 % of `score(images)` lie when the plates are drawn again."""
+    rng = np.random.default_rng(seed)
+    values = [score(plates_again(rng)) for _ in range(draws)]
+    return "{:.2f} to {:.2f}".format(*np.quantile(values, [0.025, 0.975]))
+
+
+def image_auroc(run):
+    scores = evaluation.image_score(run.maps)
+    return lambda some: evaluation.image_auroc(scores[some], test_labels[some])
+
+
+resnet, lite0 = (image_auroc(run) for _, run in patches)
+print("image AUROC with ResNet-18:", interval(resnet))
+print("ResNet-18 minus Lite0, on the same plates:", interval(lambda i: resnet(i) - lite0(i)))
+
+# %% [markdown]
+# So these images cannot say which of the two encoders is better here. (On real bottles it is Lite0,
+# section 7.) Keep this in mind for every dot below: seeds share these 53 plates, so their scatter says
+# nothing about other plates. From here on "the baseline" is the encoder with the higher image AUROC on the
+# *test* images, ResNet-18 in the stored run: a choice by test images, in favor of the bar.
 #
 # ## 4 · Train MemSeg
 #
@@ -261,6 +326,9 @@ logits = torch.randn(2, 2, 8, 8, generator=generator)
 mask = (torch.rand(2, 8, 8, generator=generator) < 0.3).long()
 prove_equal(loss_from_scratch, memseg_loss, logits, mask)
 
+# %% [markdown]
+# How strongly a loss pushes is the size of its gradient.
+
 # %%
 why_two = predict(
     "A pixel of a defect has p = .9 already. Which part of the loss pushes its logit up more strongly?",
@@ -268,8 +336,8 @@ why_two = predict(
 )
 
 # %% [markdown]
-# How strongly a loss pushes is the size of its gradient. *Look at both ends: which part pushes a pixel
-# that is quite wrong, and which a pixel that is nearly right?*
+# *Look at both ends: which part pushes a pixel that is quite wrong, and which a pixel that is nearly
+# right?*
 
 # %%
 p = torch.linspace(0.002, 0.998, 400, dtype=torch.float64)
@@ -333,14 +401,14 @@ exercise("anomaly_loss").check(anomaly_loss)
 # %% [markdown]
 # ### Settings, and who says so
 #
-# **Optimizer.** The paper gives a learning rate of .04, found by grid search, and does not name its
-# optimizer. Ours is AdamW with a highest rate of .003, as in the best known public code. **Encoder and
-# maps.** The paper multiplies the fused features with a *product* of three differences. Ours divides
-# each of these maps by its mean over the image (`scaled_maps`); section 5 says why. And it starts from
-# EfficientNet-Lite0: on painted sheets this lifts the paper's form from .85 to .98 in the image AUROC of
-# simulated anomalies, and from .853 to .954 in the AUPRO of true defects (100 steps, three seeds,
-# `docs/results.md`). **Steps.** The paper takes 2700, this notebook 80, with images of 96 x 96 pixels:
-# enough to see large effects.
+# **Optimizer.** The description of the paper that we could read gives a learning rate of .04, found by
+# grid search, and names no optimizer. Ours is AdamW with a highest rate of .003, as in the best known
+# public code. **Encoder and maps.** The paper multiplies the fused features with a *product* of three
+# differences. Ours divides each of these maps by its mean over the image (`scaled_maps`); section 5 shows
+# what this changes. And it starts from EfficientNet-Lite0: on painted sheets this lifts the paper's form
+# from .85 to .98 in the image AUROC of simulated anomalies, and from .853 to .954 in the AUPRO of true
+# defects (100 steps, three seeds, `docs/results.md`). **Steps.** The paper takes 2700, this notebook 80, with
+# images of 96 x 96 pixels: enough to see large effects.
 #
 # A batch is half good, half simulated. While it trains, MemSeg is evaluated on validation images, half of
 # them with anomalies that were simulated once. Three seeds; each decides the weights, which 30 images are
@@ -390,7 +458,9 @@ with LiveCurves(
 ours = results[variant]
 
 # %% [markdown]
-# Beside it MemSeg **as in the paper**: ResNet-18 and the product of maps, one run, with the same steps.
+# (Line: median of the three seeds; band: their range.) The AUPRO still rises at the last step: 80 steps are
+# few. Beside it MemSeg with the paper's encoder and maps, ResNet-18 and the product, one run with the same
+# steps.
 
 # %%
 paper = train(seed, encoder="resnet18", variant="memseg")
@@ -398,13 +468,13 @@ paper = train(seed, encoder="resnet18", variant="memseg")
 # %% tags=["hide-input"]
 show_scores(
     {
-        "patches, ResNet-18": [patches["ResNet-18, trained"]],
-        "patches, Lite0": [patches["EfficientNet-Lite0, trained"]],
-        "MemSeg, paper (one run)": [paper],
+        "patches, ResNet-18": [baseline["ResNet-18, trained"][1]],
+        "patches, Lite0": [baseline["EfficientNet-Lite0, trained"][1]],
+        "MemSeg, paper's encoder and maps": [paper],
         "MemSeg, ours": ours,
     },
     f"MemSeg after {settings['steps']} steps, and the baseline without training",
-    "Four scores of the baseline, of MemSeg as in the paper, and of three seeds of MemSeg",
+    "Four scores of the baseline, of MemSeg with the paper's encoder and maps, and of our MemSeg",
 )
 
 
@@ -425,12 +495,25 @@ beaten.reveal(
     f"{', '.join(format(run.scores['image_auroc'], '.3f') for run in ours)}.",
 )  # fmt: skip
 
+
+# %%
+def aupro(run):
+    return lambda some: evaluation.aupro(run.maps[some], test_masks[some])
+
+
+print(f"MemSeg (seed {seeds[0]}) minus the baseline, when the plates are drawn again:")
+for name, score, draws in (("image AUROC", image_auroc, 1000), ("AUPRO", aupro, 100)):
+    mine, bar = score(ours[0]), score(nearest)
+    print(f"{name:12} {interval(lambda i, a=mine, b=bar: a(i) - b(i), draws)}")
+
 # %% [markdown]
-# In the stored run MemSeg tells defective plates from good ones no better than the better baseline (.909
-# against .910). It is far better at showing **where** a defect is: all three seeds lie above both baselines
-# in AUPRO (.92 against .80) and in pixel AP (.31 against .12). MemSeg as in the paper has learned very little
-# after so few steps; its encoder and its maps differ from ours, so this figure cannot say which of them it
-# is. *Look at where the two maps differ. What do they see that is not there, and which defect do they miss?*
+# In the stored run, after 80 steps, MemSeg tells defective plates from good ones as well as the better baseline
+# (.918 against .910): drawn again, the difference lies between -.07 and .08. It is far better at showing
+# **where** a defect is: all three seeds lie above both baselines in AUPRO (.93 against .80) and in pixel AP
+# (.31 against .12), and the interval in AUPRO lies above 0. With more steps it decides better, too (table in
+# section 5). MemSeg with the paper's encoder and maps has an image AUROC of .47, no better than chance. Its
+# encoder and its maps differ from ours; section 5 says which of them it is. *Look at where the two maps differ.
+# What do they see that is not there, and which defect do they miss?*
 
 # %% tags=["hide-input"]
 maps = ours[0].maps
@@ -441,28 +524,24 @@ figure = plots.heat_maps(
     [parts.test[i].image for i in shown],
     [parts.test[i].mask for i in shown],
     {"MemSeg": maps[shown], "nearest patches": nearest.maps[shown]},
-    titles=["worst found", "", "", "", "", "best found"],
-    title="From the worst found to the best found",
+    titles=[kind(i) for i in shown],
+    title="From the worst found (left) to the best found",
+    fill=0,
 )
 plots.show(figure, "Six test images with defects, and the maps of MemSeg and of nearest patches")
 
 # %% [markdown]
-# MemSeg's map is sharp: the missing hole at the right is marked where it belongs, and so are the missing
-# prints. It sees nothing of the stain at the left, of the defects in the second picture, or of the scratch in
-# the fourth. The patches respond to the missing prints and to the hole as well, with a blot as wide as their
-# cells and blur. (Worst and best go by MemSeg's map of
-# seed 0.)
+# MemSeg's map is sharp: the missing hole at the right is marked where it belongs, and a part of the missing
+# print. It sees nothing of the stain at the left and of the shifted print in the third picture. The patches
+# respond to the shifted prints as well, with blots as wide as their cells and blur. (Worst and best go by
+# MemSeg's map of seed 0.)
 #
 # ## 5 · Which parts earn their place?
 #
-# *12 minutes.* An **ablation** takes one part away and looks at what is lost. An older version of this lesson
-# took the memory away on painted sheets, found MemSeg *better*, and blamed the memory. That was wrong. Without
-# a memory there are no differences, so the *spatial maps*, which are made of differences, go with it: two
-# parts had been taken away. The control keeps the memory and leaves out only the maps. It was better, too
-# (sheets, ResNet-18, 100 steps, three seeds: AUPRO .853 with the product of maps, .950 without,
-# `docs/results.md`). So it was not the memory that had hurt.
-#
-# Now the same question on a product, where things have their places.
+# *12 minutes.* An **ablation** takes one part away and looks at what is lost. With MemSeg that is harder
+# than it sounds: without a memory there are no differences, so the *spatial maps*, which are made of
+# differences, go with it. Whoever takes the memory away has taken two parts away. So a control has to keep
+# the memory and leave out only the maps.
 
 # %%
 guess = predict(
@@ -499,7 +578,7 @@ for name in FORMS:
 # %% tags=["hide-input"]
 show_scores(
     {label: results[name] for name, label in FORMS.items()},
-    "Maps and memory, each taken away alone",
+    "Without the maps, and without maps and memory",
     "Four scores of four forms of MemSeg, three seeds each",
 )
 for name in FORMS:
@@ -519,10 +598,15 @@ guess.reveal(
 )  # fmt: skip
 
 # %% [markdown]
-# In the stored run **the memory matters most**: without it the AUPRO falls from .931 to .428, and each of its
-# seeds lies below every run with a memory, in all four scores. The maps matter little. Without them the medians
-# are somewhat higher than with the product; the gap is largest in image AUROC (.936 against .865), and in
-# every score some seeds overlap. The scaled maps lie between the two.
+# In the stored run **the memory matters most**: without it the AUPRO falls from .937 to .373, and each of its
+# seeds lies below every run with a memory, in all four scores. **Without the maps** every seed lies above every
+# seed with the product in image AUROC and in AUPRO; by chance three seeds against three do so once in twenty
+# times. With 300 steps, in the table below, it is not so. The scaled maps lie between the two in these scores.
+# (On sheets with ResNet-18, 100 steps, three seeds, AUPRO is .853 with the product and .950 without,
+# `docs/results.md`.)
+#
+# Section 4 left open why the paper's encoder and maps had an image AUROC of .47. The same product with Lite0
+# has .79 to .91. So most of it was the encoder (and its weights from small photographs; one run).
 #
 # What does the division change? These are the values of the finest map on the test images, before any
 # training:
@@ -543,40 +627,39 @@ for name, values in finest.items():
     )
 
 # %% [markdown]
-# The product multiplies features by numbers of ten thousand and more. The division keeps the pattern within an
-# image and brings its values to about 1. (That the scale is why the product is behind after 80 steps is a guess:
-# a network could learn to undo it, given the time.)
+# The product multiplies features by numbers from about ten to some ten thousand. The division keeps the pattern
+# within an image and brings its values to about 1. (That the scale is why the product is behind after 80 steps
+# is a guess: a network could learn to undo it, given the time.)
 #
 # ### What does the memory see?
 #
-# A missing hole looks like any other piece of the plate. Only who knows that a hole belongs there can
-# miss it. So the memory should help with defects that need a place, and hardly with the others. *Compare
-# "no maps" with "no memory" in each group.*
+# A hole that is missing is plain metal, as there is elsewhere on the plate. By itself it looks like nothing. So
+# a comparison with good plates should help with such defects, which need a place to be seen, and hardly with
+# the others. *Compare "no maps" with "no memory" in each group.*
 
 # %%
-PLACED = ("missing_hole", "wrong_hole", "broken_edge", "missing_print", "shifted_print")
-groups = {}  # only the synthetic products know which of their defects need a place
-if dataset.startswith("synthetic_product/"):
-    made = dict(length=100, frequency=0.5, normal_only=True)
-    raw = open_dataset(dataset, "test", size=size, seed=seed, **made)
-    kind_of = {sample.name: raw.class_names[sample.label] for sample in raw}
-    needs_place = np.array([kind_of[sample.name] in PLACED for sample in parts.test])
-    groups["defects that need a place"] = needs_place
-    groups["defects anywhere"] = test_labels & ~needs_place
+PLACED = {"missing_hole", "wrong_hole", "broken_edge", "missing_print", "shifted_print"}
+found = [kinds.get(sample.name, set()) for sample in parts.test]
+groups = {
+    "need a place": np.array([bool(one) and one <= PLACED for one in found]),
+    "seen anywhere": np.array([bool(one) and not one & PLACED for one in found]),
+}  # images with both kinds of defects are in neither
+for one in sorted(set().union(*found)):
+    shows = [one in names for names in found]
+    print(f"{one:14} in {sum(shows):2} images of {len(set(plates[shows])):2} items")
 
 
 def image_auroc_of(run, group):
     """The chance that a defective image of this group scores higher than a good one."""
-    chosen = group | ~test_labels
-    return evaluation.image_auroc(evaluation.image_score(run.maps[chosen]), test_labels[chosen])
+    return image_auroc(run)(group | ~test_labels)
 
 
 # %% tags=["hide-input"]
 methods = {"nearest patches": [nearest], **{label: results[form] for form, label in FORMS.items()}}
-if groups:
+if kinds:
     figure = plots.seed_dots(
         {
-            f"{title} ({group.sum()} images)": {
+            f"{title}:\n{group.sum()} images, {len(set(plates[group]))} items": {
                 name: [image_auroc_of(run, group) for run in runs] for name, runs in methods.items()
             }
             for title, group in groups.items()
@@ -591,14 +674,21 @@ else:
 
 # %% [markdown]
 # In the stored run it is as expected, and it could have come out otherwise: for defects that need a place,
-# MemSeg without memory is near chance (.52), with memory at .97. For the others the two are close (.84 and
-# .88), and the seeds overlap. Nearest patches, which do nothing but compare with good parts, reach .96 in the
-# first group. So where things have places, a detector must have seen where.
+# MemSeg without memory is little better than chance (.62), with memory (`no maps`) at .97. For the others it is
+# not worse without (.90 against .82; the seeds overlap by a little). (Mind what stands behind "need a place":
+# mostly prints. There is one missing hole.)
+#
+# **Does this show that a detector must know the places?** No: nearest patches reach .96 in the first group,
+# and they compare each patch with patches from *anywhere* on good plates. (A patch sees some of what is around
+# it. Whether that is how it is done, no run here asks.) What the experiment shows is that for these defects a
+# detector must be able to **compare with good parts**. Whether MemSeg's memory helps because it keeps places,
+# a memory of plates that are turned around could tell.
 #
 # ### Chosen without a defect
 #
 # Which form would *you* take, if you had no defects? Only validation images with simulated anomalies may
-# choose. *Would they choose as the test images do?*
+# choose. *Would they choose as the test images do?* (Compare the forms within a group, not the groups: a fake
+# is many small spots, a defect one or two larger regions.)
 
 # %% tags=["hide-input"]
 chosen_by = {
@@ -614,48 +704,52 @@ figure = plots.seed_dots(chosen_by, xlabel="AUPRO", title="What may choose, and 
 plots.show(figure, "AUPRO on simulated anomalies and on true defects for four forms of MemSeg")
 
 # %% [markdown]
-# In the stored run the simulated anomalies put "no memory" last by its median, but one of its seeds (.70) among
-# the best, and the gaps are small, while on true defects the gap is huge. The table below shows that with more
-# steps they even choose **the wrong form**. The reason is in the pictures of section 1: fakes are foreign
-# wherever they are, so a network needs no memory to find them. *Simulated anomalies can choose only
-# among things that matter for simulated anomalies.* That a product has places, you know without them.
+# In the stored run the simulated anomalies cannot tell "no memory" from the forms with one: all gaps are small
+# beside the scatter of the seeds, while on true defects the gap is huge. The table below shows that with more
+# steps they even choose **the wrong form**. The pictures of section 1 suggest why: fakes are foreign wherever
+# they are, so a network needs no memory to find them. *Simulated anomalies can choose only among things that
+# matter for simulated anomalies.*
 #
 # ### The other parts, with more steps
 #
-# 80 steps are few. Here are the same product, encoder and size with 300 steps, three seeds each: median
-# (range) of the test images, AUPRO of simulated anomalies on validation images, and the image AUROC of the two
-# groups of defects. Each row below the first takes one part away from the paper's form, or changes it; "no
-# memory" takes the maps as well, so compare it with "no maps".
+# 80 steps are few. Here are the same product, encoder and size with 300 steps, and the baselines, three seeds
+# each: median (range). Each row below `memseg` takes one part away from the paper's form, or changes it; "no
+# memory" takes the maps as well, so compare it with "no maps". (Lesson 04: a *texture* anomaly is a piece of
+# another texture, a *structure* anomaly one of the image itself, its tiles in disorder.)
 #
-# | | image AUROC | AUPRO | pixel AP | need a place | anywhere | *validation AUPRO* |
-# |---|---|---|---|---|---|---|
-# | `memseg`, the paper's form | .966 (.932-.971) | .869 (.856-.917) | .351 | .972 | .937 | *.809 (.787-.816)* |
-# | `scaled_maps` | .945 (.927-.961) | .890 (.781-.918) | .359 | .969 | .921 | *.829 (.816-.837)* |
-# | `no_maps` | .923 (.909-.936) | .899 (.793-.936) | .357 | .948 | .878 | *.814 (.805-.833)* |
-# | `no_memory` | .789 (.749-.863) | .412 (.338-.436) | .321 | .701 | .928 | ***.857 (.847-.861)*** |
-# | `no_coordinate_attention` | .927 (.925-.969) | .865 (.744-.905) | .368 | .938 | .933 | *.802 (.801-.829)* |
-# | `texture_only` | .926 (.915-.963) | .778 (.767-.821) | .382 | .918 | .938 | *.809 (.794-.845)* |
-# | `structure_only` | .958 (.930-.971) | .866 (.824-.884) | .325 | .980 | .922 | *.801 (.798-.816)* |
+# | | image AUROC | AUPRO | pixel AP | *AUPRO of fakes, validation* |
+# |---|---|---|---|---|
+# | nearest patches, ResNet-18 | .918 (.910-.926) | .803 (.801-.803) | .120 | |
+# | nearest patches, Lite0 | .886 (.877-.888) | .782 (.780-.791) | .119 | |
+# | `memseg`, the paper's form | .966 (.932-.971) | .869 (.856-.917) | .351 | .809 (.787-.816) |
+# | `scaled_maps` | .945 (.927-.961) | .890 (.781-.918) | .359 | .829 (.816-.837) |
+# | `no_maps` | .923 (.909-.936) | .899 (.793-.936) | .357 | .814 (.805-.833) |
+# | `no_memory` | .789 (.749-.863) | **.412** (.338-.436) | .321 | **.857** (.847-.861) |
+# | `no_coordinate_attention` | .927 (.925-.969) | .865 (.744-.905) | .368 | .802 (.801-.829) |
+# | `texture_only` | .926 (.915-.963) | .778 (.767-.821) | .382 | .809 (.794-.845) |
+# | `structure_only` | .958 (.930-.971) | .866 (.824-.884) | .325 | .801 (.798-.816) |
 #
 #     course train memseg --data synthetic_product/plate --height 96 --width 96 --steps 300 --eval-every 100 --variant memseg --variant scaled_maps --variant no_maps --variant no_memory --variant no_coordinate_attention --variant texture_only --variant structure_only --seed 0 --seed 1 --seed 2 --out runs/plate
+#     course train nearest --data synthetic_product/plate --height 96 --width 96 --encoder resnet18 --encoder efficientnet_lite0 --seed 0 --seed 1 --seed 2 --out runs/plate_nearest
 #
-# (The groups are counted as in the figure above, from each run's `predictions.csv`; the last column is the
-# last evaluation of each run.)
+# All on the same 53 test plates. And mind how much is compared: in a table like this, three seeds above three
+# others are to be expected here and there by chance.
 #
-# - **The memory earns its place**: every run without it lies below every other in AUPRO and in image AUROC. The
-#   loss is in defects that need a place (.948 to .701); for the others there is none (.878 and .928).
-# - **Simulated anomalies would throw it out**: all three validation scores without memory lie above all 18
-#   others.
-# - **Structure anomalies earn their place**: with textures alone each AUPRO lies below all three of the
-#   paper's form (not so in pixel AP). **Textures have not**, on this product: without them the medians of
-#   image AUROC and AUPRO are the same within .01. (Ours are made of noise; the paper takes photographs.)
-# - **Coordinate attention and the maps have not shown that they earn theirs**: the ranges overlap. By its
-#   median the product of maps has the highest image AUROC here and, of the forms with memory, the lowest in
-#   the 80 steps above. So between these the order is not stable, neither over seeds nor over steps.
+# - **On these plates MemSeg now decides better than the baseline**: in image AUROC every seed of the paper's
+#   form and of scaled maps lies above every seed of both baselines.
+# - **The memory earns its place**: every run without it lies below all 18 others in AUPRO and in image AUROC.
+# - **Simulated anomalies would throw it out**: on them, all three runs without memory lie above all 18 others.
+# - **Structure anomalies help in AUPRO**, three seeds against three; in image AUROC and pixel AP that does not
+#   show. **Textures have not shown that they help** on this product. (Ours are made of noise; the paper takes
+#   photographs.)
+# - **Coordinate attention and the maps have not shown that they earn their place**: the ranges overlap, and
+#   in image AUROC the order of the three forms with memory is the reverse of that after 80 steps.
+# - From 80 to 300 steps pixel AP rises with each of these three forms (from .26, .31 and .32), and AUPRO falls
+#   (from .91, .93 and .94). Why, no run of this lesson says.
 #
-# We take `scaled_maps`, since the validation images put it first *among the forms with memory*, and the memory
-# because plates have places. On another product the answers may be others: the command above takes its name
-# after `--data`.
+# We take `scaled_maps`. With 300 steps the validation images put it first *among the forms with memory*, by a
+# little; with 80 they put it last. So this is a choice among equals, not a finding. The memory we take for what
+# we know about plates: some of their defects can be seen only by who compares them with good ones.
 #
 # ### L1 or focal loss alone
 #
@@ -682,19 +776,21 @@ figure = plots.heat_maps(
     [parts.test[i].mask for i in some],
     {name: run.maps[some] for name, run in by_loss.items()},
     limit=1.0,
+    titles=[kind(i) for i in some],
     title="The same training with both parts of the loss, and with each alone",
+    fill=0,
 )
 plots.show(figure, "Five test images and the probability maps of three losses, on one color scale")
 
 # %% [markdown]
 # In the stored run (one run each) it matters much, and as derived. L1 alone is sure everywhere, hardly a pixel
-# lies between .1 and .9, and most defects are given up (AUPRO .21). Focal loss alone finds more, and is not sure
-# of anything: half of all pixels lie between .1 and .9, the whole plate glows. Together they are better than
-# either.
+# lies between .1 and .9, and most defects are given up (AUPRO .20). Focal loss alone finds more, and is not sure
+# of the plate: half of all pixels lie between .1 and .9, and in the figure the whole plate glows. Together they
+# are better than either.
 #
 # ## 6 · Four published mistakes
 #
-# *10 minutes.* Two of them harm the network, two only the number.
+# *10 minutes.* Two of them change how the network is trained, two only the number.
 #
 # ### A softmax of a softmax
 #
@@ -716,7 +812,7 @@ for certainty in (2.0, 5.0, 10.0, 15.0):
 # %% [markdown]
 # So what the focal part was for, the pixels that are quite wrong, is lost. In the public code, which
 # trained 5000 steps, mending it was worth 1.3 points of image AUROC and 5.5 of pixel AUROC (by the
-# tables of its own page, before and after).
+# tables of its own page, before and after; both are of checkpoints chosen on test images, the mistake below).
 #
 # ### A frozen part that moves
 #
@@ -749,16 +845,17 @@ for name in ("memseg", "published_code"):
     )
 
 # %% [markdown]
-# In the stored run, after 20 steps, the remembered images differ from their own memory by 22, and new good
-# images by 53: about two fifths of the difference that a good part shows are drift. With the part really frozen
-# the remembered images differ by 0. (One run each. What the drift costs in scores after a full training, we have not
-# measured.)
+# In the stored run, after 20 steps, the remembered images differ from their own memory by 19, where it should
+# be 0, and new good images by 51, where a frozen part has 35: nearly a third of what a good plate shows is
+# drift. (Sums over three levels of mean squared differences. One run each, with Lite0 in place of the public
+# code's ResNet-18; the averages and the first layer were not told apart. What the drift costs in scores, we
+# have not measured.)
 #
 # ### The limit that went away
 #
-# In November 2023 the public code lost the limit of its AUPRO, 30 % false alarms. Between the two tables of
-# its page around that date AUPRO jumps by 7 points, while the image AUROC falls by .7. (The tables differ in
-# categories and in the loss as well.)
+# In November 2023 the public code dropped the limit of its AUPRO, 30 % false alarms. Between the two tables of
+# its page around that date AUPRO jumps by 7 points, while the image AUROC falls by .7. (One table is of 13
+# categories, the other of 15.)
 
 # %%
 limits = predict(
@@ -784,7 +881,8 @@ figure = plots.lines(
     {name: np.interp(at, curve.fpr, curve.pro) for name, curve in pro.items()},
     xlabel="share of clean pixels with a false alarm",
     ylabel="covered share of defects",
-    title="Nobody would run a line at the right half of this figure",
+    markers={"the limit, 30 %": (0.3, float(np.interp(0.3, pro["MemSeg"].fpr, pro["MemSeg"].pro)))},
+    title="Beyond 30 % of false alarms nobody would use a detector",
 )
 plots.show(figure, "Covered share of defects against false alarms for three kinds of maps")
 record_metrics(
@@ -800,7 +898,7 @@ limits.reveal(
 )
 
 # %% [markdown]
-# A detector that cries wolf at half of all clean pixels is of no use, however much it covers. So ask of
+# A detector that raises a false alarm at half of all clean pixels is of no use, however much it covers. So ask of
 # each AUPRO up to which limit it was taken.
 #
 # ### Exercise: the area up to a limit
@@ -823,12 +921,13 @@ exercise("limited_area").check(limited_area)
 # scores. Over all of MVTec AD its best checkpoints lie .9 (image AUROC) to 1.2 points (pixel AUROC) above its
 # last ones (computed from the log files that it publishes). How much of such a gain is true? We train seed 0
 # on, at a *constant* learning rate, so that its scores go up and down, and look every second step. Then we cut
-# the test images into two halves at random, pick the best look by one half, and ask the *other* half
-# whether it is better. And once more, with another cut, 100 times.
+# the test *plates* into two halves at random, each with all its photographs: a half that shows the same plates
+# could not contradict. We pick the best look by one half, ask the *other* half whether it is better, and
+# repeat this with 100 cuts.
 
 # %%
 pick = predict(
-    "The best of 20 looks, against their mean. The half of the images that has picked it shows a gain in "
+    "The best of 20 looks, against their mean. The half of the plates that has picked it shows a gain in "
     "image AUROC. How much of it is left on the other half?",
     ["nearly all of it", "more than half of it", "less than half of it"],
 )
@@ -855,19 +954,16 @@ for step, batch in enumerate(islice(endless, steps), start=1):
 
 
 # %%
-def half_of_each(rng):
-    """One half of the good and one half of the defective test images, at random."""
-    half = np.zeros(len(test_labels), bool)
-    for kind in (test_labels, ~test_labels):
-        members = rng.permutation(np.flatnonzero(kind))
-        half[members[: len(members) // 2]] = True
-    return half
+def half_of_the_plates(rng):
+    """The images of one half of the defective and one half of the good plates, at random."""
+    chosen = [rng.permutation(names)[: len(names) // 2] for names in plates_of_both]
+    return np.isin(plates, np.concatenate(chosen))
 
 
 rng = np.random.default_rng(seed)
 gains = {"promised": [], "kept": []}
 for _ in range(100):
-    half = half_of_each(rng)
+    half = half_of_the_plates(rng)
     picking, asked = (
         np.array([evaluation.image_auroc(one[part], test_labels[part]) for one in seen.values()])
         for part in (half, ~half)
@@ -903,9 +999,10 @@ pick.reveal(
 )
 
 # %% [markdown]
-# In the stored run the looks scatter between .86 and .93. The best look promises 4.9 points more than the mean
-# of all, and 3.4 are left on images that have not chosen: so some looks *are* better, and the remaining 1.6
-# points are luck. Choosing is fine. Choosing and reporting by the same images is not. (One training, 57 defective and 43 good images.)
+# In the stored run the looks scatter between .86 and .91. The best look promises 3.4 points more than the mean
+# of all, and on plates that have not chosen nothing of it is left (-.3): its lead was chance. Choosing is fine.
+# Choosing and reporting by the same images is not. (One training and few plates: in another, a part of such a
+# gain may be true. And half of the plates choose here; all of them would be deceived less.)
 #
 # ## 7 · On real bottles
 #
@@ -923,11 +1020,13 @@ pick.reveal(
 #     course train memseg --data mvtec_ad/bottle --encoder resnet18 --steps 400 --eval-every 80 --seed 0 --seed 1 --seed 2
 #     course train memseg --data mvtec_ad/bottle --variant scaled_maps --seed 0
 #
-# (Medians where there are three seeds; `docs/results.md` has ranges, devices and times.) All of them tell
-# good bottles from broken ones almost without an error. MemSeg's gain is in showing *where*: .15 of
-# pixel AP above the patches of the same encoder. Between its two rows encoder, maps and the number of
-# steps have all changed, so this table cannot say which of them it was. If all you need is a decision for
-# each image, the baseline on this product is as good and needs no training.
+# (Medians where there are three seeds; `docs/results.md` has ranges, devices and times. Elsewhere: the paper
+# reports .996 image AUROC and .988 pixel AUROC as means over all of MVTec AD, the public code 1.000 and .988 on
+# bottle, with a checkpoint chosen on test images.) All of them tell good bottles from broken ones almost
+# without an error; 83 images, 20 of them good, cannot tell .999 from 1.000. MemSeg's gain is in showing
+# *where*: .15 of pixel AP above the patches of the same encoder. Between its two rows encoder, maps and the
+# number of steps have all changed, so this table cannot say which of them it was. If all you need is a decision
+# for each image, the baseline on this product is as good and needs no training.
 #
 # ## 8 · A threshold, and a detector that decides
 #
@@ -943,13 +1042,12 @@ folder = Path(work.name) / "plate"
 folder.mkdir()
 trained = trainer.detector(result)
 trained.save(folder)
-print("threshold", trained.settings.threshold)
+print(f"threshold {trained.settings.threshold.value:.3f}")
 errors = trainer.errors(result, trained)
-print(
-    "test: {false_alarms} false alarms of {good} good, {misses} misses of {defective}".format(
-        **errors
-    )
-)
+wrong_of_patches = patches_trainer.errors(nearest, patches_trainer.detector(nearest))
+for name, counted in (("MemSeg", errors), ("nearest patches", wrong_of_patches)):
+    counts = "{false_alarms} false alarms of {good} good, {misses} misses of {defective}"
+    print(f"test, {name:15}", counts.format(**counted))
 record_metrics(
     {"decision/false_alarms": errors["false_alarms"], "decision/misses": errors["misses"]},
     note="test images, one run",
@@ -993,11 +1091,14 @@ explore(
 )
 
 # %% [markdown]
-# In the stored run the threshold of the validation images lets 16 of 57 defective plates pass, for 2 false alarms
-# on 43 good ones. (0 of 50 good validation images lay above it, so 2 of 43 are no surprise: its interval goes
-# up to 12 %.) Lower, at about .055, both errors would be 8 or 9. But *that* threshold was read from test
-# images. On a line, someone has to say what a missed defect costs and what a false alarm; then a few true
-# defects, kept for this alone, are worth more than any number of fakes.
+# In the stored run the threshold of the validation images lets 15 of 57 defective photographs pass, for 4 false
+# alarms on 43 good ones; the baseline, at a threshold of its own, 31 for 1. (After the 300 steps of section 5,
+# `scaled_maps` misses 13 to 22, the baselines 22 to 31.) That no good validation image lies above the threshold
+# says nothing, as it was put there. But they show 24 plates, and the good test images 21. The 4 false alarms
+# are of at least two plates, and by chance alone the two highest of these 45 plates are both test plates with a
+# probability of 21/45 x 20/44, one in five: no surprise. Lower, at about .07, both errors would be about 9. But
+# *that* threshold was read from test images. On a line, someone has to say what a missed defect costs and what
+# a false alarm; then a few true defects, kept for this alone, are worth more than any number of fakes.
 #
 # ### Exercise: what a threshold costs
 
@@ -1028,26 +1129,26 @@ figure = plots.montage(
     [answer.image for answer in answers],
     masks=[answer.mask if answer.mask.any() else None for answer in answers],
     titles=[
-        f"{'defect' if test_labels[i] else 'good'}: "
-        f"{'alarm' if answer.is_defective else 'passed'} {answer.score:.2f}"
+        f"{kind(i)}\n{'alarm' if answer.is_defective else 'passed'} {answer.score:.2f}"
         for i, answer in zip(asked, answers)
     ],
+    fill=0,
     columns=4,
     title="Never shown a defect while it learned: truth, decision and score of eight test images",
 )
 plots.show(figure, "Eight test images with the marked pixels, and whether they raise an alarm")
 
 # %% [markdown]
-# In the stored run the first one passes: its print is shifted a little, and its score of .05 lies among those of
-# good plates. On the five other defective ones the marks lie where the defect is; of two more shifted prints only a
-# part is marked. For a folder of photographs,
-# `course predict RUN PHOTOS --out answers` writes a page, a table and the overlays.
+# In the stored run the first one passes: its print is shifted a little, and its score of .05 lies among those
+# of good plates. On the five other defective ones the marks lie where the defect is; in the fifth it is mostly
+# the broken edge that is marked. One of the two good plates raises an alarm, by a spot beside its print. For a
+# folder of photographs, `course predict RUN PHOTOS --out answers` writes a page, a table and the overlays.
 #
 # ## 9 · Challenge
 #
 # Beat the best median AUPRO of section 5 on the same test images, with the same number of steps. You may
 # change the form (`variant`), the learning rate, the loss, the size of the memory. **Choose by the validation
-# images**: `try_out` shows only these. Enter the test score once, when you have chosen.
+# images**: `try_out` shows only these. When you have chosen, enter the median of three seeds, once.
 
 # %%
 board = challenge(
@@ -1061,17 +1162,23 @@ board = challenge(
 
 
 def try_out(**changes):
-    result = train(seed, **changes)
-    row = result.history.evaluations[-1]
+    row = train(seed, **changes).history.evaluations[-1]
     print(f"simulated: image AUROC {row['val/image_auroc']:.3f}, AUPRO {row['val/aupro']:.3f}")
-    return result
+
+
+def median_of_seeds(**changes):
+    return float(np.median([train(run, **changes).scores["aupro"] for run in seeds]))
 
 
 # %% [markdown]
-# For example, in a cell of your own (half a minute):
+# For example, in a cell of your own (half a minute for each training):
 #
-#     mine = try_out(variant="no_maps", learning_rate=6e-3)
-#     board.enter("no maps, rate .006", mine.scores["aupro"])
+#     for rate in (0.0015, 0.003, 0.006):
+#         try_out(learning_rate=rate)
+#
+# and, if .006 is the best of them:
+#
+#     board.enter("rate .006", median_of_seeds(learning_rate=0.006))
 #
 # ## Recap
 #
@@ -1079,7 +1186,8 @@ def try_out(**changes):
 # - A baseline without training first: it may be all that you need.
 # - An ablation takes away one part. If two go together, add a control.
 # - Simulated anomalies can choose only among things that matter for simulated anomalies.
-# - The best look at the test images promises what it does not keep.
+# - The best look at the test images promises more than it keeps: choose on other images than you report on.
+# - Seeds say how much a training scatters. How much the test images scatter, only their plates can say.
 # - Ask of every AUPRO up to which limit, and of every network whether what is frozen stays still.
 # - A threshold comes from validation images; then count misses and false alarms.
 #

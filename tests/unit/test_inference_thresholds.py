@@ -24,6 +24,8 @@ def test_where_they_overlap_both_errors_are_counted():
 def test_of_good_images_alone_none_is_a_false_alarm_and_the_next_higher_score_is():
     scores = np.random.default_rng(0).random(42)
     chosen = choose_image_threshold(scores, np.zeros(42), np.arange(42).astype(str))
+    of_pairs = choose_image_threshold(scores, np.zeros(42), np.arange(42) // 2)
+    assert "of 21 groups: of good groups like these, about one in 22" in of_pairs.source
     assert not (scores >= chosen.value).any()
     assert scores.max() == pytest.approx(chosen.value, rel=2e-4)
     assert chosen.misses is None

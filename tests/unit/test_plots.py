@@ -240,6 +240,19 @@ def test_a_defect_of_one_pixel_gets_a_ring_and_keeps_its_own_pixel():
     assert not picture[4, 7].any()
 
 
+def test_without_a_fill_the_line_alone_is_drawn():
+    image, mask = np.full((24, 30), 0.5), (MASK > 0).astype(int)
+    picture = plots.overlay(image, mask, fill=0)
+    np.testing.assert_array_equal(picture[mask > 0], 128)
+    assert (picture == rgb(style.class_color(1))).all(axis=-1).any()
+    heads = (
+        plots.montage([image], masks=[mask], fill=0),
+        plots.heat_maps([image], [mask], {"a": [mask]}, fill=0),
+    )
+    for figure in heads:
+        np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), picture)
+
+
 def test_each_class_has_its_color():
     picture = plots.overlay(np.zeros((24, 30)), MASK)
     np.testing.assert_allclose(picture[6, 8], 0.45 * rgb(style.class_color(1)), atol=1)

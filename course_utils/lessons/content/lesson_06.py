@@ -25,8 +25,14 @@ def _score_of_part(scores: Tensor, region: Tensor, top: int) -> Tensor:
 def check_image_score(answer: Any) -> None:
     generator = torch.Generator().manual_seed(0)
     cases = []
-    for shape, share, top in (((6, 8), 0.6, 5), ((9, 4), 0.4, 7), ((5, 5), 0.3, 20)):
-        scores = torch.rand(shape, generator=generator, dtype=torch.float64)
+    for shape, share, top in (
+        ((6, 8), 0.6, 5),
+        ((9, 4), 0.4, 7),
+        ((5, 5), 0.3, 20),
+        ((16, 15), 0.6, 9),
+    ):
+        # Below 0 as well: 0 must not stand for "beside the part".
+        scores = torch.rand(shape, generator=generator, dtype=torch.float64) - 0.9
         region = (torch.rand(shape, generator=generator) < share).long()
         scores[region == 0] += 0.4  # what lies beside the part scores higher than the part
         cases.append(((scores, region, top), _score_of_part))
@@ -36,6 +42,11 @@ def check_image_score(answer: Any) -> None:
         mistakes={
             "ground_counts": lambda s, r, top: s.flatten().topk(top).values.mean(),
             "divided_by_top": lambda s, r, top: _on_part(s, r)[:top].sum() / top,
+            "always_100": lambda s, r, top: _score_of_part(s, r, 100),
+            "zeros_beside": [
+                lambda s, r, top: (s * r).flatten().topk(min(top, int(r.sum()))).values.mean(),
+                lambda s, r, top: (s * r).flatten().topk(top).values.mean(),
+            ],
             "outside": lambda s, r, top: s[r == 0].sort(descending=True).values[:top].mean(),
             "maximum": lambda s, r, top: _on_part(s, r)[0],
             "mean": lambda s, r, top: _on_part(s, r).mean(),
@@ -140,10 +151,13 @@ def check_limited_area(answer: Any) -> None:
     curves = (
         (np.array([0, 0.05, 0.2, 0.5, 1.0]), np.array([0, 0.4, 0.7, 0.9, 1.0]), 0.3),
         (np.array([0, 0.1, 0.4, 1.0]), np.array([0.2, 0.5, 0.6, 1.0]), 0.25),
+        (np.array([0, 0.1, 0.4, 1.0]), np.array([0.2, 0.5, 0.6, 1.0]), 0.4),  # a point at the limit
+        (np.array([0, 0.1, 0.4, 1.0]), np.array([0.2, 0.5, 0.6, 1.0]), 1.0),  # no point behind it
     )
     expect_function(
         answer,
         [(curve, _limited) for curve in curves],
+        rtol=1e-3,  # a fine grid is right, too
         mistakes={
             "not_divided": lambda x, y, limit: _limited(x, y, limit) * limit,
             "no_limit": lambda x, y, limit: _area(x, y),
@@ -153,6 +167,12 @@ def check_limited_area(answer: Any) -> None:
                 _area(*_below(x, y, limit)) / x[x <= limit][-1]
             ),
             "last_piece_and_division_missing": lambda x, y, limit: _area(*_below(x, y, limit)),
+            "axes_exchanged": lambda x, y, limit: (
+                _area(
+                    np.append(y[x < limit], np.interp(limit, x, y)), np.append(x[x < limit], limit)
+                )
+                / limit
+            ),
             "held": lambda x, y, limit: _limited(x, y, limit, y[x < limit][-1]),
             "mean": lambda x, y, limit: y[x <= limit].mean(),
             "height": lambda x, y, limit: np.interp(limit, x, y),
@@ -215,6 +235,8 @@ def check_anomaly_loss(answer: Any) -> None:
             "no_focal": _known(lambda z, m: _parts(z, m)[0] * 0.6),
             "no_l1": _known(lambda z, m: _parts(z, m)[1] * 0.4),
             "sum": lambda z, m: right(z, m) * int((m != UNKNOWN).sum()),
+            "defects_only": _known(_focal_of_defects),
+            "focal_of_the_mean": _known(_focal_of_the_mean),
             "sign": _known(lambda z, m: 0.6 * _parts(z, m)[0] - 0.4 * _parts(z, m)[1]),
             "squared": _known(
                 lambda z, m: 0.6 * (z.softmax(1)[:, 1] - m).square().mean() + 0.4 * _parts(z, m)[1]
@@ -232,3 +254,13 @@ def _pixels(logits: Tensor, mask: Tensor) -> Tensor:
 
 def _parts_sum(logits: Tensor, mask: Tensor) -> Tensor:
     return _pixels(logits, mask).mean()
+
+
+def _focal_of_defects(logits: Tensor, mask: Tensor) -> Tensor:
+    p = logits.softmax(1)[:, 1]
+    return (0.6 * (p - mask).abs() - 0.4 * mask * (1 - p) ** 4 * p.log()).mean()
+
+
+def _focal_of_the_mean(logits: Tensor, mask: Tensor) -> Tensor:
+    l1, entropy = _parts(logits, mask, gamma=0)
+    return 0.6 * l1 + 0.4 * (1 - torch.exp(-entropy)) ** 4 * entropy

@@ -18,8 +18,17 @@ WRONG_ANSWERS = {
         "ground_counts": "return scores.flatten().topk(top).values.mean()",
         "divided_by_top": [
             ON + "return values[:top].sum() / top",
+        ],
+        "zeros_beside": [
+            "return (scores * region).flatten().topk(min(top, int(region.sum()))).values.mean()",
             "return (scores * region).flatten().topk(top).values.mean()",
         ],
+        "always_100": ON + "return values[:100].mean()",
+        ", wanted": """
+            values = (scores * region).flatten()
+            values = values[values > 0]
+            return values.topk(min(top, len(values))).values.mean()
+        """,
         "outside": """
             values = scores[region == 0]
             return values.topk(min(top, len(values))).values.mean()
@@ -48,6 +57,16 @@ WRONG_ANSWERS = {
         "divided_by_the_last_point": KEEP
         + "return np.trapezoid(pro[keep], fpr[keep]) / fpr[keep][-1]",
         "last_piece_and_division_missing": KEEP + "return np.trapezoid(pro[keep], fpr[keep])",
+        "axes_exchanged": """
+            x = np.append(fpr[fpr < limit], limit)
+            y = np.append(pro[fpr < limit], np.interp(limit, fpr, pro))
+            return np.trapezoid(x, y) / limit
+        """,
+        ", wanted": """
+            i = np.argmax(fpr > limit)  # 0 if no point lies above the limit
+            x, y = np.append(fpr[:i], limit), np.append(pro[:i], np.interp(limit, fpr, pro))
+            return np.trapezoid(y, x) / limit
+        """,
         "held": """
             x, y = fpr[fpr < limit], pro[fpr < limit]
             return np.trapezoid(np.append(y, y[-1]), np.append(x, limit)) / limit
@@ -83,6 +102,13 @@ WRONG_ANSWERS = {
         "no_focal": P + "return 0.6 * (p - m).abs().mean()",
         "no_l1": Q + f"return (-0.4 * {FOCAL}).mean()",
         "sum": Q + f"return (0.6 * (p - m).abs() - 0.4 * {FOCAL}).sum()",
+        "defects_only": Q
+        + "return (0.6 * (p - m).abs() - 0.4 * m * (1 - p) ** 4 * p.log()).mean()",
+        "focal_of_the_mean": """
+            entropy = torch.nn.functional.cross_entropy(logits, mask, ignore_index=255)
+            l1 = (logits.softmax(1)[:, 1] - mask)[mask != 255].abs().mean()
+            return 0.6 * l1 + 0.4 * (1 - torch.exp(-entropy)) ** 4 * entropy
+        """,
         "sign": Q + f"return (0.6 * (p - m).abs() + 0.4 * {FOCAL}).mean()",
         "squared": Q + f"return (0.6 * (p - m) ** 2 - 0.4 * {FOCAL}).mean()",
         "each_pixel": Q + f"return 0.6 * (p - m).abs() - 0.4 * {FOCAL}",
