@@ -20,7 +20,7 @@
 # %% [markdown]
 # # 07 · Two-stage training
 #
-# **Where is something? And is the part to be thrown away?**
+# **Where is the mark, and must the part be thrown away?**
 #
 # After this lesson you can
 #
@@ -76,8 +76,8 @@ lesson = start_lesson(
 )  # fmt: skip
 
 # %% [markdown]
-# The papers of this lesson were written about these surfaces, the commutators of electric motors. Some of
-# them have a crack.
+# The papers of this lesson (Božič and others, 2020 and 2021) inspect, among other things, the commutators
+# of electric motors. Some have a crack.
 
 # %%
 show_real_photographs("kolektor_sdd")
@@ -87,8 +87,9 @@ show_real_photographs("kolektor_sdd")
 #
 # *6 minutes.* A line asks for one decision per part: ship it or throw it away. A classifier that is shown
 # whole images with one label each has a hard time, since a crack is a hundred pixels of a hundred
-# thousand, and nobody tells it which. So Božič, Tabernik and Skočaj (2020) use two stages. The first
-# learns **where**, from masks. The second reads what the first one has found and learns **whether**.
+# thousand, and nobody tells it which. So Tabernik and others (2019) use two stages, and Božič and others
+# (2020) train them at once. The first learns **where**, from masks. The second reads what the first one
+# has found and learns **whether**.
 #
 # If every mark on a part is a defect, *whether* is easy: take the largest value of the map. But often the
 # customer's rule is another one: so many specks of dust are allowed, but not a crack; two scratches are
@@ -124,6 +125,7 @@ class MarkedSheets(torch.utils.data.Dataset):
     class_names, channels = ("background", "mark"), 3
 
     def __init__(self, split, length, side):
+        self.part = ("train", "val", "test").index(split)
         self.sheets = open_dataset("synthetic", split, size=side, seed=seed, length=length,
                                    surfaces=("painted_sheet",), frequency=0.0)  # fmt: skip
         self.split_note = self.sheets.split_note
@@ -133,7 +135,7 @@ class MarkedSheets(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         sheet = self.sheets[index]
-        rng = np.random.default_rng([seed, index, len(self.sheets)])
+        rng = np.random.default_rng([seed, self.part, index])  # other marks in each part
         spots, cracks = list(MARKS)[rng.choice(len(MARKS), p=list(MARKS.values()))]
         image, mask = paint(sheet.image, rng, spots, cracks)
         return sheet._replace(image=image, mask=mask, label=int(cracks > 0))
@@ -161,6 +163,23 @@ for name, part in vars(parts).items():
     labels = labels_of(part)
     print(f"{name:5}  {int((labels == 0).sum()):3} good images, {int(labels.sum()):3} bad ones")
 
+# %% [markdown]
+# Are the parts really different? Two generators with the same seed paint the same marks, and then the
+# test asks for what was learned by heart. So we look: does any mask stand in two parts?
+
+# %%
+masks_in = {
+    name: {sample.mask.numpy().tobytes() for sample in part if sample.mask.any()}
+    for name, part in vars(parts).items()
+}
+for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+    twice = len(masks_in[one] & masks_in[other])
+    print(f"masks that stand in {one} and in {other}: {twice}")
+    # Two small spots may be equal by chance.
+    assert dataset != "synthetic" or 10 * twice < len(masks_in[other]), (
+        "the parts share their marks"
+    )
+
 
 # %% tags=["hide-input", "cover"]
 def different(images, indices, count):
@@ -185,13 +204,12 @@ plots.show(figure, "Four bad training images and four good ones, with their mark
 # %%
 best_rule = predict(
     "A network has learned to mark spots and cracks alike. We rank the test images by the largest value "
-    "of its map, and call the highest ones bad. How good is that?",
+    "of its map. How high is the average precision (AP)? Chance is the share of bad images.",
     ["nearly perfect", "better than chance", "about as good as chance, or worse"],
 )
 
 # %% [markdown]
-# Chance is the share of bad images: that is the average precision (AP) of a random order. You will see
-# the answer in section 6.
+# (You will see the answer in section 6.)
 #
 # ## 2 · The network
 #
@@ -333,13 +351,13 @@ for spread in (0.01, 1.0, 100.0):
 # %% [markdown]
 # So what the published layer hands on still depends on how strong its input was. (Ours gives .95 for the
 # weakest input, since a small constant keeps the division safe.) At the same rate and after eight passes
-# on small images it was far behind in an earlier version of this lesson: an AP of .57 and .60 against .91
-# (two seeds, `docs/results.md`). The papers reach 100 % with it, in 50 passes.
+# on sheets where every mark is a defect, it was far behind: an AP of .57 and .60 (two seeds) against .91
+# (`docs/results.md`). The papers reach an AP of 100 % on KolektorSDD with it, in 35 and 50 passes.
 #
 # Two things follow from the normalization of $S$, the last one.
 #
 # - *The mean of the map says nothing.* It is the bias of this layer, the same number in every image. So
-#   one of the 66 numbers that the second stage reads never changes, in the papers' network as in ours.
+#   one of the 66 numbers that the second stage reads never changes, in these papers' network as in ours.
 # - *The bias is needed.* Without it, $S$ has mean 0 in every image. The loss of a clean cell is
 #   $\ln(1 + e^s)$, which curves upwards, so the mean of the losses is at least the loss of the mean (Jensen's
 #   inequality). At $s = 0$ that is $\ln 2$, and no training gets an empty image below it:
@@ -354,7 +372,8 @@ print(f"ln 2 = {math.log(2):.3f}")
 
 # %% [markdown]
 # The public code means to have no bias there, and wraps a tensor that should not be trained into a
-# parameter, which turns its gradient on again. That slip saves the method.
+# parameter, which turns its gradient on again. That slip removes the floor. (What the floor would cost in
+# AP, we have not measured; the variant `no_bias` can tell.)
 #
 # ## 4 · Which loss moves which layer?
 #
@@ -401,15 +420,15 @@ for name, row in zip(settings, reach, strict=True):
 
 # %%
 end_to_end = predict(
-    "The papers call it end-to-end training, with both stops shut. Take the decision's loss away altogether "
-    "(delta = 0) and train again from the same start. What becomes of the first stage?",
+    "The papers call it end-to-end training, with both stops shut. Multiply the decision's loss by 0 and "
+    "train again from the same start. What becomes of the first stage?",
     ["the same, bit for bit", "slightly different", "clearly worse"],
 )
 
 
 # %% tags=["nbval-check-output"]
 def first_stage_after(steps, delta, shut):
-    """Weights of the first stage after some steps on noise."""
+    """Weights of the first stage after some steps on noise; delta: weight of the decision's loss."""
     torch.manual_seed(0)
     net = TwoStageNet(1, channels=(2, 4, 4, 8), stop_shortcut=shut, stop_extractor=shut)
     empty, ones = torch.zeros(2, 1, 8, 16), torch.ones(2, 1, 8, 16)
@@ -455,8 +474,8 @@ exercise("half_stop").check(half_stop)
 # %% [markdown]
 # ## 5 · The loss, a schedule, and the training
 #
-# *6 minutes.* Both parts are cross entropies, the first over cells, the second over images. In epoch $n$
-# of $E$
+# *6 minutes.* Both parts are cross entropies, the first over cells, the second over images. In epoch
+# $n = 0, 1, \dots, E - 1$
 #
 # $$L = \lambda\, L_\text{seg} + \delta\,(1 - \lambda)\, L_\text{cls},\qquad \lambda = 1 - n / E$$
 #
@@ -536,32 +555,34 @@ class Targets(torch.utils.data.Dataset):
 
 
 # %% [markdown]
-# The training is plain SGD at rate 1 with $\delta = .01$, one image in a batch, as the papers train on
-# KolektorSDD, with a quarter of the channels or fewer. A **variant** leaves something out. It is in
+# The training is plain SGD at rate 1 with $\delta = .01$, one image in a batch, as the second paper trains
+# on KolektorSDD, with a quarter of the channels or fewer. A **variant** leaves something out. It is in
 # float32, whatever the header of this lesson says your device could do: in bf16 the gradients of this
-# network were once seen .3 of their size apart from those in float32.
+# network lie a half (untrained) to a sixth (trained) of their size away from those in float32
+# (`docs/results.md`).
 
 # %%
-Run = namedtuple("Run", "model targets sampler history rate decisions maps threshold scores")
+Run = namedtuple("Run", "model sampler history delta decisions maps threshold scores")
 
 
 def marked_cells(shift):
     """Cells that hold a mark: cell i has the 8 x 8 pixels from 8 i - shift on."""
-    masks = F.pad(parts.test.masks[:, None].float(), (shift, 0, shift, 0))
+    masks = F.pad(parts.test.masks[:, None].float(), (shift, -shift, shift, -shift))
     return F.max_pool2d(masks, 8)[:, 0] > 0
 
 
 cells = marked_cells(4)  # around pixel 8 i, as in the targets
 
 
-def judge(model, targets, sampler, rate, history=None):
+def judge(model, sampler, delta, history=None):
     """Threshold from validation images; scores of the test images and of the cells of their maps."""
     on_val, _ = predict_two_stage(model, parts.val)
     threshold = evaluation.best_threshold(on_val, labels_of(parts.val), middle=True)
     decisions, maps = predict_two_stage(model, parts.test)
     scores = score_detection(decisions, truth, threshold)
     scores["map"] = evaluation.average_precision(maps, cells) if cells.any() else np.nan
-    return Run(model, targets, sampler, history, rate, decisions, maps, threshold, scores)
+    scores["val"] = evaluation.average_precision(on_val, labels_of(parts.val))
+    return Run(model, sampler, history, delta, decisions, maps, threshold, scores)
 
 
 # %%
@@ -581,7 +602,7 @@ def train(run_seed, variant="two_stage", *, images=None, epochs=EPOCHS, delta=0.
         on_evaluation=watch, device=lesson.device, precision="32-true",
         progress=lesson.progress, description=f"{chosen.title}, seed {run_seed}",
     )  # fmt: skip
-    return judge(model, targets, sampler, rate, history)
+    return judge(model, sampler, delta, history)
 
 
 # %% [markdown]
@@ -638,6 +659,30 @@ with LiveCurves(
 # %% [markdown]
 # (The band is that of the three seeds.) Do not read the loss as progress alone: $\lambda$ falls, and
 # takes the loss with it.
+#
+# **Where does a cell lie?** The "AP of cells" of the tables below asks whether the map ranks cells with a
+# mark above the others. Which pixels are those of cell $i$? We move the 8 x 8 pixels and look, for one
+# trained map and for a perfect one, the targets of the test images.
+
+# %%
+perfect = torch.stack([two_stage_target(sample.mask).mask[0] for sample in parts.test])
+shifts = np.arange(-2, 11, 2)
+by_shift = {
+    name: [evaluation.average_precision(m, marked_cells(int(k))) for k in shifts]
+    for name, m in {"perfect map": perfect, "first training": results[extension][0].maps}.items()
+}
+
+# %% tags=["hide-input"]
+figure = plots.lines(
+    shifts, by_shift, xlabel="cell i has the pixels from 8 i minus this", ylabel="AP of cells",
+    ylim=(0, 1.02), title="A cell lies around pixel 8 i",
+)  # fmt: skip
+plots.show(figure, "Average precision of cells against how far their pixels are moved")
+for name, aps in by_shift.items():
+    print(f"{name}: " + ", ".join(f"{aps[list(shifts).index(k)]:.2f} for {k}" for k in (0, 4, 8)))
+
+# %% [markdown]
+# XSHIFT
 
 
 # %%
@@ -675,11 +720,14 @@ def titled(*variants):
 # at once better than **segment, freeze, then classify**, as the network of 2019 was trained? That is the
 # papers' main claim.
 #
-# For the last one we make the comparison fair in two ways. The same first stage: we take the one that
-# joint training has made, throw its second stage away, and train a new one on the frozen features. And a
-# first stage that was trained on masks alone, without the schedule (section 4 told us that the runs
-# without schedule have such a first stage). Frozen features need to be computed only once, so the new
-# second stage is nearly free. Its rate is chosen on validation images.
+# For the last one the second stages must have equal chances. All begin with the same weights, see the
+# same images in the same order, and learn at the same rates, $\delta (1 - \lambda)$. Each way may choose
+# between two $\delta$, .01 and .1, on validation images. And there are two frozen first stages: the one
+# that joint training has made, its second stage thrown away, so that nothing but *when* the second stage
+# learns is different; and one that was trained on masks alone, as in 2019. (For this we need not train:
+# in the runs without schedule the masks' loss has weight 1 throughout, and with shut stops the decision's
+# loss does not reach the first stage.) Frozen features are computed once, so a second stage for them is
+# nearly free.
 
 # %%
 joint = predict(
@@ -693,50 +741,55 @@ joint = predict(
 
 
 # %%
-@torch.no_grad()
-def frozen_features(model, images):
-    volumes = torch.cat([model.volume(sample.image[None].to(lesson.device)) for sample in images])
-    return volumes, model.segmentation_head(volumes)
-
-
-# %%
-def classify_frozen(run, run_seed, rate, epochs):
-    """A new second stage for the frozen first stage of a run."""
-    torch.manual_seed(run_seed + 1)
-    model = copy.deepcopy(run.model)
-    fresh = TwoStageNet(model.in_channels, channels=WIDTHS).to(lesson.device)
+def classify_frozen(model, run_seed, delta, rates):
+    """A new second stage, one rate for each pass, on a finished first stage (None: untrained)."""
+    torch.manual_seed(run_seed)
+    fresh = TwoStageNet(parts.train.channels, channels=WIDTHS).to(lesson.device)
+    model = copy.deepcopy(model or fresh).requires_grad_(False)
     model.extractor, model.classifier = fresh.extractor, fresh.classifier
-    volumes, maps = frozen_features(model, parts.train)
-    labels = torch.tensor(run.targets.labels, dtype=torch.float, device=lesson.device)
+    volumes = torch.cat([model.volume(s.image[None].to(lesson.device)) for s in parts.train])
+    maps = model.segmentation_head(volumes)
+    labels = labels_of(parts.train).float().to(lesson.device)
     second = [*model.extractor.parameters(), *model.classifier.parameters()]
-    optimizer = torch.optim.SGD(second, lr=rate)
-    sampler = FrequencyOfUseSampler(run.targets.labels, seed=run_seed)
-    for _ in range(epochs):
+    optimizer = torch.optim.SGD(second, lr=1.0)
+    sampler = FrequencyOfUseSampler(labels.int().tolist(), seed=run_seed)
+    for rate in rates:
         for i in sampler:
             logit = decide(model, volumes[i : i + 1], maps[i : i + 1])
-            loss = F.binary_cross_entropy_with_logits(logit, labels[i : i + 1])
+            loss = rate * F.binary_cross_entropy_with_logits(logit, labels[i : i + 1])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return judge(model, run.targets, sampler, rate)
+    return judge(model, sampler, delta)
 
 
 # %%
-def best_frozen(run, run_seed):
-    """Of two rates the one with the better AP on validation images."""
-    tried = [classify_frozen(run, run_seed, rate, EPOCHS) for rate in (0.01, 0.03)]
-    on_val = [predict_two_stage(one.model, parts.val)[0] for one in tried]
-    return max(zip(on_val, tried), key=lambda pair: evaluation.average_precision(
-        pair[0], labels_of(parts.val)))[1]  # fmt: skip
+DELTAS = (0.01, 0.1)
+growing = np.arange(EPOCHS) / EPOCHS  # 1 - lambda of each pass
 
 
-# %%
-frozen = {
-    "joint first stage, frozen": [best_frozen(r, s) for r, s in zip(results["two_stage"], seeds)],
-    "masks alone, frozen": [best_frozen(r, s) for r, s in zip(runs_of("no_schedule"), seeds)],
+def best_delta(runs_by_delta):
+    """Of each seed the run with the better AP on validation images."""
+    return [max(tried, key=lambda run: run.scores["val"]) for tried in zip(*runs_by_delta)]
+
+
+def freeze(runs):
+    """New second stages for the first stages of these runs."""
+    return best_delta(
+        [classify_frozen(run.model, s, delta, delta * growing) for run, s in zip(runs, seeds)]
+        for delta in DELTAS
+    )
+
+
+large = {name: [train(run, name, delta=0.1) for run in seeds] for name in ("two_stage", "no_stops")}
+learned = {
+    "joint, stops shut": best_delta([results["two_stage"], large["two_stage"]]),
+    "joint, stops open": best_delta([results["no_stops"], large["no_stops"]]),
+    "joint first stage, frozen": freeze(results["two_stage"]),
+    "masks alone, frozen": freeze(runs_of("no_schedule")),
 }
-for name, runs in frozen.items():
-    print(f"{name}: rates {', '.join(str(run.rate) for run in runs)}")
+for name, runs in learned.items():
+    print(f"{name}: delta {', '.join(str(run.delta) for run in runs)}")
 
 # %% [markdown]
 # The marked area: how many cells of the map are above a threshold that is chosen on validation images.
@@ -773,9 +826,7 @@ def largest_value(run):
 
 # %% tags=["hide-input"]
 ways = {
-    "joint, stops shut": results["two_stage"],
-    "joint, stops open": results["no_stops"],
-    **frozen,
+    **learned,
     "largest value of the map": [largest_value(run) for run in results["two_stage"]],
     "marked area of the map": [best_area(run) for run in results["two_stage"]],
 }
@@ -797,19 +848,36 @@ record_metrics({
     "ap/marked_area": middle["marked area of the map"],
 }, note="test images, median of three seeds")  # fmt: skip
 
+# %% [markdown]
+# Would a better map help the largest value? A perfect one is at hand, the targets of the test images.
+
+# %%
+peak = perfect.flatten(1).amax(1)
+perfect_peak = evaluation.average_precision(peak, truth)
+marks = parts.test.masks.flatten(1) > 0
+perfect_area = evaluation.average_precision(marks.float().sum(1), truth)
+print(
+    f"AP of a perfect map: its largest value {perfect_peak:.2f}, the true area {perfect_area:.2f}"
+)
+one = [cv2.connectedComponents((mask > 0).byte().numpy())[0] == 2 for mask in parts.test.masks]
+for name, label in (("spot", 0), ("crack", 1)):
+    alone = torch.tensor(one) & (truth == label)
+    print(f"largest value of the target of one {name} alone, median: {peak[alone].median():.2f}")
+
 # %% tags=["hide-input"]
 chance = truth.float().mean().item()
 reached = middle["largest value of the map"]
 right = 0 if reached > 0.9 else 1 if reached > 1.25 * chance else 2
 best_rule.reveal(
     best_rule.choices[right],
-    f"The largest value of the map has an AP of {reached:.2f}, and chance {chance:.2f}: a spot is marked as "
-    f"brightly as a crack, or more so. The second stage reaches {middle['joint, stops shut']:.2f}.",
+    f"The largest value of the network's map has an AP of {reached:.2f}, that of a perfect map "
+    f"{perfect_peak:.2f}, and chance is {chance:.2f}. The second stage reaches "
+    f"{middle['joint, stops shut']:.2f}.",
 )
 of_choice = {
     joint.choices[0]: middle["joint, stops shut"],
     joint.choices[1]: middle["joint, stops open"],
-    joint.choices[2]: max(middle["joint first stage, frozen"], middle["masks alone, frozen"]),
+    joint.choices[2]: middle["masks alone, frozen"],
 }
 joint.reveal(
     max(of_choice, key=of_choice.get),
@@ -909,7 +977,7 @@ def show_shares(delta, schedule, stops_shut):
         xlabel="pass",
         ylabel="share of the decision",
         ylim=(-0.02, 1.02),
-        title=f"delta {delta:g}, {'with' if schedule else 'no'} schedule, "
+        title=f"Gradients of section 5, delta {delta:g}, {'with' if schedule else 'no'} schedule, "
         f"stops {'shut' if stops_shut else 'open'}",
     )
 
@@ -928,18 +996,19 @@ explore(
 # %% [markdown]
 # This is what $\delta$ is for once the stops are open. With .01 and the schedule, the share of the
 # decision grows from nothing to three quarters. With .1 it is the larger part from the second pass on,
-# and with 1 nothing is left of the masks. (With the stops shut it is 0, and $\delta$ is only the rate of
+# and with 1 and no schedule almost nothing is left of the masks. (With the stops shut it is 0, and $\delta$ is only the rate of
 # the second stage.)
 #
-# These shares were measured while training with $\delta = .01$. Does a larger one really harm? We train
-# with .1. It also makes the second stage ten times as fast, so a control does that with shut stops.
+# These shares were measured while training with $\delta = .01$. Does a larger one really harm? Section 6 has
+# trained with .1, too. It also makes the second stage ten times as fast; the control does that with shut
+# stops.
 
 # %%
 by_delta = {
     "stops shut, delta .01": results["two_stage"],
     "stops open, delta .01": results["no_stops"],
-    "stops open, delta .1": [train(run, "no_stops", delta=0.1) for run in seeds],
-    "control: stops shut, delta .1": [train(run, delta=0.1) for run in seeds],
+    "stops open, delta .1": large["no_stops"],
+    "control: stops shut, delta .1": large["two_stage"],
 }
 
 # %% tags=["hide-input"]
@@ -1001,7 +1070,11 @@ for rule in ("uniform", "least_used"):
 rare = predict(
     "Good training images that were hardly ever used: do they get more false alarms than those that were "
     "used often?",
-    ["yes, clearly", "no, or it does not show"],
+    [
+        "yes, by ten points or more",
+        "yes, by less",
+        "no difference that shows, or the other way round",
+    ],
 )
 
 # %% [markdown]
@@ -1055,11 +1128,13 @@ for b in order:
     print(f"{b:11} {int(bins[b].sum()):4} images of {len(seeds)} seeds: "
           + ", ".join(f"{int(a[bins[b]].sum())} alarms ({name})" for name, a in alarms.items()))  # fmt: skip
 gap, control_gap = np.nan_to_num([row[0] - row[2] for row in rate.values()]).tolist()
+more = gap - control_gap
 rare.reveal(
-    rare.choices[0] if gap > control_gap and chance_of_gap < 0.05 else rare.choices[1],
+    rare.choices[2 if more <= 0 or chance_of_gap >= 0.05 else 0 if more >= 10 else 1],
     f"Rarely used minus often used: {gap:+.1f} points of false alarms; the control, which used all of these "
-    f"images equally often, has {control_gap:+.1f} points on the same images. If uses are shuffled among the "
-    f"images, a surplus as large as this comes in {chance_of_gap:.0%} of the cases.",
+    f"images equally often, has {control_gap:+.1f} points on the same images. So rarely used images have "
+    f"{more:+.1f} points more than the control lets expect. If uses are shuffled among the images, as much "
+    f"or more comes in {chance_of_gap:.0%} of the cases.",
 )
 record_metrics({"alarms/gap": gap, "alarms/control_gap": control_gap})
 
@@ -1125,16 +1200,19 @@ for per in ("image", "component"):
 
 # %%
 coarse = CachedDataset(EllipseMasks(parts.train))
+by = {name: WEIGHTING[name] for name in ("power", "positive_weight")}
+
+
+def grow(mask):
+    """As `two_stage_target` does where the data set asks for it."""
+    square = np.ones((WEIGHTING.get("dilate", 1),) * 2, np.uint8)
+    return torch.from_numpy(cv2.dilate((mask > 0).byte().numpy(), square))
 
 
 def mean_weight(images):
     """The mean distance weight of all pixels of marks."""
-    each = []
-    options = {k: v for k, v in WEIGHTING.items() if k != "dilate"}
-    for sample in images:
-        if sample.mask.any():
-            each.append(data.distance_weights(sample.mask, **options)[sample.mask > 0])
-    return torch.cat(each).mean().item()
+    grown = [grow(sample.mask) for sample in images if sample.mask.any()]
+    return torch.cat([data.distance_weights(mask, **by)[mask > 0] for mask in grown]).mean().item()
 
 
 constant = {"exact": mean_weight(parts.train), "ellipses": mean_weight(coarse)}
@@ -1143,25 +1221,25 @@ print({name: round(value, 2) for name, value in constant.items()})
 # %% tags=["hide-input"]
 cracked = [i for i in bad if parts.train[i].mask.any()]
 shown = different(parts.train, cracked, 4)
-options = {"power": 1.0, "positive_weight": 10.0}
 figure = plots.heat_maps(
     [parts.train[i].image for i in shown],
     [parts.train[i].mask for i in shown],
     {
-        "exact masks": [data.distance_weights(parts.train[i].mask, **options) for i in shown],
-        "ellipses": [data.distance_weights(coarse[i].mask, **options) for i in shown],
+        "exact masks": [data.distance_weights(grow(parts.train[i].mask), **by) for i in shown],
+        "ellipses": [data.distance_weights(grow(coarse[i].mask), **by) for i in shown],
         "the control": [torch.where(coarse[i].mask > 0, constant["ellipses"], 1.0) for i in shown],
     },
-    limit=10.0,
-    title="What the pixels count: 1 outside, up to 10 in the middle of a mark",
+    limit=max(by["positive_weight"], 1.0),
+    title=f"What pixels count: 1 outside, {by['positive_weight']:g} in the middle of the largest mark",
 )
 plots.show(figure, "Distance weights of four images: exact masks, ellipses, and a constant weight")
 
 # %%
 shape_or_size = predict(
-    "Distance weights against a constant weight of the same mean. Which has the higher AP?",
-    ["distance weights, with exact and with coarse masks",
-     "the constant weight, with exact and with coarse masks", "neither of them in both"],
+    "Distance weights against a constant weight of the same mean. Which has the higher AP of the decision, "
+    "each of its three seeds above each of the other's?",
+    ["distance weights, with at least one kind of mask",
+     "the constant weight, with at least one kind of mask", "neither, with any kind of mask"],
 )  # fmt: skip
 
 # %%
@@ -1193,9 +1271,9 @@ pairs = [(f"{kind}, distance", f"{kind}, constant, same mean") for kind in ("exa
 wins = [above(*pair) for pair in pairs]
 losses = [above(*pair[::-1]) for pair in pairs]
 shape_or_size.reveal(
-    shape_or_size.choices[0 if all(wins) else 1 if all(losses) else 2],
-    "A win is that all seeds of one lie above all seeds of the other. Distance weights win with "
-    f"{sum(wins)} of the two kinds of mask, the constant weight with {sum(losses)}.",
+    shape_or_size.choices[0 if any(wins) else 1 if any(losses) else 2],
+    f"Distance weights win with {sum(wins)} of the two kinds of mask, the constant weight with "
+    f"{sum(losses)}. (Three seeds lie above three others by chance once in twenty comparisons.)",
 )
 record_metrics({
     f"weights/{slug}/ap": np.median(spread[name])
@@ -1209,9 +1287,26 @@ record_metrics({
 # does show is the price of coarse masks: the AP of the cells falls from .79 to .64 with distance weights,
 # and to .69 with the constant.
 #
-# The figure of the weights shows a side effect. Beside a spot, a crack weighs next to nothing: no pixel
-# of it is far from its edge, and $D_\text{max}$ is that of the spot. Here the crack is the one that
-# counts.
+# The figure of the weights shows a side effect: beside a spot, a crack counts less than alone, since
+# $D_\text{max}$ is that of the spot, and no pixel of a crack is far from its edge. How much less?
+
+
+# %%
+def crack_weights(number, **options):
+    """Mean weight of a crack's pixels, alone and beside a spot."""
+    rng, blank = np.random.default_rng(number), torch.zeros(3, 128, 128)
+    crack, spot = (paint(blank, rng, *marks)[1] for marks in ((0, 1), (1, 0)))
+    only = (crack > 0) & (spot == 0)
+    return [data.distance_weights(m, **options)[only].mean() for m in (crack, crack | spot)]
+
+
+for power, largest in ((1.0, 10.0), (2.0, 1.0)):
+    each = [crack_weights(n, power=power, positive_weight=largest) for n in range(100)]
+    alone, beside = np.array(each).mean(0)
+    print(f"w = {largest:2g}, p = {power:g}: a crack alone {alone:.2f}, beside a spot {beside:.2f}")
+
+# %% [markdown]
+# XCRACK
 
 # %%
 exercise("distance_weights")
@@ -1229,7 +1324,9 @@ exercise("distance_weights").check(distance_weights)
 #
 # *5 minutes.* The papers' four extensions are the schedule, the gradient stops, the distance weights, and
 # sampling by use. Each is left out once. Schedule and stops both protect the first stage from an ignorant
-# decision, so they may stand in for each other: we also leave both out together. And all four.
+# decision, so they may stand in for each other: we also leave both out together. And all four. (With shut
+# stops the schedule has nothing to protect. There it is a falling rate for the first stage and a rising
+# one for the second, and the row "no schedule" takes these away.)
 
 # %%
 ablations = ("two_stage", "no_schedule", "no_stops", "no_schedule_no_stops", "no_weights",
@@ -1237,9 +1334,9 @@ ablations = ("two_stage", "no_schedule", "no_stops", "no_schedule_no_stops", "no
 
 # %% tags=["hide-input"]
 show_runs(
-    titled(*ablations),
+    {"all four, better delta of two": learned["joint, stops shut"], **titled(*ablations)},
     "Each extension left out",
-    "Average precision of the method and of six ablations, three seeds each",
+    "Average precision of the method, twice, and of six ablations, three seeds each",
 )
 record_metrics({
     f"{name}/ap": np.median([run.scores["ap"] for run in results[name]]) for name in ablations[1:]
@@ -1265,15 +1362,19 @@ record_metrics({
 # ### Labels alone
 #
 # Masks are dear: a label takes a second. Can the second stage learn from labels alone, with good images
-# teaching that nothing on them matters? With both stops shut nothing that a label says can reach the
+# teaching that nothing on them matters? With both stops shut nothing that a decision says can reach the
 # first stage. So the stops have to be open. The papers take other settings for it: rate .01, $\delta =
-# 1$, no schedule.
+# 1$, no schedule. The control is a second stage that learns in the same way on a first stage of random
+# weights.
 
 # %%
 weak = {"masks": False, "delta": 1.0, "rate": 0.01}
 by_labels = {
     "labels alone, stops open": [train(run, "no_schedule_no_stops", **weak) for run in seeds],
     "labels alone, stops shut": [train(run, "no_schedule", **weak) for run in seeds],
+    "control: untrained first stage": [
+        classify_frozen(None, run, 1.0, [0.01] * EPOCHS) for run in seeds
+    ],
 }
 
 # %% tags=["hide-input"]
@@ -1284,7 +1385,7 @@ show_runs(
 )
 record_metrics({
     f"labels_{slug}/ap": np.median([run.scores["ap"] for run in runs])
-    for slug, runs in zip(("open", "shut"), by_labels.values())
+    for slug, runs in zip(("open", "shut", "untrained"), by_labels.values())
 }, note="test images, median of three seeds")  # fmt: skip
 
 # %% [markdown]
@@ -1321,8 +1422,8 @@ record_metrics(dict(zip(("errors", "errors/oracle"), map(np.median, counts.value
 
 # %% [markdown]
 # **Average precision by straight lines.** The public code takes the area under straight lines between the
-# points of the curve. Where scores tie, as probabilities in whole percents do, a line promises precisions
-# that no threshold has.
+# points of the curve. Where many scores tie, as probabilities rounded to tenths do, a line promises
+# precisions that no threshold has.
 
 # %%
 for run in results["two_stage"]:
@@ -1337,9 +1438,8 @@ for run in results["two_stage"]:
 # %% [markdown]
 # **A label that forgets small defects.** The public code takes the *decision's* label from the small,
 # soft mask: its largest value. In evaluation it looks at the mask itself. So it trains towards one thing
-# and is judged by another. (Of our ablations, `extension = "pitfall_label"` trains with it. In an earlier
-# version of this lesson it cost nothing that showed: thin scratches were taught as .15 and good images as
-# 0, and average precision asks for ranks only.)
+# and is judged by another. (`extension = "pitfall_label"` trains with it; what it costs here, we have not
+# measured. Small defects are still taught more than good images, and AP asks for ranks only.)
 
 # %% tags=["nbval-check-output"]
 for side in (1, 5, 9, 17, 31):
@@ -1379,6 +1479,8 @@ print("a sampler draws here, and keeps count here:", in_this_process.uses.tolist
 # So the public code works with `num_workers=0` only. Ours counts in the sampler, which the checkpoint of
 # `fit` saves and which several workers and several GPUs share.
 #
+# XFIVE
+#
 # ## 12 · On real surfaces, and beside the papers
 #
 # *5 minutes.* The same, without a notebook, on KolektorSDD, three folds by item:
@@ -1399,32 +1501,34 @@ print("a sampler draws here, and keeps count here:", in_this_process.uses.tolist
 # | none of the four | .978 | 11, 0 | 3, 0 |
 #
 # **An AP of 1.000 is not a detector without errors.** The images are ranked perfectly, and yet the
-# threshold, chosen with seven bad validation images, misses 15 of 52 cracks. At such a threshold the
-# network without any of the four misses fewer, 11. (Here the threshold is the lowest score of a bad
-# validation image. Trained once more, the method missed 11 with this rule, and 9 with the one that the
-# course uses now, the middle of the gap below that score.) At a quarter of the size and after ten passes
-# the ranking shows no direction at all either (.945 to .969).
+# threshold misses 15 of 52 cracks: it was the lowest score of seven bad validation images, and new cracks
+# may well score lower than the lowest of seven. Trained once more, the same method missed 11, so the
+# differences in this column are within what a repetition changes. With the middle of the gap below that
+# score, which the course uses now, it misses 9. At a quarter of the size and after ten passes (one seed,
+# too) the mean AP of the six rows lies between .945 and .969, and the method is not ahead: .953, and .967
+# without all four.
 #
-# The papers' own numbers, in percent of AP:
+# The papers' numbers as a public reading note gives them (we could not check them against the paper), in
+# percent of AP, beside ours from above:
 #
 # | | labels alone | some masks | all masks |
 # |---|---|---|---|
 # | DAGM | 74.0 | 91.5 (5 masks) | 100 |
 # | KolektorSDD | 93.4 | 99.1 (5 masks) | 100 |
+# | KolektorSDD, ours, one seed | not run | not run | 100 |
 # | KolektorSDD2 | 73.3 | 83.2 (16 masks) | 95.4 (246 masks) |
 # | Severstal | 90.3 to 94.1 | | up to 99.3 |
 #
 # (Mixed supervision, 2021; 99.3 is what an author states for 3000 masks.) The schedule brings them
 # 1.08, .23 and 1.68 points on DAGM, KolektorSDD and Severstal, and the distance weights half a point on
 # Severstal (98.24 to 98.74). Differences of that size cannot be seen with three seeds of a slim network.
-# What differs from ours: full size and all channels, 50 passes and more; the square root in the
+# What differs from ours: full size and all channels, 35 to 90 passes; the square root in the
 # normalization; the authors' folds, which were not at hand; AP by straight lines, and errors at the best
 # threshold of the test images. Users who ran their code on KolektorSDD2 report 92.6 instead of 95.4.
 #
-# KolektorSDD was photographed item by item, and three items were photographed twice: kos26 is kos01,
-# kos34 is kos27, and kos39 is kos38, the last one in new pictures. The reader keeps each pair on one side
-# of every split. (The two masks of such a crack agree to two thirds: label noise.) With the photographs
-# on your machine, set `dataset` and `fold` above. `dagm/1` and `severstal` are opened, too.
+# KolektorSDD was photographed item by item, and three items were photographed twice. The reader keeps
+# each pair on one side of every split. With the photographs on your machine, set `dataset` and `fold`
+# above. `dagm/1` and `severstal` are opened, too.
 #
 # ## 13 · Challenge
 #
@@ -1445,8 +1549,8 @@ board = challenge(
 
 
 def try_out(variant="two_stage", **changes):
-    run = train(seed, variant, evaluate=looking, **changes)
-    print(f"AP of the validation images: {run.history.evaluations[-1]['val/ap']:.3f}")
+    run = train(seed, variant, **changes)
+    print(f"AP of the validation images: {run.scores['val']:.3f}")
     return run
 
 
