@@ -764,7 +764,6 @@ def classify_frozen(model, run_seed, delta, rates):
 
 
 # %%
-DELTAS = (0.01, 0.1)
 growing = np.arange(EPOCHS) / EPOCHS  # 1 - lambda of each pass
 
 
@@ -777,7 +776,7 @@ def freeze(runs):
     """New second stages for the first stages of these runs."""
     return best_delta(
         [classify_frozen(run.model, s, delta, delta * growing) for run, s in zip(runs, seeds)]
-        for delta in DELTAS
+        for delta in (0.01, 0.1)
     )
 
 
