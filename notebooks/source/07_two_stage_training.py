@@ -162,6 +162,10 @@ truth = labels_of(parts.test)
 for name, part in vars(parts).items():
     labels = labels_of(part)
     print(f"{name:5}  {int((labels == 0).sum()):3} good images, {int(labels.sum()):3} bad ones")
+    if labels.min() == labels.max():
+        raise ValueError(f"{name} of {dataset} needs good and bad images: {part.split_note}")
+if dataset.startswith("folder:"):
+    print(parts.train.split_note)
 
 # %% [markdown]
 # Are the parts really different? Two generators with the same seed paint the same marks, and then the
@@ -572,6 +576,8 @@ def marked_cells(shift):
 
 
 cells = marked_cells(4)  # around pixel 8 i, as in the targets
+seeds = lesson.seeds(lesson.pick(smoke=1, laptop=3, full=3))
+SCORED = f"test images, median of {len(seeds)} seeds"
 
 
 def judge(model, sampler, delta, history=None):
@@ -610,7 +616,6 @@ def train(run_seed, variant="two_stage", *, images=None, epochs=EPOCHS, delta=0.
 # to the first stage, if the stops are opened for a moment? (Section 7 shows them.)
 
 # %%
-seeds = lesson.seeds(lesson.pick(smoke=1, laptop=3, full=3))
 few = bad[:6] + good[:6]
 watched = torch.stack([parts.train[i].image for i in few]).to(lesson.device)
 taught = Targets(parts.train, **WEIGHTING)
@@ -845,7 +850,7 @@ record_metrics({
     "ap/masks_frozen": middle["masks alone, frozen"],
     "ap/map_maximum": middle["largest value of the map"],
     "ap/marked_area": middle["marked area of the map"],
-}, note="test images, median of three seeds")  # fmt: skip
+}, note=SCORED)  # fmt: skip
 
 # %% [markdown]
 # Would a better map help the largest value? A perfect one is at hand, the targets of the test images.
@@ -1017,7 +1022,7 @@ show_runs(
 record_metrics({
     f"delta/{slug}/{key}": np.median([run.scores[key] for run in runs])
     for runs, slug in zip(by_delta.values(), ("shut", "open", "open_large", "shut_large")) for key in ("ap", "map")
-}, note="test images, median of three seeds")  # fmt: skip
+}, note=SCORED)  # fmt: skip
 
 # %% tags=["hide-input"]
 order = results["two_stage"][0].decisions.argsort(descending=True).tolist()
@@ -1108,8 +1113,10 @@ def surplus(extra):
     return extra[bins["rarely"]].mean() - extra[bins["often"]].mean()
 
 
-shuffled = [surplus(lesson.rng.permutation(extra)) for _ in range(2000)]
-chance_of_gap = np.mean(np.array(shuffled) >= surplus(extra))
+chance_of_gap = 1.0  # with very few images, none is used more often than the others
+if bins["rarely"].any() and bins["often"].any():
+    shuffled = [surplus(lesson.rng.permutation(extra)) for _ in range(2000)]
+    chance_of_gap = np.mean(np.array(shuffled) >= surplus(extra))
 
 # %% tags=["hide-input"]
 rate = {name: [100 * a[bins[b]].mean() if bins[b].any() else np.nan for b in order]
@@ -1161,7 +1168,7 @@ exercise("next_negatives").check(next_negatives)
 #
 # *7 minutes.* People disagree about where a defect ends. So its edge shall count little and its middle
 # most: the weight is $w\,(D / D_\text{max})^p$ with the distance $D$ of a pixel to the nearest clean one,
-# and 1 on clean pixels. Slowly, from the definition:
+# and 1 on clean pixels. Straight from the definition, slow but plain:
 
 
 # %% tags=["nbval-check-output"]
@@ -1277,7 +1284,7 @@ shape_or_size.reveal(
 record_metrics({
     f"weights/{slug}/ap": np.median(spread[name])
     for name, slug in zip(weighted, ("distance", "constant", "one", "coarse_distance", "coarse_constant"))
-}, note="test images, median of three seeds")  # fmt: skip
+}, note=SCORED)  # fmt: skip
 
 # %% [markdown]
 # In the stored run neither wins. With exact masks the medians are .85 for distance weights, .81 for the
@@ -1305,7 +1312,9 @@ for power, largest in ((1.0, 10.0), (2.0, 1.0)):
     print(f"w = {largest:2g}, p = {power:g}: a crack alone {alone:.2f}, beside a spot {beside:.2f}")
 
 # %% [markdown]
-# XCRACK
+# So with the weights of this lesson a crack beside a spot counts half of what it counts alone, and still
+# more than a clean pixel (1). With those for KolektorSDD it would count next to nothing. And here the
+# crack is the one that decides.
 
 # %%
 exercise("distance_weights")
@@ -1339,7 +1348,7 @@ show_runs(
 )
 record_metrics({
     f"{name}/ap": np.median([run.scores["ap"] for run in results[name]]) for name in ablations[1:]
-}, note="test images, median of three seeds")  # fmt: skip
+}, note=SCORED)  # fmt: skip
 
 # %% [markdown]
 # In the stored run none of the four earns its place. Each row with *one* extension left out overlaps with
@@ -1370,7 +1379,6 @@ record_metrics({
 weak = {"masks": False, "delta": 1.0, "rate": 0.01}
 by_labels = {
     "labels alone, stops open": [train(run, "no_schedule_no_stops", **weak) for run in seeds],
-    "labels alone, stops shut": [train(run, "no_schedule", **weak) for run in seeds],
     "control: untrained first stage": [
         classify_frozen(None, run, 1.0, [0.01] * EPOCHS) for run in seeds
     ],
@@ -1380,12 +1388,12 @@ by_labels = {
 show_runs(
     {"all masks": results["two_stage"], **by_labels},
     "What the bad images are taught with",
-    "Average precision with masks, and with labels alone with open and with shut stops",
+    "Average precision with masks, with labels alone, and with an untrained first stage",
 )
 record_metrics({
     f"labels_{slug}/ap": np.median([run.scores["ap"] for run in runs])
-    for slug, runs in zip(("open", "shut", "untrained"), by_labels.values())
-}, note="test images, median of three seeds")  # fmt: skip
+    for slug, runs in zip(("open", "untrained"), by_labels.values())
+}, note=SCORED)  # fmt: skip
 
 # %% [markdown]
 # With six of the papers' 50 passes at a rate of .01, this is no fair trial of their setting, and in the
@@ -1478,7 +1486,15 @@ print("a sampler draws here, and keeps count here:", in_this_process.uses.tolist
 # So the public code works with `num_workers=0` only. Ours counts in the sampler, which the checkpoint of
 # `fit` saves and which several workers and several GPUs share.
 #
-# XFIVE
+# | mistake | what it changes | how much, where we measured it |
+# |---|---|---|
+# | square root of the deviation | the training | AP .57 and .60, not .91 (section 3) |
+# | threshold from test images | only the report | XERR |
+# | AP by straight lines | only the report, and with ties | XTIES |
+# | label from the small mask | the training | not measured |
+# | counting in the data set | with workers, which images are used | not measured |
+#
+# (The slip with the bias in section 3 is a sixth one, and helps.)
 #
 # ## 12 · On real surfaces, and beside the papers
 #
