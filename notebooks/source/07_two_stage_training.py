@@ -907,8 +907,8 @@ joint.reveal(
 # stage is frozen and its second stage trained afterwards, .755 on a first stage that was trained on masks
 # alone. Three seeds do not prove it, since the lowest joint one (.78) lies below the highest of both
 # others. With the stops open, the only training here that is end to end in the strict sense, the median is
-# .797. So on these data joint training needs one program instead of two and costs nothing in AP; that it
-# gains something, as the papers say, is possible and not shown.
+# .797. So on these data joint training needs one program instead of two, and no cost in AP shows; that
+# it gains something, as the papers say, is possible and not shown.
 #
 # Look at the errors, too. An AP of .90 sounds like a detector. At the thresholds from validation images,
 # its three networks miss 16, 5 and 11 of 43 bad parts, and throw away 1, 21 and 14 of 117 good ones.
@@ -1521,9 +1521,9 @@ print("a sampler draws here, and keeps count here:", in_this_process.uses.tolist
 #
 # **An AP of 1.000 is not a detector without errors.** The images are ranked perfectly, and yet the
 # threshold misses 15 of 52 cracks: it was the lowest score of seven bad validation images, and new cracks
-# may well score lower than the lowest of seven. Trained once more, the same method missed 11, so the
-# differences in this column are within what a repetition changes. With the middle of the gap below that
-# score, which the course uses now, it misses 9. At a quarter of the size and after ten passes (one seed,
+# may well score lower than the lowest of seven. Trained once more, the same method missed 11, so in this
+# column a difference of four is what a repetition changes. With the middle of the gap below that score,
+# which the course uses now, it misses 9. At a quarter of the size and after ten passes (one seed,
 # too) the mean AP of the six rows lies between .945 and .969, and the method is not ahead: .953, and .967
 # without all four.
 #
