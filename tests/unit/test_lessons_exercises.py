@@ -96,6 +96,24 @@ def test_lesson_00_checks_the_mask_that_the_notebook_gives():
     assert np.array_equal(names["mask"], TINY_MASK)
 
 
+def test_lesson_07_takes_a_hook_on_a_copy():
+    body = """
+    y = x.clone()
+    if y.requires_grad:
+        y.register_hook(lambda g: share * g)
+    return y
+    """
+    task = EXERCISES["half_stop"]
+    verdict = task.grade(answer_from(task, body))
+    assert verdict.outcome is Outcome.CORRECT, verdict.message
+
+
+def test_lesson_07_shows_a_wrong_value_and_no_shape():
+    task = EXERCISES["half_stop"]
+    verdict = task.grade(answer_from(task, "return share * x + (1 - share)"))
+    assert "shape" not in verdict.message
+
+
 @pytest.mark.parametrize("way", ["NEAREST_EXACT", "LINEAR", "CUBIC", "AREA"])
 @pytest.mark.parametrize(
     "body",

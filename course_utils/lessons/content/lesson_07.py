@@ -1,5 +1,7 @@
 """Lesson 07, two-stage training: a stop that is half open, a fair draw, weights by distance."""
 
+import contextlib
+import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from course_utils.lessons.answers import AnswerRaised, call_answer, mistake
+from course_utils.lessons.answers import AnswerRaised, TooLong, call_answer, mistake, step_limit
 from course_utils.lessons.expect import as_array, describe, expect_function
 
 Array = npt.NDArray[Any]
@@ -53,8 +55,11 @@ def check_half_stop(answer: Any) -> None:
     """Compare values and gradients, and name a mistake by what both have become."""
     kept, passed = [], []
     arriving = torch.tensor([[1.0, -2.0, 0.5], [3.0, 1.5, -1.0]], dtype=torch.float64)
-    values = torch.tensor([[2.0, -1.0, 0.5], [4.0, -3.0, 1.0]], dtype=torch.float64)
-    for share in SHARES:
+    first = torch.tensor([[2.0, -1.0, 0.5], [4.0, -3.0, 1.0]], dtype=torch.float64)
+    for step, share in enumerate(SHARES):
+        values = (
+            1 + step
+        ) * first  # others each time, so that an answer cannot keep the first ones
         x = values.clone().requires_grad_()
         given = 1.0 * x  # no leaf, so that writing into it is seen here and not refused by torch
         result = call_answer(answer, given, share)
@@ -62,16 +67,27 @@ def check_half_stop(answer: Any) -> None:
             mistake("no_tensor", got=describe(result))
         if not torch.equal(given.detach(), values):
             mistake("changed")
-        ratio = (result.detach().double() / values).mean().item()
+        ratios = result.detach().double() / values
+        ratio = ratios.mean().item()
         if not torch.allclose(result.detach().double(), ratio * values, atol=1e-6):
-            mistake("other_values", x=describe(values), share=share, got=describe(result))
+            worst = (ratios.nan_to_num(1e9) - 1).abs().argmax()
+            one, got = values.flatten()[worst], result.detach().flatten()[worst]
+            mistake("other_values", x=describe(one), share=share, got=describe(got))
         kept.append(ratio)
         if not result.requires_grad:
             passed.append(0.0)
             continue
-        (result * arriving).sum().backward()
+        (result * arriving).sum().backward(retain_graph=True)
         gradient = torch.zeros_like(x) if x.grad is None else x.grad
-        passed.append((gradient / arriving).mean().item())
+        each = gradient / arriving
+        if not torch.allclose(each, each.mean(), atol=1e-3):
+            mistake("some_elements", share=share)
+        passed.append(each.mean().item())
+        x.grad = None
+        if given.requires_grad:
+            given.sum().backward()  # what `x` gets on another way, such as the loss of the masks
+            if not torch.equal(x.grad, torch.ones_like(x)):
+                mistake("other_ways")
     shares = np.array(SHARES)
     _name_stop(np.array(kept), np.array(passed), shares)
 
@@ -115,6 +131,7 @@ def _uses() -> Array:
     return np.random.default_rng(7).permutation(uses)
 
 
+MOST_STEPS = 100_000  # of Python, in an answer that chooses a few of 24 images
 DRAWS = 300
 """Generators that are tried: so many tell chances that fall steeply with use from a sort."""
 
@@ -159,9 +176,15 @@ def _draw(answer: Any, uses: Array, count: int, seed: int) -> Array:
 
 def check_next_negatives(answer: Any) -> None:
     for uses, count in ((_uses(), 7), (np.zeros(12, np.int64), 5)):
-        draws = [_draw(answer, uses, count, seed) for seed in range(DRAWS)]
+        try:
+            with step_limit(answer, MOST_STEPS):
+                _draw(answer, uses, count, 0)
+        except TooLong:
+            mistake("endless", fewest=int((uses == uses.min()).sum()), count=count)
+        with contextlib.redirect_stdout(io.StringIO()):  # what the first call printed is enough
+            draws = [_draw(answer, uses, count, seed) for seed in range(DRAWS)]
+            again = [_draw(answer, uses, count, seed) for seed in range(3)]
         _expect_least_used(uses, count, draws)
-        again = [_draw(answer, uses, count, seed) for seed in range(3)]
         if any(not np.array_equal(one, two) for one, two in zip(again, draws, strict=False)):
             mistake("another_generator")
         _expect_random_ties(uses, count, draws)
@@ -178,6 +201,8 @@ def _expect_least_used(uses: Array, count: int, draws: list[Array]) -> None:
         mistake("places")
     if abs(used.mean() - uses.mean()) < 0.3 * uses.mean():
         mistake("uniform")
+    if used.max() <= ascending[count - 1]:
+        mistake("pool", most=used.max())
     mistake("weighted", most=used.max())
 
 
@@ -203,8 +228,16 @@ def _expect_random_ties(uses: Array, count: int, draws: list[Array]) -> None:
         mistake("shuffled_afterwards")
     equal = np.flatnonzero(uses == np.sort(uses)[count - 1])
     drawn = np.array([np.isin(equal, chosen) for chosen in draws]).sum(0)
-    if drawn.min() == 0 or drawn.max() == DRAWS:
+    # Five standard deviations: a right answer fails in one of 100,000 cases, a rough chance always.
+    share = drawn.sum() / len(equal) / DRAWS
+    if (np.abs(drawn - DRAWS * share) > 5 * np.sqrt(DRAWS * share * (1 - share))).any():
         mistake("some_of_the_equals", equal=len(equal))
+    together = np.array([np.isin(equal, chosen) for chosen in draws]).astype(float)
+    pairs = (together.T @ together)[np.triu_indices(len(equal), 1)] / DRAWS
+    taken = round(share * len(equal))
+    wanted = taken * (taken - 1) / len(equal) / (len(equal) - 1)
+    if (np.abs(pairs - wanted) > 6 * np.sqrt(wanted * (1 - wanted) / DRAWS)).any():
+        mistake("neighbors")
 
 
 # What a pixel counts
@@ -231,6 +264,15 @@ def _by_rows(m: Array, d: Array, p: float, w: float) -> Array:
     return weights
 
 
+def _by_component(m: Array, d: Array, p: float, w: float) -> Array:
+    count, labels = cv2.connectedComponents((m > 0).astype(np.uint8))
+    weights = np.ones(m.shape)
+    for label in range(1, count):
+        one = labels == label
+        weights[one] = w * (d[one] / d[one].max()) ** p
+    return weights
+
+
 def check_distance_weights(answer: Any) -> None:
     drawn = np.zeros((18, 24), np.uint8)
     cv2.circle(drawn, (7, 8), 6, 1, -1)
@@ -240,7 +282,15 @@ def check_distance_weights(answer: Any) -> None:
     distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L1, cv2.DIST_MASK_3)
     empty = (np.zeros_like(mask), np.zeros_like(distance), 2.0, 3.0)
     settings = ((2.0, 3.0), (1.0, 20.0), (3.0, 0.5))
-    *cases, empty = _in_a_kind_it_takes(answer, [*[(mask, distance, *s) for s in settings], empty])
+    # Another largest distance in one case: no constant and no earlier image can stand for it.
+    small = np.where(np.arange(24) > 14, mask, 0)
+    images = (
+        (mask, distance),
+        (small, (distance * small).astype(distance.dtype)),
+        (mask, distance),
+    )
+    given = [(*image, *s) for image, s in zip(images, settings, strict=True)]
+    *cases, empty = _in_a_kind_it_takes(answer, [*given, empty])
     expect_function(
         answer,
         [(case, _on_arrays(_weights)) for case in cases],
@@ -264,6 +314,7 @@ _MISTAKEN_WEIGHTS: dict[str, Callable[..., Any]] = {
     "by_the_sum": lambda m, d, p, w: np.where(m > 0, w * (d / d.sum()) ** p, 1),
     "by_the_mean": lambda m, d, p, w: np.where(m > 0, w * (d / d.mean()) ** p, 1),
     "by_the_mean_of_defects": lambda m, d, p, w: np.where(m > 0, w * (d / d[m > 0].mean()) ** p, 1),
+    "by_component": _by_component,
     "by_columns": lambda m, d, p, w: np.where(m > 0, w * (d / np.maximum(d.max(0), 1)) ** p, 1),
     "sum_of_1": lambda m, d, p, w: _weights(m, d, p, w) / _weights(m, d, p, w).sum(),
     "mean_of_1": lambda m, d, p, w: _weights(m, d, p, w) / _weights(m, d, p, w).mean(),

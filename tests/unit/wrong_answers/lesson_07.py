@@ -24,11 +24,28 @@ WRONG_ANSWERS = {
         "negative": "return (1 + share) * x.detach() - share * x",
         "changed": "x *= share\nreturn x + (1 - share) / max(share, 1e-9) * x.detach()",
         "no_tensor": ["return x.tolist()", "return x, share", "return x.sum()"],
-        "other_values": ["return x + share", "return x / 2"],
+        "other_values": [
+            "return x + share",
+            "return x / 2",
+            "return share * x + (1 - share)",
+            "return x.detach() + share",
+            "global kept\nkept = x.detach() if 'kept' not in globals() else kept\n"
+            "return share * x + (1 - share) * kept",
+        ],
+        "other_ways": "x.register_hook(lambda g: share * g)\nreturn x",
+        "some_elements": """
+            few, flat = int(share * x.numel()), x.flatten()
+            return torch.cat([flat[:few], flat[few:].detach()]).view(x.shape)
+        """,
         "other_gradient": "return share * x / 2 + (1 - share / 2) * x.detach()",
     },
     "next_negatives": {
-        "first_of_equals": "return np.argsort(uses)[:count]",
+        "first_of_equals": [
+            "return np.argsort(uses)[:count]",
+            "rng = np.random.default_rng(0)\n"
+            + ORDER
+            + "return order[np.argsort(uses[order])][:count]",
+        ],
         "shuffled_afterwards": "return rng.permutation(np.argsort(uses)[:count])",
         "most_used": "return np.argsort(uses)[::-1][:count]",
         "uniform": "return rng.choice(len(uses), count, replace=False)",
@@ -38,6 +55,30 @@ WRONG_ANSWERS = {
             chances = chances / chances.sum()
             return rng.choice(len(uses), count, replace=False, p=chances)
         """,
+        "pool": [
+            """
+            most = np.sort(uses)[count - 1]
+            return rng.choice(np.flatnonzero(uses <= most), count, replace=False)
+            """,
+            "return np.flatnonzero(uses <= np.sort(uses)[count - 1])[:count]",
+        ],
+        "endless": [
+            """
+            chosen = []
+            while len(chosen) < count:
+                i = rng.integers(len(uses))
+                if uses[i] == uses.min() and i not in chosen:
+                    chosen.append(i)
+            return chosen
+            """,
+            """
+            chosen, least = [], list(np.flatnonzero(uses == uses.min()))
+            while len(chosen) < count:
+                if least:
+                    chosen.append(least.pop(rng.integers(len(least))))
+            return chosen
+            """,
+        ],
         "one_over_uses": """
             with np.errstate(all="ignore"):
                 chances = 1 / uses
@@ -66,9 +107,16 @@ WRONG_ANSWERS = {
             order = np.random.permutation(len(uses))
             return order[np.argsort(uses[order])][:count]
         """,
-        "some_of_the_equals": """
+        "some_of_the_equals": [
+            """
             order = np.argsort(uses, kind='stable')
             return np.append(order[:count - 1], rng.choice(order[count - 1:count + 2]))
+            """,
+            "return np.argsort(uses + 1e-3 * rng.integers(0, 2, len(uses)))[:count]",
+        ],
+        "neighbors": """
+            order = np.roll(np.arange(len(uses)), rng.integers(len(uses)))
+            return order[np.argsort(uses[order], kind='stable')][:count]
         """,
         "divided_by_0": """
             with np.errstate(all='ignore'):
@@ -92,6 +140,15 @@ WRONG_ANSWERS = {
         + "return np.where(mask == 1, positive_weight * relative * power, 1)",
         "by_the_sum": "relative = distance / max(distance.sum(), 1)" + WEIGHTED,
         "by_the_mean": "relative = distance / max(distance.mean(), 1e-6)" + WEIGHTED,
+        "by_component": """
+            import cv2
+            weights, (_, labels) = np.ones(mask.shape), cv2.connectedComponents(mask.astype(np.uint8))
+            for k in range(1, labels.max() + 1):
+                largest = distance[labels == k].max()
+                weights[labels == k] = positive_weight * (distance[labels == k] / largest) ** power
+            return weights
+        """,
+        "is off by": "return np.where(mask == 1, positive_weight * (distance / 7) ** power, 1)",
         "by_columns": "relative = distance / np.maximum(distance.max(axis=0), 1)" + WEIGHTED,
         "sum_of_1": RELATIVE
         + WEIGHTED.replace("return", "weights =")
