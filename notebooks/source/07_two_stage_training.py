@@ -1598,7 +1598,7 @@ predictions()
 # - What an extension is worth depends on data and training: on KolektorSDD all four together are worth +2 points
 #   at half size and -1 at a quarter (one seed each); here a faster second stage counts for more.
 #
-# Lesson 08 puts all methods of the course side by side.
+# Lesson 08, which is being built, puts all methods of the course side by side.
 #
 # ## Quiz
 
