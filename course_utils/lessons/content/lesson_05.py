@@ -52,12 +52,10 @@ def check_nearest_image(answer: Any) -> None:
         mistake("min_of_both")
     distances = _distances(memory, features)
     joint = distances.sum(0)
-    absolute = sum(
-        (f[:, None] - m[None]).abs().flatten(2).mean(2)
-        for f, m in zip(features, memory, strict=True)
-    )
+    pairs = list(zip(memory, features, strict=True))
+    each = [(f[:, None] - m[None]).abs().flatten(2).mean(2) for m, f in pairs]
+    absolute = torch.stack(each).sum(0)
     numbers = torch.tensor([m[0].numel() for m in memory]).view(-1, 1, 1)
-    pairs = zip(memory, features, strict=True)
     products = torch.stack([f.flatten(1) @ m.flatten(1).T / m[0].numel() for m, f in pairs])
     floats = isinstance(result, Tensor) and result.is_floating_point()
     if floats and result.shape == joint[:, 0].shape:
