@@ -59,7 +59,7 @@ class Prediction:
         tone = Tone.INFO
         if self.chosen is not None:
             tone = Tone.RIGHT if self.chosen == right else Tone.WRONG
-        lines = [self.question, self.said, f"It is **{right}**. {why}"]
+        lines = [self.question, self.said, f"Answer: **{right}**. {why}"]
         show_card(tone, "Your prediction", "".join(map(block_html, lines)), lines=lines)
 
     def _ipython_display_(self) -> None:
@@ -85,7 +85,7 @@ def predict(question: str, choices: Sequence[str]) -> Prediction:
         ◆ Your prediction
           What share of the pixels is defect?
           You made no prediction.
-          It is **a hundredth**. Defects are small.
+          Answer: **a hundredth**. Defects are small.
     """
     prediction = Prediction(question, tuple(choices))
     if len(set(choices)) < max(2, len(choices)):

@@ -239,7 +239,7 @@ plots.show(figure, "Two fields of noise, each turned about its center, and the m
 # %% [markdown]
 # The turn lets streaks run in any direction. A turn by exactly 90 degrees maps the square onto itself.
 # **At any other angle the corners come from outside the picture, and something must fill them.** Here it
-# is 0, the gray in the middle panels. And 0 is below ½.
+# is 0, the nearly white corners of the middle panels. And 0 is below ½.
 
 # %% tags=["hide-input"]
 corners = predict(
@@ -346,11 +346,11 @@ unchanged.reveal(
 )
 
 # %% [markdown]
-# So about one image in twenty is called anomalous and is equal to a good one, and more on an object. The
-# loss of each pixel does not mind: it sees an unchanged image and a mask of zeros. But a network or a score
-# that goes by the *label of the image* is told that a good image is anomalous, and a batch has fewer
-# anomalies than it claims. `perlin_mask` of the course draws again until the mask covers a wanted share
-# of the image.
+# So of the images that are called anomalous about one in twenty is equal to a good one, and more on an
+# object. The loss of each pixel does not mind: it sees an unchanged image and a mask of zeros. But a
+# network or a score that goes by the *label of the image* is told that a good image is anomalous, and a
+# batch has fewer anomalies than it claims. `perlin_mask` of the course draws again until the mask covers
+# a wanted share of the image.
 
 # %%
 exercise("draw_until")
@@ -400,9 +400,9 @@ for name, values in (("empty", np.zeros((64, 64))), ("full", np.ones((64, 64))),
 # small to be the part; a **closing**, which fills small holes in it. The public code has the threshold
 # only.
 #
-# Which threshold? The public code has a number for each product, chosen by hand. **Otsu's method** (1979)
-# finds one for each image. A threshold $t$ splits the pixels into two kinds, with shares $w_0$ and
-# $w_1$ and mean grays $\mu_0$ and $\mu_1$. Otsu takes the $t$ for which the two kinds differ most:
+# Which threshold? TooTouch/MemSeg has a number for each product, chosen by hand. **Otsu's method** (1979)
+# finds one for each image. A threshold $t$ splits the pixels into two kinds, with shares $w_0$ and $w_1$
+# and mean grays $\mu_0$ and $\mu_1$. Otsu takes the $t$ for which the two kinds differ most:
 #
 # $$w_0 \, w_1 \, (\mu_1 - \mu_0)^2 .$$
 #
@@ -447,15 +447,16 @@ figure = plots.lines_panels(
              ylabel="share of the variance", ylim=(0, 1.05), markers={f"{best}": (best, between[best] / gray.var())},
              title="Variance between the two kinds"),
     ],
-    title="Otsu's threshold separates the two kinds of gray best",
+    title="Otsu's threshold: the largest variance between the two kinds of gray",
 )  # fmt: skip
 plots.show(figure, "Histogram of the grays of a plate, and the variance between for each threshold")
 
 # %% [markdown]
-# A threshold gives two sides. Which one is the object? The notebook of the blog post always takes the
-# **dark** side. (It also asks for a threshold of 100 and passes OpenCV the flag `THRESH_OTSU`, with which
-# OpenCV ignores the 100.) `foreground_mask` of the course takes the side that has fewer pixels in the
-# border of the image, since the background goes all around a part.
+# The curve is nearly flat from 50 to 120: many thresholds separate the two about as well. And a threshold
+# gives two sides. Which one is the object? The notebook of the blog post always takes the **dark** side.
+# (It also asks for a threshold of 100 and passes OpenCV the flag `THRESH_OTSU`, with which OpenCV ignores
+# the 100.) `foreground_mask` of the course takes the side that has fewer pixels in the border of the
+# image, since the background goes all around a part.
 
 # %% tags=["hide-input"]
 sides = predict(
@@ -552,11 +553,12 @@ sides.reveal(
 )
 
 # %% [markdown]
-# For plate and washer nothing matters as much as the side. On clean photographs opening and closing *cost*
-# a little: the opening loses the gaps between the letters, as in the quarter of the plate above. On soiled ones
-# they gain a little. IoU hardly shows what they are for: the specks beside the part are few pixels, but each may
-# carry an anomaly in mid-air, and the opening takes nearly all of them away. (The side of the square, 5 pixels at
-# 256, is ours: larger than the dust, smaller than the holes of the part.) The **cap** fails at every step.
+# For plate and washer nothing matters as much as the side. On clean photographs opening and closing
+# *cost* a little: the opening loses the gaps between the letters, as in the quarter of the plate above.
+# On soiled ones they gain a little. IoU hardly shows what they are for: the specks beside the part are
+# few pixels, but each may carry an anomaly beside the part, and the opening takes nearly all of them
+# away. (The side of the square, 5 pixels at 256, is ours: larger than the dust, smaller than the holes of
+# the part.) The **cap** fails at every step.
 #
 # And what is Otsu's threshold worth? *The same photographs under a weaker and a stronger lamp, with the bright
 # side of Otsu's threshold and of a fixed one.*
@@ -1190,18 +1192,21 @@ verdict.reveal(
 )
 
 # %% [markdown]
-# In the stored run there are four times as many regions of fakes as of defects, and they stand out **more**: in
-# gray .60 against .41, in Lab .68 against .41. The median areas are equal, .07 %, but do not trust that: 198 of
-# the 293 regions of defects are letters of a shifted or missing print, from 22 of the 100 images. Without these, a
-# region of a defect covers .59 % of the image, with a contrast of .30. So a usual region of a fake is an eighth as
-# large, and twice as strong. **A median over regions is ruled by the images that fall into many.**
+# In the stored run there are four times as many regions of fakes as of defects, and they stand out
+# **more**: in gray .60 against .41, in Lab .68 against .41. The median areas are equal, .07 %, but do not
+# trust that: 198 of the 293 regions of defects are letters of a shifted or missing print, from 22 of the
+# 100 images. Without these, a region of a defect covers .59 % of the image, with a contrast of .30. So a
+# usual region of a fake is an eighth as large, and twice as strong. **A median over regions is ruled by
+# the images that have many regions.**
 #
-# All regions of an image at once, the same images give .31 against .30, as if there were no difference. Does the
-# cancelling explain it? About half of it: without signs the fakes rise from .31 to .43 (defects: .30 to .37), and
-# with a ring for each region to .57 (defects: .30). The rest is the ring: what surrounds all regions together
-# differs from what surrounds one, in mean and spread. The answer depends on the data set, too. On the drawn surfaces
-# of lesson 01 it is the other way round: in gray the fakes have .70 times the contrast of the defects, region by
-# region, and .36 times if all regions are taken at once (`docs/results.md`; one run). So measure on your own data.
+# All regions of an image at once, the same images give .31 against .30, as if there were no difference.
+# Does the cancelling explain it? Only a small part: without signs the fakes rise from .31 to .43, but the
+# defects rise, too, from .30 to .37. With a ring for each region it is .57 against .30. So of the
+# difference of .27 the cancelling hid about .05, and the common ring most of the rest: what surrounds all
+# regions together differs from what surrounds one, in mean and spread. The answer depends on the data
+# set, too. On the drawn surfaces of lesson 01 it is the other way round: in gray the fakes have .70 times
+# the contrast of the defects, region by region, and .36 times if all regions are taken at once
+# (`docs/results.md`; one run). So measure on your own data.
 #
 # *And by kind of defect? Look for kinds whose contrast says little about how easily you see them.*
 
@@ -1331,14 +1336,17 @@ scores = [told_apart(known, held, run) for run in runs]
 print(f"AUROC of telling defects from defects held back: {np.median(scores):.2f}")
 
 # %% [markdown]
-# In the stored run, fakes as published are told from defects with an AUROC of .90. Smaller areas or lower opacities
-# do not change that: the seeds overlap. (A limit of 2 % hardly changes how much a usual fake covers.) With the
-# largest region alone, all three seeds are lower, with a median of .83. That changes two numbers, how many regions
-# there are and how much they cover. Each of them alone gives .85, both contrasts together .74, and none is
-# indispensable: without the number of regions it is .89, without the covered area .84. So number and area give the
-# fakes away more than contrast does. And medians are not enough: with one region and about the area of a defect, the
-# fakes of the last row are still told apart. Two samples of *defects* are told apart with .56: nearer than that fakes
-# need not come. (On the drawn surfaces the largest region alone brings it from .96 to .81:
+# In the stored run, fakes as published are told from defects with an AUROC of .90. Smaller areas or lower
+# opacities do not change that: the seeds overlap. (A limit of 2 % hardly changes how much a usual fake
+# covers.) With the largest region alone, all three seeds are lower, with a median of .83. That changes
+# all four numbers: regions from 7 to 1, covered area from 1.67 to .46 %, and the contrast a little, from
+# .52 to .44 in gray. The contrast is hardly the reason: fainter fakes, whose contrast falls further
+# (.42), gained nothing. Number and area alone give .85 each, both contrasts together .74, and none is
+# indispensable: without the number of regions it is .89, without the covered area .84. So number and area
+# give the fakes away more than contrast does. And medians are not enough: with one region and two thirds
+# of a defect's area, in the median, the fakes of the last row are still told apart. (Their contrast is
+# higher, .44 against .33 in gray.) Two samples of *defects* are told apart with .56: fakes need not come
+# nearer than that. (On the drawn surfaces the largest region alone brings it from .96 to .81:
 # `docs/results.md`.)
 #
 # ## 9 · Challenge
@@ -1388,17 +1396,19 @@ def final(synthesizer):
 #     try_out(mine)
 #     # board.enter("one dark stain", final(mine))
 #
-# A low number here says that fakes and defects agree in these four numbers. It does not say that a network trained on
-# them finds more defects. That is another experiment, and lesson 06 makes it.
+# A low number here says that fakes and defects agree in these four numbers. It does not say that a
+# network trained on them finds more defects. That is another experiment, and only a training can make it
+# (lesson 06 shows how).
 #
 # ## Recap
 #
 # - Perlin noise: directions on a grid, four planes, one fade curve. The grid sets the size of the blobs.
 # - `pnoise2` does not know NumPy's seed: same arguments, same picture.
 # - About one mask in twenty of the public code is empty, more on an object. Draw again, or call the image good.
-# - Turns by other angles than multiples of 90 degrees fill corners: with zeros, with black, or with a mirror image.
-# - Foreground: find out which side is the object, and in which numbers object and background differ. Measure it.
-#   Otsu's threshold is not the best one; it goes with the light.
+# - A turn by any angle but a multiple of 90 degrees leaves corners that must be filled: with zeros, with
+#   black, or with a mirror image.
+# - Foreground: find out which side is the object, and in which numbers object and background differ.
+#   Measure it. Otsu's threshold is not the best one, but it adapts to the light.
 # - The mask is the label, even where nothing can be seen.
 # - Draw by seed, epoch and index, and workers cannot repeat each other.
 # - Compare fakes with defects region by region, and kind by kind. On the plate, how many regions a fake has and
@@ -1428,4 +1438,4 @@ quiz("04")
 # - N. Otsu: *A threshold selection method from gray-level histograms*, IEEE Transactions on
 #   Systems, Man, and Cybernetics 1979.
 # - D. Lopez-Paz, M. Oquab: *Revisiting classifier two-sample tests*, ICLR 2017.
-# - TooTouch/MemSeg on GitHub: the re-implementation called public code here.
+# - TooTouch/MemSeg on GitHub: one of the two re-implementations called public code here.

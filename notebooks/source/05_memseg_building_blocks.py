@@ -370,10 +370,10 @@ def auroc_of_each(maps, masks):
 # %% [markdown]
 # We compare nine references, all at level 2: the image's **own mean**; the **nearest** of 1, 3, 10 and 30
 # good images. Two controls for *nearest*: **one** of the 30 **at random** for each new image, and the
-# **mean** of the 30. Last, **each cell chooses** its image among the 30, first at the **same place**, then
-# **anywhere**: it is compared with all cells of all 30 images, as nearest patches are (Roth and others), and
-# so does not know places. The step from the nearest image to this changes two things, and the step
-# between shows which one matters.
+# **mean** of the 30. Last, **each cell chooses** its image among the 30, first at the **same place**,
+# then **anywhere**: it is compared with all cells of all 30 images, as nearest patches are (Roth and
+# others), and so does not know places. From the nearest image to *anywhere* two things change: each cell
+# chooses, and the place is forgotten. *Same place* changes the first alone.
 
 
 # %%
@@ -498,8 +498,8 @@ on_steel.reveal(
 #   .53, which is chance. Cells that choose anywhere are lower (.979): plain metal is found elsewhere on a
 #   plate. It is the place that they lack: choosing at the same place gives .999 again.
 # - **On steel a memory of whole images hardly earns its place.** One good image is *worse* than none (.76
-#   against .90), and it takes 30 to gain .02. Letting each cell choose gains .05, whether the
-#   place counts or not.
+#   against .90), and it takes 30 to gain .02. Letting each cell choose gains .05 over the own mean,
+#   whether the place counts or not.
 # - **Choosing cell by cell, at the same place,** lies above the nearest image in all five draws on the plate
 #   and on steel, and is as good on the hole (.999 both). Whole images choose too coarsely, and cells that
 #   look anywhere forget the place.
@@ -508,9 +508,10 @@ on_steel.reveal(
 # memory is the first 30 good images.
 #
 # *Now turn the two knobs: how many images are remembered, and at which level we look. Watch the plate
-# around the defect: it gets darker, not the defect brighter. From which number of images on do you see no
-# change?* (The fixed image is a hard one, a shifted print. Its AUROC rises from .71 to .86, yet with 30
-# images, too, other places stand out as much as the defect.)
+# around the defect: it gets darker, not the defect brighter. Why can a larger memory change nothing, as
+# from 3 to 10 images below?* (The fixed image is a hard one, a shifted print. Its AUROC rises from .71 to
+# .86, yet with 30 images, too, other places stand out more than the defect. With 10 images the nearest
+# one is still the same as with 3.)
 
 
 # %% tags=["hide-input"]
@@ -665,10 +666,11 @@ record_metrics(
 )
 
 # %% [markdown]
-# In the stored run the joined maps have the highest medians. Image by image the product lies above level 1 and
-# level 2 in both groups, and above level 3 on steel only: on the plate level 3 alone does as well. Against
-# the sum the interval includes 0 in both groups. So these images do not show that multiplying is better
-# than adding, nor, on the plate, that three levels are better than the best one.
+# In the stored run the joined maps have the highest medians. Image by image the product lies above level
+# 1 and level 2 in both groups, and above level 3 on steel only: on the plate the interval against level 3
+# includes 0 (-.010 to +.016). Against the sum the interval includes 0 in both groups. So these images do
+# not show that multiplying is better than adding, nor, on the plate, that three levels are better than
+# the best one.
 #
 # Which level is best depends on the defect. Here is the plate by kind:
 
@@ -940,8 +942,8 @@ for kind, maps in toy_maps.items():
 # squares 1.9 times as bright as the crossings. With a convolution behind it the squares are 3.4 to 5.2
 # times as bright as the crossings, but the crossings still 2.4 to 3.5 times as bright as the rest; the
 # convolution alone hardly has them (1.2 to 1.3 times). So a 3 x 3 convolution, which looks at the
-# neighbors of a cell, lifts spots above crossings, and does not remove them. In MemSeg two such
-# convolutions follow each attention.
+# neighbors of a cell, lifts spots further above crossings; but the crossings rise further above the rest,
+# too. In MemSeg two such convolutions follow each attention.
 #
 # ### Exercise: what else passes?
 
@@ -995,8 +997,8 @@ class OurFusion(nn.Module):
 # %% [markdown]
 # **Decoder.** It is the right side of a U-Net: double, convolve, join the next finer level, convolve
 # twice. Four times, from f4 over the three fused levels to f0. Then once more to the full size, and at
-# the end two numbers for each pixel, background and defect. (The public codes leave out the two
-# convolutions after each join, but for `souxun2015/MemSeg`, from which we have their widths.)
+# the end two numbers for each pixel, background and defect. (Public implementations leave out the two
+# convolutions after each join, except `souxun2015/MemSeg`, from which we took their widths.)
 
 
 # %%
@@ -1158,12 +1160,14 @@ earns.reveal(
 )  # fmt: skip
 
 # %% [markdown]
-# In the stored run no gain by coordinate attention can be shown. The seeds overlap, and the medians point in
-# opposite directions: AUPRO .855 with it and .892 without, average precision .307 and .283. Seed by seed, two of
-# three networks score lower with it, in both metrics. This is said of 80 steps on one product. After 300
-# steps (`docs/results.md`) the seeds overlap again: AUPRO .869 (.856 to .917) with it and .865 (.744 to .905)
-# without, average precision .351 and .368. With seeds that lie .04 to .16 apart, a gain of a few hundredths
-# cannot be seen. The paper trains for 2700 steps.
+# In the stored run no gain by coordinate attention can be shown. The seeds overlap, and the medians point
+# in opposite directions: AUPRO .855 with it and .892 without, average precision .307 and .283. Seed by
+# seed, two of three networks score lower with it, in both metrics. (Lesson 06 trains the form with
+# attention with the same settings, on the same images in another order: there its medians are .914 and
+# .258.) This is said of 80 steps on one product. After 300 steps (`docs/results.md`) the seeds overlap
+# again: AUPRO .869 (.856 to .917) with it and .865 (.744 to .905) without, average precision .351 and
+# .368. With seeds that lie .04 to .16 apart, a gain of a few hundredths cannot be seen. The paper trains
+# for 2700 steps.
 #
 # What have the weights learned to look at? In the trained networks we take the weights of rows and
 # columns at level 2, channel by channel, and divide them by the mean weights of good test images at the
@@ -1218,12 +1222,14 @@ figure = plots.seed_dots(
 plots.show(figure, "Differences of relative weights over the channels, trained and untrained")
 
 # %% [markdown]
-# In the stored run the median channel does not point at defects: its difference is at most .03, with a sign that
-# changes with the seed. Around it the channels spread: 5 % of them have weights that are lower by .16 or more where a
-# defect is, and 5 % have weights that are higher by .17 or more. (A mean over the channels hides both.) But
-# an attention that has learned nothing spreads as well, from -.34 or less to +.09 or more: its weights, too,
-# depend on what they see. So a channel that reacts to defects is no proof that it has learned to. Whatever a
-# block is called, look at what it does, and at what it does untrained.
+# In the stored run the median channel does not point at defects: its difference is at most .03, with a
+# sign that changes with the seed. Around it the channels spread: 5 % of them have weights that are lower
+# by .16 or more where a defect is, and 5 % have weights that are higher by .17 or more. (A mean over the
+# channels hides both.) But an attention that has learned nothing spreads as well, from -.34 or less to
+# +.09 or more: its weights, too, depend on what they see. In all three trained networks the upper end is
+# higher (.17 to .20 against .09 and .11) and the lower end nearer to 0. With a single untrained network
+# as control, that is a hint. So a channel that reacts to defects is no proof that it has learned to.
+# Whatever a block is called, look at what it does, and at what it does untrained.
 
 # %% [markdown]
 # ## 9 · Mistake 1: what frozen means
@@ -1488,12 +1494,13 @@ board = challenge(
 #   show; for all kinds of defects together, the nearest of 30 is better than one.
 # - On brushed steel, where places mean nothing, a memory of whole images adds little. Letting each cell
 #   choose its image adds more, and at the same place it keeps what shows the missing hole.
-# - Image by image the product of three levels is better than levels 1 and 2; on the plate it is not shown to be
-#   better than level 3, nor than a sum. It spans powers of ten, in good images, too. Dividing each map by its
-#   mean takes its scale away, and with it some of what tells images apart.
-# - Coordinate attention weighs rows and columns: two spots give four crossings. In a toy a 3 x 3 convolution
-#   behind it lifted the spots above the crossings, and did not remove these.
-# - Leave a block out alone, with three seeds, before you say what it is worth.
+# - Image by image the product of three levels is better than levels 1 and 2; on the plate it is not shown
+#   to be better than level 3, nor than a sum. It spans powers of ten, in good images, too. Dividing each
+#   map by its mean takes its scale away; the largest cell then told a defective image from a good one in
+#   78 % of the pairs, instead of 82 %.
+# - Coordinate attention weighs rows and columns: two spots give four crossings. In a toy a 3 x 3
+#   convolution behind it lifted the spots further above the crossings, and these further above the rest.
+# - Leave out one block and nothing else, with several seeds, before you say what it is worth.
 # - Frozen means no gradient **and** no new statistics. What belongs to a model is a buffer, and what
 #   depends on weights checks them.
 #

@@ -79,8 +79,9 @@ show_real_photographs("mvtec_ad/bottle", "kolektor_sdd")
 # %% [markdown]
 # ## 1 · Learn from good parts, be judged by defects
 #
-# *6 minutes.* A line makes one product. Good parts are easy to photograph, and defects are rare, all
-# different, and the next kind is one that nobody has seen. So the images are used in three ways:
+# *6 minutes.* A production line makes one product. Good parts are easy to photograph, and defects are
+# rare, all different, and the next kind is one that nobody has seen. So the images are used in three
+# ways:
 #
 # - **training**: good images, half of each batch with simulated anomalies (lesson 04);
 # - **validation**: other good images, as they are and with simulated anomalies; they choose settings
@@ -159,8 +160,9 @@ plots.show(figure, "Good images, images with simulated anomalies, and test image
 
 # %% [markdown]
 # The fakes are spots and patches of foreign texture, or of the plate's own surface in disorder; most
-# images have many of them. None of them is a hole that is missing.
-# What a network learns from such fakes must be something more general: *what differs from a good part*.
+# images have many of them. None of them is a hole that is missing. To find the defects of the third row,
+# a network would have to learn something more general from the fakes: *what differs from a good part*.
+# Section 5 looks whether it does.
 #
 # ## 2 · Three questions, three scores
 #
@@ -263,11 +265,11 @@ show_scores(
 record_metrics({f"baseline/{key}": nearest.scores[key] for key in TITLES}, note="test images")
 
 # %% [markdown]
-# In the stored run (one seed) random weights hardly tell good plates from defective ones, trained ones do:
-# image AUROC .56 and .57 against .91 and .89. Nearly all of this comes from the training of the encoder. Of
-# showing *where*, it is a part: with random weights the AUPRO is .56 and .50, where random numbers get .15;
-# with trained ones .80 and .78. Pixel AP is low for all four. (Their maps have 12 x 12 cells here; whether
-# that is why, we have not tried.)
+# In the stored run (one seed) random weights hardly tell good plates from defective ones, trained ones
+# do: image AUROC .56 and .57 against .91 and .89. Most of what they do beyond chance comes from the
+# training of the encoder. Of showing *where*, it is a part: with random weights the AUPRO is .56 and .50,
+# where random numbers get .15; with trained ones .80 and .78. Pixel AP is low for all four. (Their maps
+# have 12 x 12 cells here; whether that is why, we have not tried.)
 #
 # The two trained encoders differ by .02. Is that much? Another 53 plates would have given other numbers. We
 # do not have them, but we can **draw our plates again**, with replacement and each with all its photographs,
@@ -301,17 +303,18 @@ print("image AUROC with ResNet-18:", interval(resnet))
 print("ResNet-18 minus Lite0, on the same plates:", interval(lambda i: resnet(i) - lite0(i)))
 
 # %% [markdown]
-# So these images cannot say which of the two encoders is better here. (On real bottles it is Lite0,
-# section 7.) Keep this in mind for every dot below: seeds share these 53 plates, so their scatter says
-# nothing about other plates. From here on "the baseline" is the encoder with the higher image AUROC on the
-# *test* images, ResNet-18 in the stored run: a choice by test images, in favor of the bar.
+# So these images cannot say which of the two encoders is better here. (On real bottles both have an image
+# AUROC of 1.000; Lite0 is ahead in showing where, section 7.) Keep this in mind for every dot below:
+# seeds share these 53 plates, so their scatter says nothing about other plates. From here on "the
+# baseline" is the encoder with the higher image AUROC on the *test* images, ResNet-18 in the stored run:
+# a choice by test images, in favor of the bar.
 #
 # ## 4 · Train MemSeg
 #
 # *8 minutes.* The network is that of lesson 05: an encoder, a memory of 30 good images, the differences
-# to the nearest of them, fusion, spatial maps, a decoder. Its loss has two parts, both of the
-# probability $p$ of a defect: the distance to the mask $m$, $|p - m|$, called L1, and the focal loss of
-# lesson 02 with $\gamma = 4$. They are weighed .6 and .4.
+# to the nearest of them, fusion, spatial maps, a decoder. Its loss has two parts, both of the probability
+# $p$ of a defect: the distance to the mask $m$, $|p - m|$, called L1, and the focal loss of lesson 02
+# with $\gamma = 4$. They are weighted .6 and .4.
 
 
 # %% tags=["nbval-check-output"]
@@ -507,13 +510,14 @@ for name, score, draws in (("image AUROC", image_auroc, 1000), ("AUPRO", aupro, 
     print(f"{name:12} {interval(lambda i, a=mine, b=bar: a(i) - b(i), draws)}")
 
 # %% [markdown]
-# In the stored run, after 80 steps, MemSeg tells defective plates from good ones as well as the better baseline
-# (.918 against .910): drawn again, the difference lies between -.07 and .08. It is far better at showing
-# **where** a defect is: all three seeds lie above both baselines in AUPRO (.93 against .80) and in pixel AP
-# (.31 against .12), and the interval in AUPRO lies above 0. With more steps it decides better, too (table in
-# section 5). MemSeg with the paper's encoder and maps has an image AUROC of .47, no better than chance. Its
-# encoder and its maps differ from ours; section 5 says which of them it is. *Look at where the two maps differ.
-# What do they see that is not there, and which defect do they miss?*
+# In the stored run, after 80 steps, MemSeg tells defective plates from good ones as well as the better
+# baseline (.918, the median of three seeds, against .910): with the plates drawn again, the difference of
+# seed 0 lies between -.07 and .08. It is far better at showing **where** a defect is: all three seeds lie
+# above both baselines in AUPRO (.93 against .80) and in pixel AP (.31 against .12), and the interval in
+# AUPRO lies above 0. With more steps it decides better, too (table in section 5). MemSeg with the paper's
+# encoder and maps has an image AUROC of .47, no better than chance. Its encoder and its maps differ from
+# ours; section 5 says which of them it is. *Look at where the two maps differ. Which defects does each of
+# them miss?*
 
 # %% tags=["hide-input"]
 maps = ours[0].maps
@@ -531,10 +535,10 @@ figure = plots.heat_maps(
 plots.show(figure, "Six test images with defects, and the maps of MemSeg and of nearest patches")
 
 # %% [markdown]
-# MemSeg's map is sharp: the missing hole at the right is marked where it belongs, and a part of the missing
-# print. It sees nothing of the stain at the left and of the shifted print in the third picture. The patches
-# respond to the shifted prints as well, with blots as wide as their cells and blur. (Worst and best go by
-# MemSeg's map of seed 0.)
+# MemSeg's map is sharp: the missing hole at the right is marked where it belongs, and a part of the
+# missing print. Neither map has a peak at the stain on the left, and MemSeg sees nothing of the shifted
+# print in the third picture. The patches respond to both shifted prints, but in wide blots: their map has
+# 12 x 12 cells and is blurred. (Worst and best go by MemSeg's map of seed 0.)
 #
 # ## 5 · Which parts earn their place?
 #
@@ -627,9 +631,9 @@ for name, values in finest.items():
     )
 
 # %% [markdown]
-# The product multiplies features by numbers from about ten to some ten thousand. The division keeps the pattern
-# within an image and brings its values to about 1. (That the scale is why the product is behind after 80 steps
-# is a guess: a network could learn to undo it, given the time.)
+# The product multiplies features by numbers from about ten to some ten thousand. The division keeps the
+# pattern within an image and brings the mean of its values to 1. (That the scale is why the product is
+# behind after 80 steps is a guess: a network could learn to undo it, given the time.)
 #
 # ### What does the memory see?
 #
@@ -687,8 +691,8 @@ else:
 # ### Chosen without a defect
 #
 # Which form would *you* take, if you had no defects? Only validation images with simulated anomalies may
-# choose. *Would they choose as the test images do?* (Compare the forms within a group, not the groups: a fake
-# is many small spots, a defect one or two larger regions.)
+# choose. *Would they choose as the test images do?* (Compare the forms within a group, not the groups:
+# fakes and defects differ in the number and size of their regions.)
 
 # %% tags=["hide-input"]
 chosen_by = {
@@ -747,9 +751,10 @@ plots.show(figure, "AUPRO on simulated anomalies and on true defects for four fo
 # - From 80 to 300 steps pixel AP rises with each of these three forms (from .26, .31 and .32), and AUPRO falls
 #   (from .91, .93 and .94). Why, no run of this lesson says.
 #
-# We take `scaled_maps`. With 300 steps the validation images put it first *among the forms with memory*, by a
-# little; with 80 they put it last. So this is a choice among equals, not a finding. The memory we take for what
-# we know about plates: some of their defects can be seen only by who compares them with good ones.
+# We take `scaled_maps`. With 300 steps the validation images put it first *among the forms with memory*,
+# by a little; with 80 they put it last. So this is a choice among equals, not a finding. The memory we
+# take for what we know about plates: some of their defects can be seen only by someone who compares them
+# with good ones.
 #
 # ### L1 or focal loss alone
 #
@@ -845,11 +850,11 @@ for name in ("memseg", "published_code"):
     )
 
 # %% [markdown]
-# In the stored run, after 20 steps, the remembered images differ from their own memory by 19, where it should
-# be 0, and new good images by 51, where a frozen part has 35: nearly a third of what a good plate shows is
-# drift. (Sums over three levels of mean squared differences. One run each, with Lite0 in place of the public
-# code's ResNet-18; the averages and the first layer were not told apart. What the drift costs in scores, we
-# have not measured.)
+# In the stored run, after 20 steps, the remembered images differ from their own memory by 19, where it
+# should be 0, and new good images by 51, where a frozen part has 35: nearly a third of the difference
+# that a new good image shows is drift. (Sums over three levels of mean squared differences. One run each,
+# with Lite0 in place of the public code's ResNet-18; the averages and the first layer were not told
+# apart. What the drift costs in scores, we have not measured.)
 #
 # ### The limit that went away
 #
@@ -999,10 +1004,11 @@ pick.reveal(
 )
 
 # %% [markdown]
-# In the stored run the looks scatter between .86 and .91. The best look promises 3.4 points more than the mean
-# of all, and on plates that have not chosen nothing of it is left (-.3): its lead was chance. Choosing is fine.
-# Choosing and reporting by the same images is not. (One training and few plates: in another, a part of such a
-# gain may be true. And half of the plates choose here; all of them would be deceived less.)
+# In the stored run the looks scatter between .86 and .91. The best look promises 3.4 points more than the
+# mean of all, and on plates that have not chosen nothing of it is left (-.3): its lead was chance.
+# Choosing is fine. Choosing and reporting by the same images is not. (One training and few plates: in
+# another, a part of such a gain may be true. And only half of the plates choose here; with all of them
+# the choice would rest less on chance.)
 #
 # ## 7 · On real bottles
 #
@@ -1020,13 +1026,14 @@ pick.reveal(
 #     course train memseg --data mvtec_ad/bottle --encoder resnet18 --steps 400 --eval-every 80 --seed 0 --seed 1 --seed 2
 #     course train memseg --data mvtec_ad/bottle --variant scaled_maps --seed 0
 #
-# (Medians where there are three seeds; `docs/results.md` has ranges, devices and times. Elsewhere: the paper
-# reports .996 image AUROC and .988 pixel AUROC as means over all of MVTec AD, the public code 1.000 and .988 on
-# bottle, with a checkpoint chosen on test images.) All of them tell good bottles from broken ones almost
-# without an error; 83 images, 20 of them good, cannot tell .999 from 1.000. MemSeg's gain is in showing
-# *where*: .15 of pixel AP above the patches of the same encoder. Between its two rows encoder, maps and the
-# number of steps have all changed, so this table cannot say which of them it was. If all you need is a decision
-# for each image, the baseline on this product is as good and needs no training.
+# (Medians where there are three seeds; `docs/results.md` has ranges, devices and times. Elsewhere: the
+# paper reports .996 image AUROC and .988 pixel AUROC as means over all of MVTec AD, the public code 1.000
+# and .988 on bottle, with a checkpoint chosen on test images.) All of them tell good bottles from broken
+# ones almost without an error; 83 images, 20 of them good, cannot tell .999 from 1.000. MemSeg's gain is
+# in showing *where*: above the patches of the same encoder by .15 of pixel AP with Lite0, by .13 with
+# ResNet-18. Between its two rows encoder, maps and the number of steps have all changed, so this table
+# cannot say which of them it was. If all you need is a decision for each image, the baseline on this
+# product is as good and needs no training.
 #
 # ## 8 · A threshold, and a detector that decides
 #
@@ -1147,8 +1154,10 @@ plots.show(figure, "Eight test images with the marked pixels, and whether they r
 # ## 9 · Challenge
 #
 # Beat the best median AUPRO of section 5 on the same test images, with the same number of steps. You may
-# change the form (`variant`), the learning rate, the loss, the size of the memory. **Choose by the validation
-# images**: `try_out` shows only these. When you have chosen, enter the median of three seeds, once.
+# change the form (`variant`), the learning rate, the loss, the size of the memory. **Choose by the
+# validation images**: `try_out` shows only these. (Remember section 5: simulated anomalies could not
+# choose the form. For the form you need a reason, not their score.) When you have chosen, enter the
+# median of three seeds, once.
 
 # %%
 board = challenge(
