@@ -355,6 +355,7 @@ def main(
     shares = ", ".join(f"{name} {share:.1%}" for name, share in report["accuracy"].items())
     typer.echo(f"{report['images']['val']} validation images: {shares}", err=True)
     typer.echo(f"weights: {out}\nsettings and accuracy: {report_of(out)}", err=True)
+    typer.echo(f"next: course train unet --encoder resnet18 --weights {out}", err=True)
 
 
 if __name__ == "__main__":

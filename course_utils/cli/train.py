@@ -5,7 +5,7 @@ import json
 import math
 import statistics
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
@@ -23,6 +23,7 @@ from course_utils.trainers.configs import (
     LOSS_NAMES,
     TWO_STAGE_VARIANTS,
     VARIANTS,
+    WEIGHTS,
     MemSegConfig,
     NearestPatchesConfig,
     TrainingConfig,
@@ -146,6 +147,8 @@ def train_all(
         from course_utils import trainers
         from course_utils.training import launch
 
+        _check_weights(folders)
+
         scores: Scores = {}
         for config, folder in folders.items():
             scores[config] = launch(
@@ -161,14 +164,37 @@ def train_all(
             write_atomic(out / "scores.json", json.dumps(collect_scores(out), indent=2) + "\n")
     print_table(method, scores)
     console = Console(soft_wrap=True)
-    for line in _remarks(folders.values(), out):
+    for line in _remarks(folders, out):
         console.print(line, highlight=False, markup=False)
 
 
-def _remarks(folders: Collection[Path], out: Path) -> Iterator[str]:
+def _check_weights(folders: Mapping[TrainingConfig, Path]) -> None:
+    """Raise unless the files of weights fit their encoders, before an hour is spent on another."""
+    from course_utils.models import build_encoder
+
+    files = {
+        (getattr(config, "encoder", None), str(getattr(config, "weights", "")))
+        for config, folder in folders.items()
+        if not (folder / "scores.json").exists()
+    }
+    for encoder, weights in sorted(files, key=str):
+        if encoder and weights not in WEIGHTS:
+            build_encoder(encoder, Path(weights))
+
+
+def _remarks(folders: Mapping[TrainingConfig, Path], out: Path) -> Iterator[str]:
     """Say how the images were split, what is decided by, and what comes next."""
-    last = read_json(list(folders)[-1] / "scores.json")
+    *_, newest = folders.values()
+    last = read_json(newest / "scores.json")
     yield str(last["split"])
+    used: dict[str, dict[str, Path]] = {}
+    for config, folder in folders.items():
+        found = str(read_json(folder / "scores.json").get("weights_used"))
+        used.setdefault(getattr(config, "encoder", None) or "", {})[found] = folder
+    for encoder, several in used.items():
+        if len(several) > 1:  # a download may fail for one training alone
+            where = ", ".join(f"{found} in {folder}" for found, folder in several.items())
+            yield f"{encoder} has different weights, so do not compare these trainings: {where}"
     if len(folders) == 1:
         from course_utils.inference import Threshold
 
@@ -180,7 +206,7 @@ def _remarks(folders: Collection[Path], out: Path) -> Iterator[str]:
             "defective ones"
         )
     yield f"all that was kept: {out}"
-    yield f"next: course predict {list(folders)[-1]} PHOTOGRAPHS --out ANSWERS"
+    yield f"next: course predict {newest} PHOTOGRAPHS --out ANSWERS"
 
 
 def print_table(method: Method, scores: Scores) -> None:

@@ -38,7 +38,7 @@ _MAGNETIC_TILE = _one_part(
         digest="sha256:592b050953d1de4ffa538b93b6b91aee7268d8e59b73d4d9c92cfce187d7ce66",
         limit=GB,
     ),
-    lessons=("00", "01", "02", "03", "07"),
+    lessons=("00", "01", "02", "03", "04", "07"),
     entries=tuple(f"MT_{name}" for name in _TILE_COUNTS),
     files={
         f"MT_{name}/Imgs/*.{ending}": count
@@ -135,7 +135,7 @@ _KOLEKTOR_SDD = PublishedSet(
             opens="kolektor_sdd",
         ),
     ),
-    lessons=("07",),
+    lessons=("04", "05", "06", "07"),
 )
 
 _KOLEKTOR_SDD2 = _one_part(
@@ -275,6 +275,7 @@ _SEVERSTAL = _one_part(
         "https://www.kaggle.com/c/severstal-steel-defect-detection, accept them, and download it "
         "there or with `kaggle competitions download -c severstal-steel-defect-detection`",
     ),
+    lessons=("07",),
     entries=("train_images", "train.csv"),
     files={"train_images/*.jpg": 12568, "train.csv": 1},
     counts={"good": 5902, "defective": 6666},

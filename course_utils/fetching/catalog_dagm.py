@@ -80,4 +80,5 @@ DAGM = PublishedSet(
     DATASETS["dagm"],
     (*_CLASS_ARCHIVES, _COMPETITION),
     (*map(_development_class, range(1, 7)), *map(_competition_class, range(1, 11))),
+    lessons=("07",),
 )

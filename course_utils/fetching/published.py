@@ -93,7 +93,7 @@ class PublishedSet:
     archives: tuple[Archive, ...]
     parts: tuple[Part, ...]
     lessons: tuple[str, ...] = ()
-    """Numbers of the lessons that are tested on it."""
+    """Numbers of the lessons that take it."""
 
     def archive(self, name: str) -> Archive:
         """Return the archive called `name`."""

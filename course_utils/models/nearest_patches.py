@@ -33,6 +33,9 @@ class NearestPatches(nn.Module):
     detector, for any batch size. The copy holds all distances of a batch at once, 4 bytes for each
     cell of each image and each patch that is kept; this module takes one image after the other.
 
+    Patches are those of the encoder that `fill` found: after loading other weights into it, fill
+    again.
+
     Source: Roth et al., "Towards total recall in industrial anomaly detection" (PatchCore), CVPR
     2022, with a smaller network, a random choice in place of the coreset, and no re-weighting.
 
@@ -75,7 +78,8 @@ class NearestPatches(nn.Module):
         Args:
             images: (M, 1 or 3, H, W), all without defects; or a sequence of M images, of which a
                 few are taken at a time.
-            generator: draws which ones when there are more than are kept.
+            generator: draws which ones when there are more than are kept; None draws others each
+                time.
 
         Raises:
             ValueError: for no image, and for others than `forward` takes.

@@ -88,6 +88,11 @@ class UNet(nn.Module):
                 "depth, padding, dropout and bottleneck are of a network without an encoder, got "
                 f"depth={depth}, padding={padding!r}, dropout={dropout}, bottleneck={bottleneck}"
             )
+        if not encoder and weights not in ("imagenet", None):
+            raise ValueError(
+                f"weights are of an encoder, got {weights!r} and no encoder: leave out weights, or "
+                "give encoder"
+            )
         depth = (len(DECODER) if encoder else DEPTH) if depth is None else depth
         if min(in_channels, num_classes, width, depth) < 1:
             raise ValueError(
@@ -205,9 +210,10 @@ class UNet(nn.Module):
         if self.encoder is not None:
             check_range(image)
             x = image if self.to_rgb is None else self.to_rgb(image)
-            return list(self.encoder(x))  # (N, channels[0], H / 2, W / 2), ...
+            seen = list(self.encoder.first_four(x))  # (N, channels[0], H / 2, W / 2), ...
+            return [*seen, self.encoder.last(seen[-1])]
         x = standardize(image) if self.standardize_input else image
-        seen: list[Tensor] = []
+        seen = []
         for stage, block in enumerate(self.down):
             x = block(self.pool(x) if stage else x)  # (N, width * 2**stage, H / 2**stage, ...)
             seen.append(x)

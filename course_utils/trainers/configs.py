@@ -327,7 +327,15 @@ class UNetConfig(TrainingConfig):
         if self.encoder and self.network == "casae":
             raise ValueError(f"casae has encoders of its own, got {self.encoder}: leave it out")
         if not self.encoder and self.weights != "offline":
-            raise ValueError(f"weights are of an encoder, got {self.weights!r} and no encoder")
+            raise ValueError(
+                f"weights are of an encoder, got {self.weights!r} and no encoder: leave out "
+                "weights, or give encoder"
+            )
+        if self.batch_size == 1 and self.shown == (self.multiple, self.multiple):
+            raise ValueError(
+                f"batch_size must be at least 2 for images of {self.multiple} x {self.multiple}, "
+                "of which one cell is left to normalize, got 1: choose 2, or larger images"
+            )
         return self
 
 

@@ -38,7 +38,7 @@ from course_utils.trainers.splits import (
     open_normal_splits,
     to_show,
 )
-from course_utils.trainers.trainer import NetworkTrainer, TrainingResult
+from course_utils.trainers.trainer import NetworkTrainer, TrainingResult, weights_used
 from course_utils.training import EpochLoader, History, predict_probabilities
 
 PICTURES = 6
@@ -161,7 +161,7 @@ class MemSegTrainer(NetworkTrainer[MemSegConfig, MemSegResult]):
     def agreed(self, model: MemSeg) -> Mapping[str, str | int]:
         """Return which weights were found, where textures come from, and where anomalies lie."""
         return {
-            "weights_used": model.encoder.weights_used or "none",
+            "weights_used": weights_used(model),
             "frozen_weights": int(model.memory_fingerprint),
             "textures": textures_of(self.config.data),
             "foreground": self.foreground.note,
@@ -189,7 +189,7 @@ class MemSegTrainer(NetworkTrainer[MemSegConfig, MemSegResult]):
         return {
             "split": self.splits.test.split_note,
             "images": {name: len(images) for name, images in vars(self.splits).items()},
-            "weights_used": result.model.encoder.weights_used or "none",
+            "weights_used": weights_used(result.model),
             "textures": textures_of(self.config.data),
             "foreground": self.foreground.note,
         }

@@ -29,7 +29,7 @@ from course_utils.trainers.splits import (
     open_normal_splits,
     to_show,
 )
-from course_utils.trainers.trainer import Trainer, TrainingResult
+from course_utils.trainers.trainer import Trainer, TrainingResult, weights_used
 from course_utils.training import predict_in_tiles
 
 PICTURES = 6
@@ -100,7 +100,7 @@ class NearestPatchesTrainer(Trainer[NearestPatchesConfig, NearestPatchesResult])
         return {
             "split": self.splits.test.split_note,
             "images": {name: len(images) for name, images in vars(self.splits).items()},
-            "weights_used": result.model.encoder.weights_used or "none",
+            "weights_used": weights_used(result.model),
         }
 
     def pictures(self, result: NearestPatchesResult) -> dict[str, Figure]:

@@ -13,6 +13,8 @@ PREDICTIONS = "predictions.csv"
 DATA = "data.json"
 """Which images and masks were trained on: `files`, see `data_fingerprint`, and the
 `CachedDataset.fingerprint` of each part."""
+FILES = ("weights", "foreground")
+"""Settings that may be the path of a file."""
 CHANGES_NOTHING = {"workers"}
 """Settings that may differ when a training goes on."""
 
@@ -91,23 +93,25 @@ def read_data(folder: Path) -> dict[str, Any]:
 
 
 def check_data(folder: Path, data: str, found: Mapping[str, str]) -> None:
-    """Raise unless the training in `folder` has seen these images.
+    """Raise unless the training in `folder` has seen these images and files.
 
     Args:
         folder: that of the training.
         data: name of the data set, for the error.
-        found: the fingerprint of each part.
+        found: the fingerprint of each part, and of each file of `FILES`.
 
     Raises:
-        ValueError: if images, masks, labels or groups of a part are others now.
+        ValueError: if images, masks, labels or groups of a part, or a file, are others now.
         FileExistsError: as `read_data` does.
     """
     there = read_data(folder)
     parts = [name for name, digest in found.items() if there.get(name) != digest]
     if parts:
+        files = [name for name in parts if name in FILES]
+        what = f"file of {files[0]} has" if files else f"images or masks of {data} have"
         raise ValueError(
-            f"the images or masks of {data} have changed since the training in {folder} "
-            f"({', '.join(parts)}): choose another folder (--out), or delete that one to train anew"
+            f"the {what} changed since the training in {folder} ({', '.join(parts)}): choose "
+            "another folder (--out), or delete that one to train anew"
         )
 
 
@@ -133,7 +137,8 @@ def read_scores(folder: Path) -> dict[str, float]:
 def collect_scores(out: Path) -> list[dict[str, Any]]:
     """Return a row for each finished training in `out`/NAME/seed_N: its config and its scores.
 
-    A score that is not defined, of a class that the test images do not show, is None.
+    `weights_used` says which weights an encoder had in the end. A score that is not defined, of a
+    class that the test images do not show, is None.
 
     Example:
         >>> collect_scores(Path("nowhere"))
@@ -143,7 +148,13 @@ def collect_scores(out: Path) -> list[dict[str, Any]]:
         (file.parent for file in out.glob(f"*/seed_*/{SCORES}")),
         key=lambda folder: (folder.parent.name, len(folder.name), folder.name),
     )
-    return [read_json(folder / CONFIG) | without_nan(read_scores(folder)) for folder in found]
+    return [_row(folder) for folder in found]
+
+
+def _row(folder: Path) -> dict[str, Any]:
+    report = read_json(folder / SCORES)
+    used = {name: report[name] for name in ("weights_used",) if name in report}
+    return read_json(folder / CONFIG) | used | without_nan(read_scores(folder))
 
 
 def without_nan(scores: dict[str, float]) -> dict[str, float | None]:

@@ -32,6 +32,7 @@ from course_utils.trainers.run_folder import (
     CHECKPOINT,
     CONFIG,
     DATA,
+    FILES,
     LOCK,
     PREDICTIONS,
     SCORES,
@@ -46,8 +47,6 @@ from course_utils.trainers.splits import Splits
 from course_utils.training import Checkpoint, EpochLoader, History, fit
 from course_utils.training.devices import make_fabric
 
-FILES = ("weights", "foreground")
-"""Settings that may be the path of a file."""
 COMPARED_BY_FIT = {"steps", "optimizer", "learning_rate", "weight_decay"}
 
 
@@ -364,6 +363,17 @@ class NetworkTrainer(Trainer[Config, Result]):
                 description=description or f"{config.name}, seed {config.seed}",
             )
         return self.score(model, history)
+
+
+def weights_used(model: nn.Module) -> str:
+    """Return which weights the encoder of a network started from, "none" without an encoder.
+
+    Example:
+        >>> from course_utils.models import UNet
+        >>> weights_used(UNet(encoder="efficientnet_lite0"))
+        'imagenet'
+    """
+    return getattr(getattr(model, "encoder", None), "weights_used", None) or "none"
 
 
 @lru_cache(maxsize=1)  # losses, variants and seeds of one command share their images

@@ -40,7 +40,7 @@ from course_utils.trainers.splits import (
     open_splits,
     with_defects,
 )
-from course_utils.trainers.trainer import NetworkTrainer, TrainingResult
+from course_utils.trainers.trainer import NetworkTrainer, TrainingResult, weights_used
 from course_utils.training import EpochLoader, History, predict_probabilities
 
 FOCAL_GAMMA = 2.0
@@ -116,6 +116,8 @@ class UNetTrainer(NetworkTrainer[UNetConfig, UNetResult]):
             return self._model
         if self.config.network == "casae":
             return CascadedAutoencoder(**self.arguments)
+        if not self.config.encoder:
+            return UNet(**self.arguments)
         return UNet(**self.arguments, weights=encoder_weights(self.config.weights))
 
     @property
@@ -297,16 +299,6 @@ def segmentation_loss(name: str, counts: np.ndarray | Tensor) -> nn.Module:
         case "dice":
             return CrossEntropyAndDice()
     raise NotImplementedError(f"loss {name!r} of LOSS_NAMES has no case in segmentation_loss")
-
-
-def weights_used(model: nn.Module) -> str:
-    """Return which weights the encoder of a network started from, "none" without an encoder.
-
-    Example:
-        >>> weights_used(UNet(encoder="efficientnet_lite0"))
-        'imagenet'
-    """
-    return getattr(getattr(model, "encoder", None), "weights_used", None) or "none"
 
 
 class CrossEntropyAndDice(nn.Module):

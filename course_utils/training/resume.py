@@ -53,7 +53,8 @@ def resume_run(run: Run, path: Path) -> None:
     if differences:
         raise ValueError(
             f"the checkpoint {path} is of another run: {'; '.join(differences)}. "
-            "Delete the file or choose another path."
+            "Ask for what is in the file to go on, choose another path, or delete the file to "
+            "begin anew."
         )
     _load(run.model, saved.model, saved.hidden_buffers)
     if saved.loss and isinstance(run.loss_function, nn.Module):

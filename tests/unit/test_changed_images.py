@@ -8,10 +8,12 @@ from pathlib import Path
 import cv2
 import pytest
 from few_images import write_images
+from safetensors.torch import save_file
 from stoppable_training import Stopped
 
+from course_utils.models import EfficientNetEncoder
 from course_utils.trainers import UNetConfig, UNetTrainer, trainer
-from course_utils.trainers.run_folder import check_data
+from course_utils.trainers.run_folder import check_data, read_json
 from course_utils.training import launch
 
 
@@ -102,6 +104,21 @@ def test_a_training_with_images_that_have_changed_is_refused(change, trained, mo
     with pytest.raises(ValueError, match=r"images or masks of folder:.*few have changed since th"):
         train(config, out)
     assert contents(out) == before
+
+
+def test_a_file_of_weights_that_has_changed_is_told(tmp_path):
+    encoder, file = EfficientNetEncoder(None), tmp_path / "own.safetensors"
+    save_file(encoder.state_dict(), file)
+    data = write_images(tmp_path / "few")
+    settings = config_of(data).model_dump() | {"learning_rate": None}
+    config = UNetConfig(**settings | {"encoder": "efficientnet_lite0", "weights": str(file)})
+    scores = train(config, tmp_path / "out")
+    assert train(config, tmp_path / "out") == scores
+    assert read_json(tmp_path / "out" / "scores.json")["weights_used"] == str(file)
+    encoder.stage0[0].weight.data.add_(1)
+    save_file(encoder.state_dict(), file)
+    with pytest.raises(ValueError, match=r"the file of weights has changed since the training in"):
+        train(config, tmp_path / "out")
 
 
 def touch(data):

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from course_utils import training
 from course_utils.cli import app
+from course_utils.models.encoders.resnet import OFFLINE_WEIGHTS
 from course_utils.trainers import (
     TWO_STAGE_VARIANTS,
     MemSegConfig,
@@ -31,6 +32,8 @@ TINY = [
     *("--eval-every", "2"),
     *("--device", "cpu", "--precision", "32-true", "--quiet"),
 ]
+
+LITE0 = ("--encoder", "efficientnet_lite0")
 
 
 @pytest.fixture(autouse=True)
@@ -275,6 +278,7 @@ def trained(monkeypatch):
         errors = {"false_alarms": 2, "good": 20, "misses": 3, "defective": 30}
         report = {"scores": scores, "split": "split by hand", "threshold": threshold}
         report["test_errors"] = errors
+        report["weights_used"] = "imagenet" if config.seed == 7 else "offline"
         (folder / "config.json").write_text(config.model_dump_json())
         (folder / "scores.json").write_text(json.dumps(report))
         return scores
@@ -395,6 +399,11 @@ def test_every_variant_is_named_in_the_help():
     [
         (["memseg", "--variant", "memsec"], "variant must be 'memseg', 'per_level'"),
         (["nearest", "--weights", "vgg"], "weights must be offline, imagenet, none or PATH"),
+        (["memseg", "--weights", "none.safetensors"], "none.safetensors is not there"),
+        (
+            ["nearest", "--encoder", "resnet18", *LITE0, "--weights", OFFLINE_WEIGHTS],
+            "does not fit EfficientNetEncoder: it has none of its names",
+        ),
         (["two-stage", "--height", "64", "--width", "64"], "height and width must hold two cells"),
     ],
 )
@@ -405,6 +414,15 @@ def test_a_mistake_is_reported_in_one_line(arguments, message, trained, tmp_path
     assert (result.exit_code, message in result.output) == (2, True)
     assert not trained
     assert not list(tmp_path.iterdir())
+
+
+def test_seeds_with_different_weights_are_told(trained, tmp_path):
+    result = call("nearest", "--encoder", "resnet18", "--seed", 7, "--seed", 8, "--out", tmp_path)
+    said = "resnet18 has different weights, so do not compare these trainings: imagenet in "
+    assert said in result.output
+    assert [row["weights_used"] for row in rows(tmp_path)] == ["imagenet", "offline"]
+    several = call("nearest", "--encoder", "resnet18", *LITE0, "--out", tmp_path / "several")
+    assert "different weights" not in several.output
 
 
 @pytest.mark.parametrize("content", ["{}", "mine", '[{"name": "me"}]'])

@@ -56,6 +56,16 @@ def test_what_no_network_trains_by_is_refused(config, field, value, message):
         (UNetConfig, {"weights": "imagenet"}, "weights are of an encoder, got 'imagenet'"),
         (
             UNetConfig,
+            {"batch_size": 1, "height": 16, "width": 16},
+            "batch_size must be at least 2 for images of 16 x 16",
+        ),
+        (
+            UNetConfig,
+            {"batch_size": 1, "height": 64, "width": 64, "tile": 32, "encoder": "resnet18"},
+            "batch_size must be at least 2 for images of 32 x 32",
+        ),
+        (
+            UNetConfig,
             {"channels": 0, "steps": 0},
             "channels must be .* got 0; steps must be .* got 0",
         ),
@@ -123,7 +133,7 @@ def test_a_side_that_does_not_fit_is_refused_with_the_next_one_that_does(
 def test_the_ends_of_the_ranges_are_taken_and_whole_numbers_for_floats():
     config = UNetConfig(
         height=16,
-        width=16,
+        width=32,
         channels=1,
         steps=1,
         batch_size=1,

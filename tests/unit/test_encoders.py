@@ -2,9 +2,12 @@
 
 import hashlib
 import math
+import pickle
 import re
+import socket
 import urllib.error
 import warnings
+from http.client import HTTPException
 from itertools import islice
 from typing import get_args
 
@@ -20,7 +23,7 @@ from course_utils.models import EfficientNetEncoder, ResNetEncoder, build_encode
 from course_utils.models.encoders import ENCODERS, EncoderName
 from course_utils.models.encoders.base import SHIPPED, half_precision, load_exactly
 from course_utils.models.encoders.efficientnet import IMAGENET_WEIGHTS
-from course_utils.models.encoders.resnet import OFFLINE_WEIGHTS
+from course_utils.models.encoders.resnet import DOWNLOAD_PATIENCE, OFFLINE_WEIGHTS
 from course_utils.trainers import configs
 
 FILES = {"resnet18": OFFLINE_WEIGHTS, "efficientnet_lite0": IMAGENET_WEIGHTS}
@@ -269,12 +272,19 @@ def test_no_two_tensors_of_the_package_have_changed_places(name, deviations):
 
 
 @pytest.mark.parametrize(
-    "failure", [urllib.error.URLError("no route to host"), RuntimeError("invalid hash value")]
+    "failure",
+    [
+        urllib.error.URLError("no route to host"),
+        RuntimeError("invalid hash value"),
+        HTTPException("incomplete read"),
+        pickle.UnpicklingError("invalid load key"),
+    ],
 )
 def test_without_a_download_the_offline_weights_are_used_and_the_reason_is_said(
     monkeypatch, failure
 ):
     def fail(*_, **__):
+        assert socket.getdefaulttimeout() == DOWNLOAD_PATIENCE
         raise failure
 
     monkeypatch.setattr(_api, "load_state_dict_from_url", fail)
@@ -282,9 +292,20 @@ def test_without_a_download_the_offline_weights_are_used_and_the_reason_is_said(
     with pytest.warns(UserWarning, match=reason) as seen:
         encoder = ResNetEncoder(weights="imagenet")
     assert len(seen) == 1
+    assert seen[0].filename == __file__
+    assert socket.getdefaulttimeout() is None
     assert encoder.weights_used == "offline"
     stored = load_file(OFFLINE_WEIGHTS)["layer4.1.conv2.weight"].float()
     assert torch.equal(encoder.layer4[1].conv2.weight, stored)
+
+
+def test_a_damaged_download_is_named_and_the_offline_weights_are_used(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    file = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    with pytest.warns(UserWarning, match=rf"{re.escape(str(file))} is damaged, delete it"):
+        assert ResNetEncoder("imagenet").weights_used == "offline"
 
 
 def test_imagenet_weights_are_torchvisions_without_its_last_layer(monkeypatch, torchvision_net):
@@ -311,8 +332,17 @@ def test_weights_that_do_not_fit_are_named_and_nothing_is_loaded():
     state["fc.bias"] = torch.zeros(1000)
     del state["bn1.running_var"]
     state["layer1.0.conv1.weight"] = torch.zeros(64, 64, 1, 1)
-    wanted = r"bn1.running_var is missing, fc.bias is not wanted, layer1.0.conv1.weight is \(64, 64"
-    with pytest.raises(ValueError, match=wanted):
+    state["layer1.0.bn1.bias"][3] = math.inf
+    state["layer1.0.bn1.weight"] = state["layer1.0.bn1.weight"].int()
+    wanted = (
+        "my file does not fit ResNetEncoder: bn1.running_var is missing, fc.bias is not wanted, "
+        "layer1.0.bn1.bias is not finite, layer1.0.bn1.weight is of torch.int32 in place of "
+        "torch.float32 and 1 more"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(wanted)}$"):
+        load_exactly(encoder, state, "my file")
+    del state["layer1.0.bn1.bias"], state["fc.bias"]
+    with pytest.raises(ValueError, match=r"layer1.0.conv1.weight is \(64, 64, 1, 1\) in place of"):
         load_exactly(encoder, state)
     assert torch.equal(encoder.conv1.weight, before)
 
@@ -320,7 +350,8 @@ def test_weights_that_do_not_fit_are_named_and_nothing_is_loaded():
 @each
 def test_weights_of_ones_own_are_loaded_from_a_file(name, tmp_path):
     wanted = {
-        part: torch.rand(t.shape) for part, t in build_encoder(name, None).state_dict().items()
+        part: torch.rand(t.shape).to(t)
+        for part, t in build_encoder(name, None).state_dict().items()
     }
     file = tmp_path / "own.safetensors"
     save_file(wanted, file)
@@ -336,9 +367,12 @@ def test_what_holds_no_weights_is_named(name, tmp_path):
         build_encoder(name, "imagenet21k")
     with pytest.raises(FileNotFoundError, match=r"none\.safetensors is not there"):
         build_encoder(name, tmp_path / "none.safetensors")
+    with pytest.raises(FileNotFoundError, match="is a folder: give a safetensors file"):
+        build_encoder(name, tmp_path)
     (tmp_path / "bad.safetensors").write_text("weights")
     with pytest.raises(ValueError, match=r"bad\.safetensors is damaged or no safetensors file"):
         build_encoder(name, tmp_path / "bad.safetensors")
     (other,) = set(FILES) - {name}
-    with pytest.raises(ValueError, match="do not fit this encoder"):
+    wanted = f"{FILES[other].name} does not fit {ENCODERS[name].__name__}: it has none of its names"
+    with pytest.raises(ValueError, match=wanted):
         build_encoder(name, FILES[other])

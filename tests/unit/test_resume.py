@@ -129,7 +129,7 @@ def test_a_checkpoint_of_another_run_is_refused_and_kept(tmp_path, changed, said
     before = path.read_bytes()
     with pytest.raises(ValueError, match=said) as error:
         train(**{**first, **changed})
-    assert "Delete the file or choose another path" in str(error.value)
+    assert "choose another path, or delete the file to begin anew" in str(error.value)
     assert path.read_bytes() == before
 
 

@@ -245,6 +245,7 @@ def test_other_images_are_refused_with_the_remedy(shape, message):
         ({"depth": 0}, "at least 1"),
         ({"bottleneck": 0}, "bottleneck must be at least 1, or None, got 0"),
         ({"padding": "reflect"}, "padding must be"),
+        ({"weights": "offline"}, "weights are of an encoder, got 'offline' and no encoder"),
         ({"prior": 1.0}, "prior must lie"),
         ({"dropout": 1.5}, "dropout"),
         (PRETRAINED | {"depth": 5}, "without an encoder, got depth=5, padding='same'"),

@@ -158,6 +158,7 @@ ENTRIES = {  # where images go in front of pretrained weights
     "MemSeg.forward": filled_memseg,
     "NearestPatches.fill": lambda: filled_patches().fill,
     "NearestPatches.forward": filled_patches,
+    "ResNetEncoder.forward": lambda: models.ResNetEncoder(weights=None),
     "UNet.forward": lambda: pretrained_unet(3),
     "UNet.forward, five channels": lambda: pretrained_unet(5),
 }

@@ -34,6 +34,8 @@ class Encoder(nn.Module, ABC):
     """What f0 is made of."""
     FROZEN: ClassVar[tuple[str, ...]]
     """What `freeze` freezes: all that f0 to f3 are made of."""
+    shipped: ClassVar[tuple[Named, Path]]
+    """The weights that come with the package: their name, and their file."""
     frozen = False
     weights_used: str | None
 
@@ -53,12 +55,16 @@ class Encoder(nn.Module, ABC):
         Raises:
             ValueError: for other images.
         """
+        check_range(image)
         f0, f1, f2, f3 = self.first_four(image)
         return f0, f1, f2, f3, self.last(f3)
 
     @abstractmethod
     def first_four(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return f0 to f3 alone: what `freeze` freezes."""
+        """Return f0 to f3 alone: what `freeze` freezes.
+
+        Whether values are in [0, 1] is not checked.
+        """
 
     @abstractmethod
     def last(self, f3: Tensor) -> Tensor:
@@ -92,6 +98,14 @@ class Encoder(nn.Module, ABC):
                 getattr(self, name).eval()
         return self
 
+    def _load(self, weights: Weights | None) -> str | None:
+        """Load weights, and return which it was in the end."""
+        if weights is None:
+            return None
+        used, file = (str(weights), weights) if isinstance(weights, Path) else self.shipped
+        load_exactly(self, read_weights(file), str(file))
+        return used
+
 
 def read_weights(file: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file by name.
@@ -105,15 +119,21 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         120
     """
     if not file.is_file():
-        raise FileNotFoundError(f"{file} is not there: give a safetensors file of weights")
+        there = "is a folder" if file.is_dir() else "is not there"
+        raise FileNotFoundError(f"{file} {there}: give a safetensors file of weights")
     try:
         return load_file(file)
     except SafetensorError as error:
         raise ValueError(f"{file} is damaged or no safetensors file ({error})") from error
 
 
-def load_exactly(encoder: Encoder, state: dict[str, Tensor]) -> None:
+def load_exactly(encoder: Encoder, state: dict[str, Tensor], source: str = "the state") -> None:
     """Load weights whose names and shapes are those of `encoder`, all of them and no others.
+
+    Args:
+        encoder: what is loaded into.
+        state: tensors by name; all numbers are finite.
+        source: what the weights are called in an error.
 
     Raises:
         ValueError: that names the differences; nothing has changed then.
@@ -123,20 +143,26 @@ def load_exactly(encoder: Encoder, state: dict[str, Tensor]) -> None:
         >>> load_exactly(ResNetEncoder(weights=None), {})
         Traceback (most recent call last):
             ...
-        ValueError: weights do not fit this encoder: bn1.bias is missing, bn1.num_batches_...
+        ValueError: the state does not fit ResNetEncoder: it has none of its names, so choose ...
     """
-    wanted = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
-    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    differences = [f"{name} is missing" for name in sorted(wanted.keys() - given.keys())]
-    differences += [f"{name} is not wanted" for name in sorted(given.keys() - wanted.keys())]
-    differences += [
-        f"{name} is {given[name]} in place of {wanted[name]}"
-        for name in sorted(wanted.keys() & given.keys())
-        if wanted[name] != given[name]
-    ]
+    wanted = encoder.state_dict()
+    wrong = f"{source} does not fit {type(encoder).__name__}"
+    common = sorted(wanted.keys() & state.keys())
+    if not common:
+        raise ValueError(f"{wrong}: it has none of its names, so choose the encoder that it is of")
+    differences = [f"{name} is missing" for name in sorted(wanted.keys() - state.keys())]
+    differences += [f"{name} is not wanted" for name in sorted(state.keys() - wanted.keys())]
+    for name in common:
+        given, own = state[name], wanted[name]
+        if given.shape != own.shape:
+            differences.append(f"{name} is {tuple(given.shape)} in place of {tuple(own.shape)}")
+        elif given.is_floating_point() != own.is_floating_point():
+            differences.append(f"{name} is of {given.dtype} in place of {own.dtype}")
+        elif not given.isfinite().all():
+            differences.append(f"{name} is not finite")
     if differences:
         more = f" and {len(differences) - 4} more" if len(differences) > 4 else ""
-        raise ValueError(f"weights do not fit this encoder: {', '.join(differences[:4])}{more}")
+        raise ValueError(f"{wrong}: {', '.join(differences[:4])}{more}")
     encoder.load_state_dict(state)
 
 

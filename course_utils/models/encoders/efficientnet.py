@@ -1,8 +1,5 @@
 """EfficientNet (Tan and Le, ICML 2019, arXiv 1905.11946), in its form Lite0."""
 
-from pathlib import Path
-from typing import get_args
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,12 +8,9 @@ from course_utils.models.blocks import he_normal
 from course_utils.models.encoders.base import (
     SHIPPED,
     Encoder,
-    Named,
     Weights,
     check_image,
     check_weights,
-    load_exactly,
-    read_weights,
 )
 
 IMAGENET_WEIGHTS = SHIPPED / "efficientnet_lite0_imagenet.safetensors"
@@ -43,6 +37,7 @@ class EfficientNetEncoder(Encoder):
     channels = (16, 24, 40, 112, 320)
     STEM = ("stage0",)
     FROZEN = (*STEM, "stage1", "stage2", "stage3")
+    shipped = ("imagenet", IMAGENET_WEIGHTS)
 
     def __init__(self, weights: Weights | None = "imagenet") -> None:
         super().__init__()
@@ -59,12 +54,7 @@ class EfficientNetEncoder(Encoder):
             *_inverted_residuals(4, 112, 192, 5, stride=2), *_inverted_residuals(1, 192, 320, 3)
         )
         self.apply(he_normal)  # torch's own start fades through 16 blocks to features of 1e-7
-        self.weights_used = None if weights is None else str(weights)
-        if weights in get_args(Named):
-            self.weights_used = "imagenet"
-            load_exactly(self, read_weights(IMAGENET_WEIGHTS))
-        elif weights is not None:
-            load_exactly(self, read_weights(Path(weights)))
+        self.weights_used = self._load(weights)
 
     def first_four(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return f0 to f3 alone: what `freeze` freezes."""

@@ -1,8 +1,10 @@
 """ResNet-18 (He et al., CVPR 2016), with torchvision's layers and names."""
 
+import pickle
 import socket
 import warnings
 from http.client import HTTPException
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -11,12 +13,10 @@ from torchvision.models import ResNet18_Weights, resnet18
 from course_utils.models.encoders.base import (
     SHIPPED,
     Encoder,
-    Named,
     Weights,
     check_image,
     check_weights,
     load_exactly,
-    read_weights,
 )
 
 OFFLINE_WEIGHTS = SHIPPED / "resnet18_tiny_imagenet.safetensors"
@@ -44,6 +44,7 @@ class ResNetEncoder(Encoder):
     channels = (64, 64, 128, 256, 512)
     STEM = ("conv1", "bn1")
     FROZEN = (*STEM, "layer1", "layer2", "layer3")
+    shipped = ("offline", OFFLINE_WEIGHTS)
 
     mean: Tensor
     std: Tensor
@@ -58,11 +59,7 @@ class ResNetEncoder(Encoder):
         mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])  # of ImageNet
         self.register_buffer("mean", mean.view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", std.view(1, 3, 1, 1), persistent=False)
-        self.weights_used = None if weights is None else str(weights)
-        if weights == "imagenet":
-            self.weights_used = self._load_imagenet()
-        elif weights is not None:
-            load_exactly(self, read_weights(OFFLINE_WEIGHTS if weights == "offline" else weights))
+        self.weights_used = self._load(weights)
 
     def first_four(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return f0 to f3 alone: what `freeze` freezes."""
@@ -79,20 +76,25 @@ class ResNetEncoder(Encoder):
         f4: Tensor = self.layer4(f3)
         return f4
 
-    def _load_imagenet(self) -> Named:
+    def _load(self, weights: Weights | None) -> str | None:
+        if weights != "imagenet":
+            return super()._load(weights)
         patience = socket.getdefaulttimeout()
         socket.setdefaulttimeout(DOWNLOAD_PATIENCE)  # a firewall may drop what it does not allow
+        published = ResNet18_Weights.IMAGENET1K_V1
         try:
-            state = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
-        except (OSError, RuntimeError, HTTPException) as error:
+            state = published.get_state_dict(progress=False, check_hash=True)
+        except (OSError, RuntimeError, HTTPException, EOFError, pickle.UnpicklingError) as error:
+            kept = Path(torch.hub.get_dir(), "checkpoints", Path(published.url).name)
+            damaged = f"{kept} is damaged, delete it; " if kept.exists() else ""
             warnings.warn(
-                f"torchvision's ImageNet weights cannot be had ({error}): the offline weights "
-                "that come with the package are used instead",
+                f"torchvision's ImageNet weights cannot be had ({damaged}{error}): the offline "
+                "weights that come with the package are used instead",
                 stacklevel=3,
             )
-            load_exactly(self, read_weights(OFFLINE_WEIGHTS))
-            return "offline"
+            return super()._load("offline")
         finally:
             socket.setdefaulttimeout(patience)
-        load_exactly(self, {name: t for name, t in state.items() if not name.startswith("fc.")})
+        state = {name: t for name, t in state.items() if not name.startswith("fc.")}
+        load_exactly(self, state, published.url)
         return "imagenet"

@@ -138,7 +138,6 @@ class MemSeg(nn.Module):
         """
         if self.uses_memory:
             self._require_memory()
-        check_range(image)
         # The numbers of channels are those of ResNet-18.
         f0, f1, f2, f3, f4 = self.encoder(image)  # (N, 64, H/2, W/2), ..., (N, 512, H/32, W/32)
         d1, d2, d3 = self._differences([f1, f2, f3])  # shapes of f1, f2, f3
