@@ -29,7 +29,7 @@ LOOPING = ["NearestPatches, ResNet-18", "TwoStageNet"]  # over images, in eager 
 WHOLE = [name for name in NETWORKS if name not in NOT_EXPORTED]
 TO_ONNX = (  # each takes seconds; TwoStageNet is in test_inference_export.py
     "CompactDefectCNN",
-    "MemSeg, EfficientNet-Lite0, scaled maps",
+    "MemSeg",
     "NearestPatches",
     "SmallSegmenter",
 )
