@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from course_utils import training
 from course_utils.cli import app
-from course_utils.models.encoders.resnet import OFFLINE_WEIGHTS
+from course_utils.models import ResNetEncoder
 from course_utils.trainers import (
     TWO_STAGE_VARIANTS,
     MemSegConfig,
@@ -401,7 +401,7 @@ def test_every_variant_is_named_in_the_help():
         (["nearest", "--weights", "vgg"], "weights must be offline, imagenet, none or PATH"),
         (["memseg", "--weights", "none.safetensors"], "none.safetensors is not there"),
         (
-            ["nearest", "--encoder", "resnet18", *LITE0, "--weights", OFFLINE_WEIGHTS],
+            ["nearest", "--encoder", "resnet18", *LITE0, "--weights", ResNetEncoder.shipped[1]],
             "does not fit EfficientNetEncoder: it has none of its names",
         ),
         (["two-stage", "--height", "64", "--width", "64"], "height and width must hold two cells"),

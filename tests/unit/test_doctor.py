@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 from unittest.mock import Mock
 
 import pytest
@@ -14,7 +13,7 @@ from rich.console import Console
 
 from course_utils import config, doctor
 from course_utils.doctor import Check, Checklist, Status, without_paths
-from course_utils.models.encoders import efficientnet, resnet
+from course_utils.models.encoders import ENCODERS, Encoder
 
 
 def named(checks: list[Check], name: str) -> Check:
@@ -85,13 +84,11 @@ def test_torchvision_of_another_torch_is_a_problem(monkeypatch: pytest.MonkeyPat
     assert found.remedy.endswith(" torch torchvision")
 
 
-@pytest.mark.parametrize(
-    ("module", "weights"), [(resnet, "OFFLINE_WEIGHTS"), (efficientnet, "IMAGENET_WEIGHTS")]
-)
+@pytest.mark.parametrize("encoder", ENCODERS.values())
 def test_weights_that_are_missing_are_a_problem(
-    module: ModuleType, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    encoder: type[Encoder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, weights, tmp_path / "gone.safetensors")
+    monkeypatch.setattr(encoder, "shipped", (encoder.shipped[0], tmp_path / "gone.safetensors"))
     (check,) = doctor._run(doctor._weights)
     assert check.status is Status.PROBLEM
     assert "gone.safetensors is not there" in check.found

@@ -22,11 +22,10 @@ from torchvision.models import _api, resnet18
 from course_utils.models import EfficientNetEncoder, ResNetEncoder, build_encoder
 from course_utils.models.encoders import ENCODERS, EncoderName
 from course_utils.models.encoders.base import SHIPPED, half_precision, load_exactly
-from course_utils.models.encoders.efficientnet import IMAGENET_WEIGHTS
-from course_utils.models.encoders.resnet import DOWNLOAD_PATIENCE, OFFLINE_WEIGHTS
+from course_utils.models.encoders.resnet import DOWNLOAD_PATIENCE
 from course_utils.trainers import configs
 
-FILES = {"resnet18": OFFLINE_WEIGHTS, "efficientnet_lite0": IMAGENET_WEIGHTS}
+FILES = {name: encoder.shipped[1] for name, encoder in ENCODERS.items()}
 # Tan and Le 2019, table 1: repeats, kernel, stride, expansion, channels in and out.
 BLOCKS = (
     "r1_k3_s1_e1_32_16 r2_k3_s2_e6_16_24 r2_k5_s2_e6_24_40 r3_k3_s2_e6_40_80 "
@@ -295,7 +294,7 @@ def test_without_a_download_the_offline_weights_are_used_and_the_reason_is_said(
     assert seen[0].filename == __file__
     assert socket.getdefaulttimeout() is None
     assert encoder.weights_used == "offline"
-    stored = load_file(OFFLINE_WEIGHTS)["layer4.1.conv2.weight"].float()
+    stored = load_file(FILES["resnet18"])["layer4.1.conv2.weight"].float()
     assert torch.equal(encoder.layer4[1].conv2.weight, stored)
 
 

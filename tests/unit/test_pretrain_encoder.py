@@ -20,7 +20,6 @@ from course_utils.data import labeled_images
 from course_utils.data.labeled_images import LabeledImages, find_labeled_images
 from course_utils.models import ResNetEncoder
 from course_utils.models.encoders.base import load_exactly
-from course_utils.models.encoders.resnet import OFFLINE_WEIGHTS
 from course_utils.training import Checkpoint
 
 SCRIPT = Path(__file__).parents[2] / "data_scripts" / "pretrain_encoder.py"
@@ -225,7 +224,7 @@ def finished(call, tmp_path_factory) -> Path:
 
 
 def test_the_file_holds_what_the_file_of_the_package_holds(finished):
-    own, shipped = load_file(finished), load_file(OFFLINE_WEIGHTS)
+    own, shipped = load_file(finished), load_file(ResNetEncoder.shipped[1])
     assert {n: (t.shape, t.dtype) for n, t in own.items()} == {
         n: (t.shape, t.dtype) for n, t in shipped.items()
     }

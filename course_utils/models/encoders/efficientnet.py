@@ -13,8 +13,6 @@ from course_utils.models.encoders.base import (
     check_weights,
 )
 
-IMAGENET_WEIGHTS = SHIPPED / "efficientnet_lite0_imagenet.safetensors"
-
 
 class EfficientNetEncoder(Encoder):
     """EfficientNet-Lite0 without its classifier: 16, 24, 40, 112 and 320 channels.
@@ -37,7 +35,7 @@ class EfficientNetEncoder(Encoder):
     channels = (16, 24, 40, 112, 320)
     STEM = ("stage0",)
     FROZEN = (*STEM, "stage1", "stage2", "stage3")
-    shipped = ("imagenet", IMAGENET_WEIGHTS)
+    shipped = ("imagenet", SHIPPED / "efficientnet_lite0_imagenet.safetensors")
 
     def __init__(self, weights: Weights | None = "imagenet") -> None:
         super().__init__()

@@ -19,7 +19,6 @@ from course_utils.models.encoders.base import (
     load_exactly,
 )
 
-OFFLINE_WEIGHTS = SHIPPED / "resnet18_tiny_imagenet.safetensors"
 DOWNLOAD_PATIENCE = 20.0  # seconds without an answer
 
 
@@ -44,7 +43,7 @@ class ResNetEncoder(Encoder):
     channels = (64, 64, 128, 256, 512)
     STEM = ("conv1", "bn1")
     FROZEN = (*STEM, "layer1", "layer2", "layer3")
-    shipped = ("offline", OFFLINE_WEIGHTS)
+    shipped = ("offline", SHIPPED / "resnet18_tiny_imagenet.safetensors")
 
     mean: Tensor
     std: Tensor
