@@ -782,11 +782,11 @@ plots.show(figure, "IoU on magnetic tiles and steel for a plain U-Net and encode
 # **On both sets Lite0 with ImageNet weights is ahead** after 1200 steps: of the plain U-Net by .27 on the
 # tiles and by .05 on steel, and of *itself with random weights* by .41 and .07. But for float32 and bf16
 # only the weights differ there, so the gain comes from these. The ResNet-18 lies between: on the tiles its
-# worst seed is below all of the plain U-Net's. (It is another network *and* has seen other pictures, so
-# which of the two it is cannot be told.) On the tiles the networks from nothing were far from finished: with 2600
-# steps one of them reaches .346 (cross entropy + Dice, one seed). On steel the choice of the loss matters
-# as much as the encoder: .06 of IoU lie between the best and the worst of the four. Which loss is best
-# differs between the two sets, as lesson 02 shows: **measure it on yours**.
+# worst seed is below all of the plain U-Net's. (It is another network *and* has seen other pictures;
+# this table cannot say which of the two counts.) On the tiles the networks from nothing were far from
+# finished: with 2600 steps one of them reaches .346 (cross entropy + Dice, one seed). On steel the choice
+# of the loss matters as much as the encoder: .06 of IoU lie between the best and the worst of the four.
+# Which loss is best differs between the two sets, as lesson 02 shows: **measure it on yours**.
 #
 # ### Exercise: what the encoder wants to be fed
 #
